@@ -1,0 +1,17 @@
+"""The registries that mmanchor fills.
+
+Configs write ``type='mmanchor.AnchorFormer'``: MMEngine imports this module
+when it meets the prefix, whatever the default scope, so no ``custom_imports``
+is needed.
+"""
+from mmengine.registry import MODELS as MMENGINE_MODELS
+from mmengine.registry import \
+    OPTIM_WRAPPER_CONSTRUCTORS as MMENGINE_OPTIM_WRAPPER_CONSTRUCTORS
+from mmengine.registry import Registry
+
+MODELS = Registry(
+    'model', parent=MMENGINE_MODELS, locations=['mmanchor.models'])
+OPTIM_WRAPPER_CONSTRUCTORS = Registry(
+    'optimizer wrapper constructor',
+    parent=MMENGINE_OPTIM_WRAPPER_CONSTRUCTORS,
+    locations=['mmanchor.engine.optimizers'])
