@@ -5,6 +5,7 @@ import sys
 from typing import Optional, Sequence
 
 from .. import __version__
+from ..apis.errors import UserError
 
 # A module below mmanchor.cli gives HELP, add_arguments(parser) and
 # run(args) -> exit status; it is imported only when its command is used, so
@@ -57,4 +58,9 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     parser = argparse.ArgumentParser(
         prog=f'mmanchor {name}', description=module.HELP)
     module.add_arguments(parser)
-    return module.run(parser.parse_args(rest))
+    args = parser.parse_args(rest)
+    try:
+        return module.run(args)
+    except UserError as error:
+        print(f'mmanchor {name}: {error}', file=sys.stderr)
+        return 1
