@@ -1,0 +1,8 @@
+"""Drawing only: functions that take arrays and return pictures."""
+from .grids import picture_grid
+from .masks import class_legend, colour_mask, distinct_palette, overlay_mask
+
+__all__ = [
+    'class_legend', 'colour_mask', 'distinct_palette', 'overlay_mask',
+    'picture_grid'
+]

@@ -1,0 +1,17 @@
+"""One font for every drawing, found without the system's help."""
+from functools import lru_cache
+from pathlib import Path
+
+import matplotlib
+from PIL import ImageFont
+
+
+@lru_cache(maxsize=None)
+def load_font(size: int) -> ImageFont.FreeTypeFont:
+    """DejaVu Sans, which matplotlib carries on every system.
+
+    Args:
+        size: Height of the letters (pixels).
+    """
+    path = Path(matplotlib.get_data_path(), 'fonts', 'ttf', 'DejaVuSans.ttf')
+    return ImageFont.truetype(str(path), size)
