@@ -1,0 +1,62 @@
+"""The classes of the demo scenes: names, colours, and what each looks like.
+
+Ten classes: two kinds of background ("stuff") and eight objects ("things").
+The objects lie 45 degrees apart on the hue circle and spread further than
+that, and every pattern belongs to several classes, so neither hue nor pattern
+names an object; shapes that are easily confused (ring and spiral, star and
+cross) lie far apart in hue.
+"""
+from dataclasses import dataclass
+from typing import Tuple
+
+PATTERNS = ('plain', 'stripes', 'checks', 'dots', 'noise')
+
+
+@dataclass(frozen=True)
+class ThingClass:
+    """What an object class looks like.
+
+    Attributes:
+        name: Class name, also the shape's name.
+        category_id: Its id in the COCO file; ids have gaps, as COCO's do.
+        hue: Middle of its hue range, degrees in [0, 360).
+        patterns: Patterns it may be filled with, likeliest first.
+        stroke: Whether it is a thick line rather than a filled outline.
+    """
+
+    name: str
+    category_id: int
+    hue: float
+    patterns: Tuple[str, str, str]
+    stroke: bool = False
+
+
+THINGS = (
+    ThingClass('disc', 1, 0, ('plain', 'dots', 'noise')),
+    ThingClass('star', 2, 45, ('checks', 'plain', 'stripes')),
+    ThingClass('spiral', 3, 90, ('stripes', 'noise', 'plain'), True),
+    ThingClass('rectangle', 5, 135, ('dots', 'checks', 'noise')),
+    ThingClass('zigzag', 8, 180, ('plain', 'stripes', 'checks'), True),
+    ThingClass('cross', 9, 225, ('noise', 'dots', 'stripes')),
+    ThingClass('ring', 11, 270, ('checks', 'plain', 'dots'), True),
+    ThingClass('triangle', 14, 315, ('stripes', 'noise', 'checks')),
+)
+
+STUFF_CLASSES = ('sky', 'ground')
+DEMO_THING_CLASSES = tuple(thing.name for thing in THINGS)
+
+# Label order of the masks: mask value = index + 1, and 0 is unlabelled.
+DEMO_CLASSES = STUFF_CLASSES + DEMO_THING_CLASSES
+
+DEMO_PALETTE = (
+    (135, 190, 235),
+    (140, 115, 85),
+    (230, 40, 40),
+    (255, 190, 0),
+    (120, 200, 0),
+    (0, 130, 60),
+    (0, 200, 200),
+    (20, 70, 220),
+    (150, 60, 220),
+    (255, 90, 190),
+)

@@ -1,0 +1,96 @@
+"""Masks as COCO stores them: polygons, and run lengths for crowds."""
+from typing import Dict, List
+
+import cv2
+import numpy as np
+
+_TOLERANCE = 1.  # How far a polygon may leave the outline, half pixels.
+_SPECK = 4  # Parts and holes below so many pixels are left out.
+
+
+def mask_to_polygons(mask: np.ndarray) -> List[List[float]]:
+    """Trace a mask's parts.
+
+    COCO's polygons have no holes: a hole is joined to the outline around it
+    by a slit of no width.
+
+    Args:
+        mask: (H, W) bool with at least one true pixel.
+
+    Returns:
+        A polygon per connected part, ``[x0, y0, x1, y1, ...]`` in pixels,
+        where pixel ``i`` covers ``[i, i + 1]``; specks are left out unless
+        the mask is nothing else.
+    """
+    # On a doubled grid, contours run a quarter pixel inside the outline, so
+    # that exactly the mask's pixel centres lie within.
+    doubled = mask.astype(np.uint8).repeat(2, 0).repeat(2, 1)
+    contours, hierarchy = cv2.findContours(doubled, cv2.RETR_CCOMP,
+                                           cv2.CHAIN_APPROX_NONE)
+    parts = [i for i, links in enumerate(hierarchy[0]) if links[3] < 0]
+    large = [i for i in parts if _pixels(contours[i]) >= _SPECK]
+    if not large:
+        large = [max(parts, key=lambda i: _pixels(contours[i]))]
+    polygons = []
+    for part in large:
+        polygon = _simplify(contours[part])
+        hole = hierarchy[0][part][2]
+        while hole >= 0:
+            if _pixels(contours[hole]) >= _SPECK:
+                polygon = _join(polygon, _simplify(contours[hole]))
+            hole = hierarchy[0][hole][0]
+        polygons.append(((polygon + 0.5) / 2).ravel().tolist())
+    return polygons
+
+
+def mask_to_rle(mask: np.ndarray) -> Dict[str, list]:
+    """Run lengths of a mask, uncompressed, as COCO writes crowds.
+
+    Args:
+        mask: (H, W) bool.
+
+    Returns:
+        ``size``, [H, W], and ``counts``: lengths of the runs of 0 and 1 in
+        turn, down the columns, starting with 0.
+    """
+    pixels = mask.ravel(order='F')
+    changes = np.flatnonzero(pixels[1:] != pixels[:-1]) + 1
+    edges = np.concatenate(([0], changes, [pixels.size]))
+    counts = np.diff(edges).tolist()
+    if pixels[0]:
+        counts.insert(0, 0)
+    return dict(size=list(mask.shape), counts=counts)
+
+
+def mask_to_box(mask: np.ndarray) -> List[float]:
+    """The box around a mask.
+
+    Args:
+        mask: (H, W) bool with at least one true pixel.
+
+    Returns:
+        [x, y, width, height], pixels.
+    """
+    x, y, width, height = cv2.boundingRect(mask.astype(np.uint8))
+    return [float(x), float(y), float(width), float(height)]
+
+
+def _pixels(contour: np.ndarray) -> float:
+    """Area within a contour of the doubled grid, in pixels of the mask."""
+    (width, height) = np.ptp(contour[:, 0], axis=0) + 1
+    return max(cv2.contourArea(contour), width * height / 4) / 4
+
+
+def _simplify(contour: np.ndarray) -> np.ndarray:
+    """Fewer points, (n, 2); a contour that would collapse stays whole."""
+    fewer = cv2.approxPolyDP(contour, _TOLERANCE, True)[:, 0]
+    points = fewer if len(fewer) >= 3 else contour[:, 0]
+    return points.astype(np.float64)
+
+
+def _join(outline: np.ndarray, hole: np.ndarray) -> np.ndarray:
+    """Walk the outline, cross to the hole at the nearest points, return."""
+    gaps = ((outline[:, None] - hole[None])**2).sum(-1)
+    i, j = np.unravel_index(gaps.argmin(), gaps.shape)
+    return np.concatenate(
+        (outline[:i + 1], hole[j:], hole[:j + 1], outline[i:]))
