@@ -1,0 +1,4 @@
+"""Models registered in :data:`mmanchor.registry.MODELS`."""
+from .backbones import *  # noqa: F401,F403
+from .layers import *  # noqa: F401,F403
+from .necks import *  # noqa: F401,F403

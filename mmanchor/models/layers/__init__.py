@@ -1,0 +1,10 @@
+"""Blocks that several models share."""
+from .attention import (LearnedAnchorAttention, SoftmaxAttention,
+                        TokenAnchorAttention)
+from .block import TransformerBlock
+from .token_grid import even_token_indices, resize_position_embedding
+
+__all__ = [
+    'LearnedAnchorAttention', 'SoftmaxAttention', 'TokenAnchorAttention',
+    'TransformerBlock', 'even_token_indices', 'resize_position_embedding'
+]

@@ -1,0 +1,319 @@
+"""AnchorFormer: a DeiT whose attention goes through anchors."""
+from typing import List, Optional, Sequence, Tuple, Union
+
+import torch
+import torch.nn.functional as F
+from mmcv.cnn import build_norm_layer
+from mmcv.cnn.bricks.transformer import PatchEmbed
+from mmengine.model import ModuleList
+from mmengine.utils import to_2tuple
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from ...registry import MODELS
+from ..layers.block import TransformerBlock
+from ..layers.token_grid import resize_position_embedding
+from .base import BaseBackbone, lookup_arch, normalize_out_indices
+
+# `torch.compiler.is_exporting` is newer than the oldest torch we support.
+_is_exporting = getattr(torch.compiler, 'is_exporting',
+                        torch.compiler.is_compiling)
+
+
+@MODELS.register_module()
+class AnchorFormer(BaseBackbone):
+    """Vision transformer of DeiT's layout with anchor attention.
+
+    AnchorFormer (arXiv 2505.16463) on DeiT (arXiv 2012.12877): one plain
+    trunk for classification, detection and segmentation. Beyond the paper: it
+    takes any image size, has a deploy form, and every attention of
+    :mod:`mmanchor.models.layers` can take the place of learned anchors.
+
+    Args:
+        arch: 'tiny', 'small' or 'base' (DeiT's sizes), or a dict with the keys
+            ``embed_dims``, ``num_layers``, ``num_heads`` and ``mlp_ratio``.
+        img_size: Image size in pixels, (H, W) or one side, that the position
+            embedding is made for; any other size resizes it.
+        patch_size: Side of a patch in pixels; the maps have this stride.
+        in_channels: Channels of the image.
+        num_anchors: M, given to attentions with anchors.
+        attention: 'learned' (Fig. 3b), 'token' (Fig. 3a), 'softmax', or the
+            config of an attention, whose values win over this class's.
+        extra_tokens: Names of the extra tokens, ('cls', ) or
+            ('cls', 'dist'); they stand before the patches. Without any, as
+            dense tasks want it, attention is among patches alone.
+        out_indices: Layers whose outputs are returned, negative ones counted
+            from the end. Layers after the last of them are not built.
+        out_type: 'featmap' gives maps (B, C, H, W); 'avg_featmap' their means
+            (B, C); 'tokens' the extra tokens, (B, C) for one and a tuple of
+            them for two, as mmpretrain's heads take them.
+        final_norm: Whether the last layer's output is normalised.
+        drop_rate: Dropout rate after the embedding and in MLPs, in [0, 1].
+        drop_path_rate: Drop-path rate of the last layer, in [0, 1); it grows
+            linearly from 0 at the first.
+        norm_cfg: Config of the normalisations.
+        frozen_stages: 0 freezes the embedding, i > 0 the first i layers too,
+            -1 nothing.
+        with_cp: Whether to save memory in training by recomputing each layer
+            in the backward pass.
+        deploy: Build the folded form of the attention (see
+            :meth:`switch_to_deploy`); it loads training checkpoints too.
+        init_cfg: MMEngine's initialisation config.
+
+    Raises:
+        ValueError: If an argument is out of its range.
+
+    Example:
+        >>> model = AnchorFormer('tiny', img_size=64, out_indices=(5, 11))
+        >>> [tuple(x.shape) for x in model(torch.rand(1, 3, 64, 96))]
+        [(1, 192, 4, 6), (1, 192, 4, 6)]
+    """
+
+    arch_settings = {
+        'tiny': dict(embed_dims=192, num_layers=12, num_heads=3, mlp_ratio=4),
+        'small': dict(embed_dims=384, num_layers=12, num_heads=6, mlp_ratio=4),
+        'base': dict(embed_dims=768, num_layers=12, num_heads=12, mlp_ratio=4),
+    }
+    attentions = {
+        'learned': 'mmanchor.LearnedAnchorAttention',
+        'token': 'mmanchor.TokenAnchorAttention',
+        'softmax': 'mmanchor.SoftmaxAttention',
+    }
+    out_types = ('featmap', 'avg_featmap', 'tokens')
+
+    def __init__(self,
+                 arch: Union[str, dict] = 'small',
+                 *,
+                 img_size: Union[int, Tuple[int, int]] = 224,
+                 patch_size: int = 16,
+                 in_channels: int = 3,
+                 num_anchors: int = 30,
+                 attention: Union[str, dict] = 'learned',
+                 extra_tokens: Sequence[str] = (),
+                 out_indices: Union[int, Sequence[int]] = -1,
+                 out_type: str = 'featmap',
+                 final_norm: bool = True,
+                 drop_rate: float = 0.,
+                 drop_path_rate: float = 0.,
+                 norm_cfg: Optional[dict] = None,
+                 frozen_stages: int = -1,
+                 with_cp: bool = False,
+                 deploy: bool = False,
+                 init_cfg: Optional[Union[dict, List[dict]]] = None) -> None:
+        super().__init__(frozen_stages, init_cfg=init_cfg)
+        settings = lookup_arch(arch, self.arch_settings)
+        self.embed_dims = settings['embed_dims']
+        self.num_layers = settings['num_layers']
+        self.out_indices = normalize_out_indices(out_indices, self.num_layers)
+        self.extra_tokens = _check_extra_tokens(extra_tokens)
+        self.out_type = self._check_out_type(out_type)
+        self.with_cp = with_cp
+        if min(to_2tuple(img_size)) < patch_size:
+            raise ValueError(f'img_size={img_size} is smaller than a patch of '
+                             f'patch_size={patch_size} pixels')
+        self.patch_embed = PatchEmbed(
+            in_channels,
+            self.embed_dims,
+            kernel_size=patch_size,
+            stride=patch_size,
+            padding=0)
+        self.patch_size = patch_size
+        self.grid = tuple(-(-side // patch_size)
+                          for side in to_2tuple(img_size))
+        for name in self.extra_tokens:
+            token = nn.Parameter(torch.zeros(1, 1, self.embed_dims))
+            self.register_parameter(f'{name}_token', token)
+        num_positions = len(self.extra_tokens) + self.grid[0] * self.grid[1]
+        self.pos_embed = nn.Parameter(
+            torch.zeros(1, num_positions, self.embed_dims))
+        self.drop_after_pos = nn.Dropout(drop_rate)
+        block = dict(
+            attention=self._attention_cfg(attention, settings['num_heads'],
+                                          num_anchors, deploy),
+            mlp_ratio=settings['mlp_ratio'],
+            drop_rate=drop_rate,
+            norm_cfg=norm_cfg)
+        rates = torch.linspace(0, drop_path_rate, self.num_layers).tolist()
+        self.layers = ModuleList(
+            TransformerBlock(self.embed_dims, drop_path_rate=rate, **block)
+            for rate in rates[:self.out_indices[-1] + 1])
+        self.norm = None
+        if final_norm and self.out_indices[-1] == self.num_layers - 1:
+            self.norm = build_norm_layer(
+                norm_cfg or dict(type='LN', eps=1e-6), self.embed_dims)[1]
+        self._init_freezing()
+
+    def _check_out_type(self, out_type: str) -> str:
+        if out_type not in self.out_types:
+            raise ValueError(f'out_type must be one of {self.out_types}, got '
+                             f'{out_type!r}')
+        if out_type == 'tokens' and not self.extra_tokens:
+            raise ValueError("out_type='tokens' needs extra_tokens, got ()")
+        return out_type
+
+    def _attention_cfg(self, attention: Union[str, dict], num_heads: int,
+                       num_anchors: int, deploy: bool) -> dict:
+        """The attention's config, this class's arguments put into it."""
+        if isinstance(attention, str):
+            if attention not in self.attentions:
+                raise ValueError(
+                    f'attention must be one of {sorted(self.attentions)} or '
+                    f'a config dict, got {attention!r}')
+            attention = dict(type=self.attentions[attention])
+        cfg = dict(num_heads=num_heads, **attention)
+        kind = MODELS.get(cfg['type'])
+        if kind is None:
+            raise ValueError(f'attention has the unknown type {cfg["type"]!r}')
+        shared = dict(num_anchors=num_anchors, deploy=deploy)
+        wanted = getattr(kind, 'backbone_args', ())
+        return {**{name: shared[name] for name in wanted}, **cfg}
+
+    def init_weights(self) -> None:
+        """Initialise as DeiT does, or as ``init_cfg`` says."""
+        super().init_weights()
+        if not _is_pretrained(self.init_cfg):
+            for param in (self.pos_embed, *self._extra_params()):
+                nn.init.trunc_normal_(param, std=.02)
+
+    def forward(self, x: Tensor) -> tuple:
+        """Map images to features.
+
+        Args:
+            x: Images, (B, in_channels, H, W), of any size: what is missing
+                to a whole patch is padded with zeros at the right and the
+                bottom.
+
+        Returns:
+            For each of ``out_indices`` what ``out_type`` says; maps are
+            (B, C, ceil(H / patch_size), ceil(W / patch_size)).
+        """
+        x, hw_shape = self.patch_embed(self._pad(x))  # (B, H * W, C)
+        extra = [p.expand(len(x), -1, -1) for p in self._extra_params()]
+        x = torch.cat((*extra, x), dim=1) if extra else x
+        x = self.drop_after_pos(x + self._position_embedding(hw_shape))
+        outs = []
+        for i, layer in enumerate(self.layers):
+            if self.with_cp and self.training:
+                x = checkpoint(layer, x, hw_shape, use_reentrant=False)
+            else:
+                x = layer(x, hw_shape)
+            if i == self.num_layers - 1 and self.norm is not None:
+                x = self.norm(x)
+            if i in self.out_indices:
+                outs.append(self._format_output(x, hw_shape))
+        return tuple(outs)
+
+    def _pad(self, x: Tensor) -> Tensor:
+        """Pad images at the right and the bottom to whole patches."""
+        # mmcv's PatchEmbed can pad, but not in a graph of dynamic shape.
+        rows, columns = (-size % self.patch_size for size in x.shape[2:])
+        if _is_exporting() or rows or columns:
+            x = F.pad(x, (0, columns, 0, rows))
+        return x
+
+    def _extra_params(self) -> List[nn.Parameter]:
+        return [getattr(self, f'{name}_token') for name in self.extra_tokens]
+
+    def _position_embedding(self, hw_shape: Tuple[int, int]) -> Tensor:
+        # An exported graph serves every size, so it always resizes; at the
+        # embedding's own size that is the identity.
+        if not _is_exporting() and tuple(hw_shape) == self.grid:
+            return self.pos_embed
+        return resize_position_embedding(self.pos_embed, self.grid, hw_shape,
+                                         len(self.extra_tokens))
+
+    def _format_output(self, x: Tensor, hw_shape: Tuple[int, int]):
+        num_extra = len(self.extra_tokens)
+        if self.out_type == 'tokens':
+            tokens = x[:, :num_extra].unbind(1)
+            return tokens[0] if num_extra == 1 else tokens
+        patches = x[:, num_extra:]
+        if self.out_type == 'avg_featmap':
+            return patches.mean(dim=1)
+        return patches.transpose(1, 2).unflatten(2, hw_shape).contiguous()
+
+    def switch_to_deploy(self) -> None:
+        """Fold keys and anchors of every layer, in place; exact.
+
+        Attentions that have nothing to fold stay as they are.
+        """
+        for layer in self.layers:
+            if hasattr(layer.attn, 'switch_to_deploy'):
+                layer.attn.switch_to_deploy()
+
+    def get_layer_depth(self,
+                        param_name: str,
+                        prefix: str = '') -> Tuple[int, int]:
+        """Depth of a parameter, for layer-wise learning-rate decay.
+
+        Args:
+            param_name: Its name, ``prefix`` included.
+            prefix: Name of this backbone in the model, such as 'backbone.'.
+
+        Returns:
+            Its depth, and the number of depths: 0 is the embedding, i + 1
+            layer i, and the last depth is everything outside the trunk.
+        """
+        num_depths = self.num_layers + 2
+        if not param_name.startswith(prefix):
+            return num_depths - 1, num_depths
+        name = param_name[len(prefix):]
+        if name.startswith('layers.'):
+            return int(name.split('.')[1]) + 1, num_depths
+        is_embedding = name.startswith('patch_embed') or name in ('pos_embed',
+                                                                  'cls_token',
+                                                                  'dist_token')
+        return (0 if is_embedding else num_depths - 1), num_depths
+
+    def _stages(self) -> list:
+        embedding = (self.patch_embed, self.pos_embed, *self._extra_params())
+        return [embedding, *((layer, ) for layer in self.layers)]
+
+    def _load_from_state_dict(self, state_dict: dict, prefix: str, *args,
+                              **kwargs) -> None:
+        """Fit the checkpoint's position embedding to this model first."""
+        name = f'{prefix}pos_embed'
+        if name in state_dict:
+            num_extra = sum(f'{prefix}{token}_token' in state_dict
+                            for token in ('cls', 'dist'))
+            state_dict[name] = self._fit_pos_embed(state_dict[name], num_extra)
+        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
+
+    @torch.no_grad()
+    def _fit_pos_embed(self, loaded: Tensor, num_extra: int) -> Tensor:
+        """A checkpoint's position embedding at this model's size.
+
+        Args:
+            loaded: (1, num_extra + h * w, C). h and w are taken to have the
+                ratio of this model's map if such integers exist, else to be
+                equal.
+            num_extra: The checkpoint's number of extra tokens.
+        """
+        own_extra = len(self.extra_tokens)
+        if loaded.shape == self.pos_embed.shape and num_extra == own_extra:
+            return loaded
+        num = loaded.shape[1] - num_extra
+        height = round((num * self.grid[0] / self.grid[1])**.5)
+        if height * round(height * self.grid[1] / self.grid[0]) != num:
+            height = round(num**.5)
+        if height < 1 or num % height or loaded.shape[2] != self.embed_dims:
+            return loaded  # torch reports the sizes, as for any parameter
+        fitted = resize_position_embedding(loaded, (height, num // height),
+                                           self.grid, num_extra)
+        extra, grid = fitted[:, :num_extra], fitted[:, num_extra:]
+        own = self.pos_embed[:, :own_extra].to(extra)
+        shared = min(num_extra, own_extra)
+        return torch.cat((extra[:, :shared], own[:, shared:], grid), dim=1)
+
+
+def _check_extra_tokens(extra_tokens: Sequence[str]) -> Tuple[str, ...]:
+    allowed = ((), ('cls', ), ('cls', 'dist'))
+    if tuple(extra_tokens) not in allowed:
+        raise ValueError(
+            f'extra_tokens must be one of {allowed}, got {extra_tokens!r}')
+    return tuple(extra_tokens)
+
+
+def _is_pretrained(init_cfg: Optional[Union[dict, List[dict]]]) -> bool:
+    cfgs = [init_cfg] if isinstance(init_cfg, dict) else init_cfg or []
+    return any(cfg['type'] == 'Pretrained' for cfg in cfgs)

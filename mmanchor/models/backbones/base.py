@@ -1,0 +1,115 @@
+"""What every backbone of ours does: sizes, out_indices, freezing."""
+from typing import Dict, Iterable, List, Mapping, Optional, Sequence, Union
+
+from mmengine.model import BaseModule
+from mmengine.utils.dl_utils.parrots_wrapper import _BatchNorm
+from torch import nn
+
+
+class BaseBackbone(BaseModule):
+    """Freezing, and lookups that give the same errors everywhere.
+
+    A subclass calls :meth:`_init_freezing` at the end of its constructor and
+    says by :meth:`_stages` which modules or parameters a stage has.
+
+    Args:
+        frozen_stages: Stages 0 to this one are frozen, and stay so after
+            ``.train()``; -1 freezes nothing.
+        norm_eval: Whether batch normalisations keep their statistics also
+            while training.
+        init_cfg: MMEngine's initialisation config.
+    """
+
+    def __init__(self,
+                 frozen_stages: int = -1,
+                 norm_eval: bool = False,
+                 init_cfg: Optional[Union[dict, List[dict]]] = None) -> None:
+        super().__init__(init_cfg)
+        self.frozen_stages = frozen_stages
+        self.norm_eval = norm_eval
+
+    def _stages(self) -> List[Iterable[Union[nn.Module, nn.Parameter]]]:
+        """The modules and parameters of each stage, in order of depth."""
+        raise NotImplementedError
+
+    def _init_freezing(self) -> None:
+        num_stages = len(self._stages())
+        if not -1 <= self.frozen_stages < num_stages:
+            raise ValueError(
+                f'frozen_stages must be -1 (nothing) to {num_stages - 1}, '
+                f'got {self.frozen_stages}')
+        self._freeze()
+
+    def _freeze(self) -> None:
+        for stage in self._stages()[:self.frozen_stages + 1]:
+            for part in stage:
+                part.requires_grad_(False)
+                if isinstance(part, nn.Module):
+                    part.eval()
+
+    def train(self, mode: bool = True) -> 'BaseBackbone':
+        """Set the training mode; frozen stages stay in evaluation mode."""
+        super().train(mode)
+        self._freeze()
+        if mode and self.norm_eval:
+            for module in self.modules():
+                if isinstance(module, _BatchNorm):
+                    module.eval()
+        return self
+
+
+def lookup_arch(arch: Union[str, Mapping], table: Dict[str, dict]) -> dict:
+    """Settings of a size, by name or given as a dict with the same keys.
+
+    Args:
+        arch: A key of ``table`` or a dict that has all keys of its rows.
+        table: Settings by name.
+
+    Returns:
+        A new dict.
+
+    Raises:
+        ValueError: If the name is unknown, or a key is missing or unknown.
+
+    Example:
+        >>> lookup_arch('s', dict(s=dict(depth=2)))
+        {'depth': 2}
+    """
+    if isinstance(arch, str):
+        if arch not in table:
+            raise ValueError(f'arch must be one of {sorted(table)} or a dict, '
+                             f'got {arch!r}')
+        return dict(table[arch])
+    wanted = set(next(iter(table.values())))
+    if set(arch) != wanted:
+        raise ValueError(f'arch must have the keys {sorted(wanted)}; missing: '
+                         f'{sorted(wanted - set(arch))}, unknown: '
+                         f'{sorted(set(arch) - wanted)}')
+    return dict(arch)
+
+
+def normalize_out_indices(out_indices: Union[int, Sequence[int]],
+                          num: int) -> tuple:
+    """``out_indices`` as a tuple of increasing, non-negative ints.
+
+    Args:
+        out_indices: One index or several; negative ones count from the end.
+        num: How many stages there are to choose from.
+
+    Raises:
+        ValueError: If one is out of range, or they do not increase.
+
+    Example:
+        >>> normalize_out_indices((3, -1), 12)
+        (3, 11)
+    """
+    given = out_indices
+    if isinstance(out_indices, int):
+        out_indices = (out_indices, )
+    out_indices = tuple(i + num if i < 0 else i for i in out_indices)
+    if not out_indices or any(not 0 <= i < num for i in out_indices):
+        raise ValueError(f'out_indices must be within {-num} and {num - 1}, '
+                         f'got {given}')
+    if any(a >= b for a, b in zip(out_indices, out_indices[1:])):
+        raise ValueError(f'out_indices must increase, got {given}')
+    return out_indices

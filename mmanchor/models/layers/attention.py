@@ -1,0 +1,290 @@
+"""The attentions that a config chooses between (Table 4 of the paper).
+
+All three take tokens (B, N, C), give tokens (B, N, C), and share the
+constructor arguments of :class:`Attention`.
+"""
+from abc import abstractmethod
+from typing import Optional, Tuple
+
+import torch
+import torch.nn.functional as F
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+
+from ...ops import anchor_attention, attention_from_scores, refine_anchors
+from ...registry import MODELS
+from .token_grid import even_token_indices
+
+# DeiT's: normal, standard deviation 0.02, cut at 2; biases zero.
+LINEAR_INIT = dict(type='TruncNormal', layer='Linear', std=.02)
+
+
+class Attention(BaseModule):
+    """Project tokens, mix them, project them back; a subclass mixes.
+
+    Args:
+        embed_dims: C, the width of a token.
+        num_heads: Number of heads; it divides ``embed_dims``.
+        num_projections: How many C-wide maps of the tokens the one input
+            projection gives.
+        qkv_bias: Whether the input projection has a bias.
+        depthwise: Add a depth-wise 3 x 3 convolution of the values to the
+            output, which restores the rank that few anchors lose. It needs
+            ``hw_shape`` in forward and leaves extra tokens alone.
+        proj_drop: Dropout rate of the output, in [0, 1].
+        init_cfg: MMEngine's initialisation config; ``None`` takes
+            :data:`LINEAR_INIT`.
+
+    Raises:
+        ValueError: If ``num_heads`` does not divide ``embed_dims``.
+    """
+
+    # Those arguments of a backbone that this attention takes as its own.
+    backbone_args: Tuple[str, ...] = ()
+
+    def __init__(self,
+                 embed_dims: int,
+                 num_heads: int,
+                 *,
+                 num_projections: int,
+                 qkv_bias: bool = False,
+                 depthwise: bool = False,
+                 proj_drop: float = 0.,
+                 init_cfg: Optional[dict] = None) -> None:
+        super().__init__(init_cfg or LINEAR_INIT)
+        if num_heads < 1 or embed_dims % num_heads:
+            raise ValueError(f'num_heads must divide embed_dims={embed_dims}, '
+                             f'got num_heads={num_heads}')
+        self.embed_dims = embed_dims
+        self.num_heads = num_heads
+        self.head_dims = embed_dims // num_heads
+        self.in_proj = nn.Linear(
+            embed_dims, num_projections * embed_dims, bias=qkv_bias)
+        self.depthwise = nn.Conv2d(
+            embed_dims, embed_dims, 3, padding=1,
+            groups=embed_dims) if depthwise else None
+        self.proj = nn.Linear(embed_dims, embed_dims)
+        self.proj_drop = nn.Dropout(proj_drop)
+
+    def forward(self,
+                x: Tensor,
+                hw_shape: Optional[Tuple[int, int]] = None) -> Tensor:
+        """Mix tokens.
+
+        Args:
+            x: Tokens, (B, N, C); extra tokens come first.
+            hw_shape: Height and width, in tokens, of the map that the last
+                H * W tokens form. ``None`` where there is no map.
+
+        Returns:
+            Mixed tokens, (B, N, C).
+        """
+        out, values = self.mix(x, hw_shape)  # (B, heads, N, D) both
+        out = self._merge_heads(out)  # (B, N, C)
+        if self.depthwise is not None:
+            if hw_shape is None:
+                raise ValueError('depthwise=True needs hw_shape, got None')
+            num_extra = x.shape[1] - hw_shape[0] * hw_shape[1]
+            maps = self._merge_heads(values)[:, num_extra:].transpose(1, 2)
+            maps = self.depthwise(maps.unflatten(2, hw_shape))  # (B, C, H, W)
+            local = maps.flatten(2).transpose(1, 2)
+            out = out + F.pad(local, (0, 0, num_extra, 0))
+        return self.proj_drop(self.proj(out))
+
+    @abstractmethod
+    def mix(self, x: Tensor,
+            hw_shape: Optional[Tuple[int, int]]) -> Tuple[Tensor, Tensor]:
+        """Mixed tokens and the values they were mixed from, (B, heads, N, D).
+        """
+
+    def _split_heads(self, x: Tensor) -> Tuple[Tensor, ...]:
+        """(B, N, P * C) -> P tensors (B, heads, N, D), without a copy."""
+        x = x.unflatten(2, (-1, self.num_heads, self.head_dims))
+        return x.permute(2, 0, 3, 1, 4).unbind(0)
+
+    @staticmethod
+    def _merge_heads(x: Tensor) -> Tensor:
+        """(B, heads, N, D) -> (B, N, C)."""
+        return x.transpose(1, 2).flatten(2)
+
+
+@MODELS.register_module()
+class SoftmaxAttention(Attention):
+    """Softmax attention over all pairs of tokens: the "ViT" row of Table 4.
+
+    Args:
+        embed_dims, num_heads, **kwargs: As :class:`Attention` has them.
+
+    Example:
+        >>> SoftmaxAttention(32, num_heads=2)(torch.rand(1, 9, 32)).shape
+        torch.Size([1, 9, 32])
+    """
+
+    def __init__(self, embed_dims: int, num_heads: int, **kwargs) -> None:
+        super().__init__(embed_dims, num_heads, num_projections=3, **kwargs)
+
+    def mix(self, x: Tensor,
+            hw_shape: Optional[Tuple[int, int]]) -> Tuple[Tensor, Tensor]:
+        queries, keys, values = self._split_heads(self.in_proj(x))
+        return F.scaled_dot_product_attention(queries, keys, values), values
+
+
+@MODELS.register_module()
+class TokenAnchorAttention(Attention):
+    r"""Anchors chosen among the tokens, per image: Fig. 3a, Eq. 3 to 5.
+
+    M of the queries, spread evenly over the token map (the paper does not say
+    how it chooses them), are the first anchors. Each refinement step is one
+    step of soft k-means towards the fixed point that Eq. 5 asks for:
+
+    .. math:: u_j = \sum_i p(u_j | v_i) k_i / \sum_i p(u_j | v_i)
+
+    Args:
+        embed_dims, num_heads, **kwargs: As :class:`Attention` has them.
+        num_anchors: M; at most as many as the map has tokens.
+        num_refinements: Number of refinement steps, 0 or more.
+
+    Example:
+        >>> attention = TokenAnchorAttention(32, num_heads=2, num_anchors=4)
+        >>> attention(torch.rand(1, 9, 32), (3, 3)).shape
+        torch.Size([1, 9, 32])
+    """
+
+    backbone_args = ('num_anchors', )
+
+    def __init__(self,
+                 embed_dims: int,
+                 num_heads: int,
+                 *,
+                 num_anchors: int = 30,
+                 num_refinements: int = 1,
+                 **kwargs) -> None:
+        super().__init__(embed_dims, num_heads, num_projections=3, **kwargs)
+        _check_num_anchors(num_anchors)
+        if num_refinements < 0:
+            raise ValueError('num_refinements must be 0 or more, got '
+                             f'{num_refinements}')
+        self.num_anchors = num_anchors
+        self.num_refinements = num_refinements
+
+    def mix(self, x: Tensor,
+            hw_shape: Optional[Tuple[int, int]]) -> Tuple[Tensor, Tensor]:
+        queries, keys, values = self._split_heads(self.in_proj(x))
+        height, width = hw_shape or (1, x.shape[1])
+        num_extra = x.shape[1] - height * width
+        chosen = num_extra + even_token_indices(height, width,
+                                                self.num_anchors, x.device)
+        anchors = queries[:, :, chosen]  # (B, heads, M, D)
+        for _ in range(self.num_refinements):
+            anchors = refine_anchors(keys, anchors)
+        return anchor_attention(keys, values, anchors), values
+
+
+@MODELS.register_module()
+class LearnedAnchorAttention(Attention):
+    r"""Anchors that are parameters: Fig. 3b, the "Diff." row of Table 4.
+
+    There are no queries. Keys are used for scores only, so that the deploy
+    form folds key projection and anchors into one map of C to heads * M
+    scores, :math:`S = X (W_K W_S^\top)`: exact, and cheaper while
+    ``num_heads * num_anchors < embed_dims``.
+
+    Args:
+        embed_dims, num_heads, **kwargs: As :class:`Attention` has them.
+        num_anchors: M.
+        per_head_anchors: Whether each head has its own anchors; the released
+            classifier shares them.
+        anchor_std: Standard deviation of the anchors' normal initialisation.
+        deploy: Build the folded form. It loads training-form checkpoints
+            too, folding them on the way.
+
+    Example:
+        >>> attention = LearnedAnchorAttention(32, num_heads=2, num_anchors=4)
+        >>> attention(torch.rand(1, 9, 32)).shape
+        torch.Size([1, 9, 32])
+    """
+
+    backbone_args = ('num_anchors', 'deploy')
+
+    def __init__(self,
+                 embed_dims: int,
+                 num_heads: int,
+                 *,
+                 num_anchors: int = 30,
+                 per_head_anchors: bool = False,
+                 anchor_std: float = 1.,
+                 deploy: bool = False,
+                 **kwargs) -> None:
+        super().__init__(embed_dims, num_heads, num_projections=2, **kwargs)
+        _check_num_anchors(num_anchors)
+        self.num_anchors = num_anchors
+        shape = (num_anchors, self.head_dims)
+        if per_head_anchors:
+            shape = (num_heads, *shape)
+        self.anchors = nn.Parameter(torch.empty(shape))
+        nn.init.normal_(self.anchors, std=anchor_std)
+        self.deploy = False
+        if deploy:
+            self.switch_to_deploy()
+
+    def mix(self, x: Tensor,
+            hw_shape: Optional[Tuple[int, int]]) -> Tuple[Tensor, Tensor]:
+        if self.deploy:
+            scores, values = self.in_proj(x).split(
+                (self.num_heads * self.num_anchors, self.embed_dims), dim=-1)
+            scores = scores.unflatten(2, (self.num_heads, self.num_anchors))
+            values, = self._split_heads(values)
+            return attention_from_scores(scores.transpose(1, 2),
+                                         values), values
+        keys, values = self._split_heads(self.in_proj(x))
+        return anchor_attention(keys, values, self.anchors), values
+
+    @torch.no_grad()
+    def switch_to_deploy(self) -> None:
+        """Fold keys and anchors, in place; calling it again changes nothing.
+        """
+        if self.deploy:
+            return
+        weight = self._fold(self.in_proj.weight, self.anchors)
+        folded = nn.Linear(
+            self.embed_dims,
+            weight.shape[0],
+            bias=self.in_proj.bias is not None,
+            device=weight.device,
+            dtype=weight.dtype)
+        folded.weight.copy_(weight)
+        if self.in_proj.bias is not None:
+            folded.bias.copy_(self._fold(self.in_proj.bias, self.anchors))
+        folded.requires_grad_(self.in_proj.weight.requires_grad)
+        folded.train(self.training)
+        self.in_proj = folded
+        del self.anchors
+        self.deploy = True
+
+    def _fold(self, param: Tensor, anchors: Tensor) -> Tensor:
+        """Replace the keys' C rows of ``param`` by heads * M rows of scores.
+
+        The product is taken in float64: it is done once, and its rounding
+        would be seen by every token.
+        """
+        keys, values = param.split(self.embed_dims)
+        keys = keys.reshape(self.num_heads, self.head_dims, -1).double()
+        scores = anchors.double() @ keys * self.head_dims**-0.5
+        scores = scores.reshape(-1, *param.shape[1:]).to(param.dtype)
+        return torch.cat((scores, values))
+
+    def _load_from_state_dict(self, state_dict: dict, prefix: str, *args,
+                              **kwargs) -> None:
+        """Let the deploy form load a checkpoint of the training form."""
+        anchors = state_dict.get(f'{prefix}anchors')
+        if self.deploy and anchors is not None:
+            del state_dict[f'{prefix}anchors']
+            for name in (f'{prefix}in_proj.weight', f'{prefix}in_proj.bias'):
+                if name in state_dict:
+                    state_dict[name] = self._fold(state_dict[name], anchors)
+        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
+
+
+def _check_num_anchors(num_anchors: int) -> None:
+    if num_anchors < 1:
+        raise ValueError(f'num_anchors must be at least 1, got {num_anchors}')

@@ -1,0 +1,56 @@
+"""The pre-norm transformer block that every attention of ours sits in."""
+from typing import Optional, Tuple
+
+from mmcv.cnn import build_norm_layer
+from mmcv.cnn.bricks import DropPath
+from mmcv.cnn.bricks.transformer import FFN
+from mmengine.model import BaseModule
+from torch import Tensor
+
+from ...registry import MODELS
+from .attention import LINEAR_INIT
+
+
+class TransformerBlock(BaseModule):
+    """x + attention(norm(x)), then x + MLP(norm(x)): the block of DeiT.
+
+    Args:
+        embed_dims: C, the width of a token.
+        attention: Config of an attention; it is given ``embed_dims``.
+        mlp_ratio: Width of the MLP's hidden layer over ``embed_dims``.
+        drop_rate: Dropout rate in the MLP, in [0, 1].
+        drop_path_rate: Probability that a residual branch is dropped for an
+            image, in [0, 1).
+        norm_cfg: Config of the normalisations.
+        init_cfg: MMEngine's initialisation config; ``None`` draws linear
+            layers as DeiT does.
+    """
+
+    def __init__(self,
+                 embed_dims: int,
+                 attention: dict,
+                 *,
+                 mlp_ratio: float = 4.,
+                 drop_rate: float = 0.,
+                 drop_path_rate: float = 0.,
+                 norm_cfg: Optional[dict] = None,
+                 init_cfg: Optional[dict] = None) -> None:
+        super().__init__(init_cfg or LINEAR_INIT)
+        norm_cfg = norm_cfg or dict(type='LN', eps=1e-6)
+        self.norm1 = build_norm_layer(norm_cfg, embed_dims)[1]
+        self.attn = MODELS.build(dict(attention, embed_dims=embed_dims))
+        self.drop_path = DropPath(drop_path_rate)
+        self.norm2 = build_norm_layer(norm_cfg, embed_dims)[1]
+        self.mlp = FFN(
+            embed_dims,
+            int(embed_dims * mlp_ratio),
+            ffn_drop=drop_rate,
+            dropout_layer=dict(type='DropPath', drop_prob=drop_path_rate),
+            act_cfg=dict(type='GELU'))
+
+    def forward(self,
+                x: Tensor,
+                hw_shape: Optional[Tuple[int, int]] = None) -> Tensor:
+        """(B, N, C) -> (B, N, C); ``hw_shape`` goes to the attention."""
+        x = x + self.drop_path(self.attn(self.norm1(x), hw_shape))
+        return self.mlp(self.norm2(x), identity=x)

@@ -1,0 +1,196 @@
+"""Anchor attention: softmax attention's place taken by M anchors.
+
+Pure torch, no mm* import. Letters: B batch, N tokens, M anchors, D width of a
+head's keys, Dv width of its values.
+"""
+from contextlib import nullcontext
+from typing import ContextManager, Optional
+
+import torch
+from torch import Tensor
+
+# Below this total weight an anchor counts as unused. It only has to keep the
+# division and its gradient finite in float32: an anchor this light gives a
+# token at most this share of its output.
+MIN_ANCHOR_MASS = 1e-20
+
+
+def anchor_assignment(keys: Tensor,
+                      anchors: Tensor,
+                      *,
+                      scale: Optional[float] = None) -> Tensor:
+    r"""Share every token out among the anchors.
+
+    .. math:: A_{ij} = \mathrm{softmax}_j (s \, w_j \cdot k_i)
+
+    Eq. 4 and 13 of AnchorFormer (arXiv 2505.16463). The softmax runs over the
+    anchors, so the weights of each token sum to 1.
+
+    Args:
+        keys: k, (B, heads, N, D), any float dtype.
+        anchors: w, (M, D) shared by the heads, (heads, M, D), or
+            (B, heads, M, D) where each image has its own.
+        scale: s, the factor on the scores; ``None`` takes 1 / sqrt(D).
+
+    Returns:
+        A, (B, heads, N, M), in float32 (float64 for float64 input), also
+        under autocast: the softmax of rounded scores is not good enough.
+
+    Raises:
+        ValueError: If a shape does not fit.
+
+    Example:
+        >>> keys = torch.zeros(1, 2, 5, 8)
+        >>> anchor_assignment(keys, torch.randn(4, 8))[0, 0, 0]
+        tensor([0.2500, 0.2500, 0.2500, 0.2500])
+    """
+    _check_keys(keys, anchors)
+    with _no_autocast(keys):
+        return _scores(keys, anchors, scale).softmax(dim=-1)
+
+
+def anchor_attention(keys: Tensor,
+                     values: Tensor,
+                     anchors: Tensor,
+                     *,
+                     scale: Optional[float] = None) -> Tensor:
+    r"""Attend to all tokens through the anchors, linear in their number.
+
+    .. math:: H = A \, \Delta^{-1} A^\top V, \quad
+              \Delta = \mathrm{diag}(A^\top 1)
+
+    Eq. 11 and 12 of AnchorFormer (arXiv 2505.16463), multiplied from the
+    right: 3 N M D multiply-adds and N M numbers of memory a head; the N x N
+    matrix never exists. That matrix is symmetric, positive semi-definite and
+    doubly stochastic, and its rank is at most M.
+
+    Args:
+        keys: k, (B, heads, N, D), any float dtype.
+        values: V, (B, heads, N, Dv).
+        anchors: w, (M, D) shared by the heads, (heads, M, D), or
+            (B, heads, M, D) where each image has its own.
+        scale: s, the factor on the scores; ``None`` takes 1 / sqrt(D).
+
+    Returns:
+        H, (B, heads, N, Dv), in the dtype of ``values``. It is computed in
+        float32 (float64 for float64 input), also under autocast: sums over
+        all tokens do not fit half precision.
+
+    Raises:
+        ValueError: If a shape does not fit.
+
+    Example:
+        >>> k, v = torch.randn(2, 1, 3, 10, 8)
+        >>> anchor_attention(k, v, torch.randn(4, 8)).shape
+        torch.Size([1, 1, 3, 10, 8])
+    """
+    _check_keys(keys, anchors)
+    if values.dim() != 4 or values.shape[:3] != keys.shape[:3]:
+        raise ValueError(
+            'values must be (B, heads, N, Dv) with the B, heads and N of keys '
+            f'{tuple(keys.shape)}, got {tuple(values.shape)}')
+    with _no_autocast(keys):
+        scores = _scores(keys, anchors, scale)
+        return attention_from_scores(scores, values)
+
+
+def attention_from_scores(scores: Tensor, values: Tensor) -> Tensor:
+    r"""Anchor attention whose scores :math:`s \, w_j \cdot k_i` are known.
+
+    The deploy form computes the scores by one folded projection, without keys
+    (see :class:`mmanchor.models.layers.LearnedAnchorAttention`).
+
+    Args:
+        scores: (B, heads, N, M), any float dtype.
+        values: V, (B, heads, N, Dv).
+
+    Returns:
+        H of :func:`anchor_attention`, (B, heads, N, Dv), in the dtype of
+        ``values``.
+
+    Example:
+        >>> attention_from_scores(torch.zeros(1, 1, 4, 2),
+        ...                       torch.arange(4.).view(1, 1, 4, 1)).flatten()
+        tensor([1.5000, 1.5000, 1.5000, 1.5000])
+    """
+    with _no_autocast(scores):
+        wide = _at_least_float32(values, scores.dtype)
+        assign = scores.to(wide.dtype).softmax(dim=-1)  # (B, heads, N, M)
+        out = torch.matmul(assign, _anchor_means(assign, wide))
+        return out.to(values.dtype)
+
+
+def refine_anchors(keys: Tensor,
+                   anchors: Tensor,
+                   *,
+                   scale: Optional[float] = None) -> Tensor:
+    r"""Move anchors to the means of the keys that are assigned to them.
+
+    .. math:: u_j = \sum_i A_{ij} k_i / \sum_i A_{ij}
+
+    One step of soft k-means towards the fixed point of Eq. 5 of AnchorFormer
+    (arXiv 2505.16463), with A of :func:`anchor_assignment`.
+
+    Args:
+        keys: k, (B, heads, N, D), any float dtype.
+        anchors: u, (M, D), (heads, M, D) or (B, heads, M, D).
+        scale: The factor on the scores; ``None`` takes 1 / sqrt(D).
+
+    Returns:
+        The moved anchors, (B, heads, M, D), in float32 (float64 for float64
+        input).
+
+    Example:
+        >>> keys = torch.tensor([[0., 2.], [2., 0.]]).view(1, 1, 2, 2)
+        >>> refine_anchors(keys, torch.zeros(1, 2)).flatten()
+        tensor([1., 1.])
+    """
+    assign = anchor_assignment(keys, anchors, scale=scale)
+    with _no_autocast(keys):
+        return _anchor_means(assign, keys.to(assign.dtype))
+
+
+def _anchor_means(assign: Tensor, values: Tensor) -> Tensor:
+    """Delta^-1 A^T V of Eq. 12, (B, heads, M, Dv)."""
+    mass = assign.sum(dim=-2).clamp_min(MIN_ANCHOR_MASS)  # (B, heads, M)
+    return torch.matmul(assign.transpose(-2, -1), values) / mass.unsqueeze(-1)
+
+
+def _scores(keys: Tensor, anchors: Tensor, scale: Optional[float]) -> Tensor:
+    """s w_j . k_i of every token and anchor, (B, heads, N, M)."""
+    scale = keys.shape[-1]**-0.5 if scale is None else scale
+    keys = _at_least_float32(keys, anchors.dtype)
+    # The scale goes onto the few anchors, not onto the many scores; the
+    # anchors become a batch of matrices (no copy), since matmul would
+    # otherwise copy all keys to flatten their batch dimensions.
+    scaled = (_at_least_float32(anchors, keys.dtype) * scale).transpose(-2, -1)
+    return torch.matmul(keys, scaled.expand(*keys.shape[:2], -1, -1))
+
+
+def _at_least_float32(x: Tensor, other: torch.dtype = torch.float32) -> Tensor:
+    """``x`` in float64 if it or ``other`` is float64, else in float32."""
+    return x.to(
+        torch.promote_types(
+            torch.promote_types(x.dtype, other), torch.float32))
+
+
+def _no_autocast(x: Tensor) -> ContextManager:
+    """Switch autocast off where it is on; exported graphs stay plain."""
+    device = x.device.type
+    if torch.is_autocast_enabled(device):
+        return torch.autocast(device, enabled=False)
+    return nullcontext()
+
+
+def _check_keys(keys: Tensor, anchors: Tensor) -> None:
+    if keys.dim() != 4:
+        raise ValueError('keys must be (B, heads, N, D), got shape '
+                         f'{tuple(keys.shape)}')
+    batch, heads, _, width = keys.shape
+    fits = 2 <= anchors.dim() <= 4 and anchors.shape[-2] >= 1 and (
+        anchors.shape[-1] == width)
+    if not fits or anchors.shape[:-2] != (batch, heads)[4 - anchors.dim():]:
+        raise ValueError(
+            f'anchors must be (M, {width}), ({heads}, M, {width}) or '
+            f'({batch}, {heads}, M, {width}) with M >= 1 to fit keys '
+            f'{tuple(keys.shape)}, got shape {tuple(anchors.shape)}')
