@@ -1,0 +1,47 @@
+# Each target that needs an environment sets it up by itself; see .ci/make_env.
+SHELL := /bin/bash
+VENV ?= .venv
+VENV_ONEDL ?= .venv-onedl
+# More words for the command of a target: make test ARGS='-k deploy'
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-onedl doctor lint format wheel-check env \
+	env-onedl clean-venv
+
+help: ## List the targets
+	@echo 'usage: make TARGET [ARGS="more options"] [PYTHON=python3.11]'
+	@echo
+	@sed -n 's/^\([a-z-]*\):.*## /\1 /p' Makefile | \
+		while read -r name text; do printf '  %-12s %s\n' "$$name" "$$text"; \
+		done
+
+demo: env ## Train, score and draw a small model on rendered scenes
+	$(VENV)/bin/mmanchor demo segmentation $(ARGS)
+
+test: env ## Run the tests
+	$(VENV)/bin/python -m pytest $(ARGS)
+
+test-onedl: env-onedl ## Run the smoke tests on the maintained fork's stack
+	$(VENV_ONEDL)/bin/python -m pytest -m smoke $(ARGS)
+
+doctor: env ## Print the versions found and known-bad combinations
+	$(VENV)/bin/mmanchor doctor $(ARGS)
+
+lint: env ## Run the checks of .pre-commit-config.yaml, without network
+	$(VENV)/bin/python .ci/lint
+
+format: env ## Rewrite the files as `make lint` wants them
+	$(VENV)/bin/python .ci/lint --fix
+
+wheel-check: env ## Build sdist and wheel, install the wheel, load its configs
+	$(VENV)/bin/python .ci/check_wheel
+
+env: ## Set up .venv, as the targets above do by themselves
+	@.ci/make_env openmmlab '$(VENV)'
+
+env-onedl: ## Set up .venv-onedl
+	@.ci/make_env onedl '$(VENV_ONEDL)'
+
+clean-venv: ## Remove both environments
+	rm -rf '$(VENV)' '$(VENV_ONEDL)'
