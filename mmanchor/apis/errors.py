@@ -1,8 +1,4 @@
 """The error that a command shows as one message instead of a traceback."""
+from ..compat.errors import UserError
 
-
-class UserError(ValueError):
-    """Something the user gave cannot work: a path, a data set, an option.
-
-    The message names what was given and what would be right.
-    """
+__all__ = ['UserError']

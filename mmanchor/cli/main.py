@@ -5,7 +5,7 @@ import sys
 from typing import Optional, Sequence
 
 from .. import __version__
-from ..apis.errors import UserError
+from ..compat.errors import UserError
 
 # A module below mmanchor.cli gives HELP, add_arguments(parser) and
 # run(args) -> exit status; it is imported only when its command is used, so

@@ -1,0 +1,73 @@
+"""Run a function right after a module is first imported.
+
+``import mmanchor`` must stay quick, so the repairs of MMEngine wait until
+MMEngine's own modules are imported instead of importing them early.
+"""
+import sys
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+from typing import Any, Callable, Dict, Optional, Sequence
+
+Action = Callable[[ModuleType], None]
+
+
+class _ThenLoader(Loader):
+    """A module's own loader, with an action after it has run."""
+
+    def __init__(self, loader: Any, action: Action) -> None:
+        self.loader = loader
+        self.action = action
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.loader, name)
+
+    def create_module(self, spec: ModuleSpec) -> Optional[ModuleType]:
+        return self.loader.create_module(spec)
+
+    def exec_module(self, module: ModuleType) -> None:
+        # The module keeps its own loader, for inspect and for reloading.
+        module.__spec__.loader = module.__loader__ = self.loader
+        self.loader.exec_module(module)
+        self.action(module)
+
+
+class AfterImportFinder(MetaPathFinder):
+    """Wraps the loaders of the modules it has an action for."""
+
+    def __init__(self) -> None:
+        self.actions: Dict[str, Action] = {}
+
+    def find_spec(self,
+                  fullname: str,
+                  path: Optional[Sequence[str]] = None,
+                  target: Optional[object] = None) -> Optional[ModuleSpec]:
+        """The module's spec as the other finders give it, loader wrapped."""
+        action = self.actions.get(fullname)
+        if action is None:
+            return None
+        others = (finder for finder in sys.meta_path if finder is not self)
+        specs = (finder.find_spec(fullname, path, target) for finder in others)
+        spec = next((spec for spec in specs if spec is not None), None)
+        if spec is not None and spec.loader is not None:
+            spec.loader = _ThenLoader(spec.loader, action)
+        return spec
+
+
+_FINDER = AfterImportFinder()
+
+
+def after_import(name: str, action: Action) -> None:
+    """Call ``action(module)`` once ``name`` is imported, or now if it is.
+
+    Args:
+        name: Full module name.
+        action: Takes the module; called once for each time it is executed.
+    """
+    if _FINDER not in sys.meta_path:
+        sys.meta_path.insert(0, _FINDER)
+    if name in _FINDER.actions:
+        return
+    _FINDER.actions[name] = action
+    if name in sys.modules:
+        action(sys.modules[name])

@@ -1,0 +1,30 @@
+"""Errors that a command shows as one message instead of a traceback."""
+from .trust import ENVIRONMENT
+
+
+class UserError(ValueError):
+    """Something the user gave cannot work: a path, a data set, an option.
+
+    The message names what was given and what would be right.
+    """
+
+
+class CheckpointError(UserError):
+    """A checkpoint file cannot be read: it is damaged, or no checkpoint."""
+
+
+class UnsafeCheckpointError(CheckpointError):
+    """A checkpoint wants more than the allow-list; nothing in it was run.
+
+    Args:
+        name: The file, as the user named it.
+        wants: What it wants: the class or function, or what it is.
+    """
+
+    def __init__(self, name: str, wants: str) -> None:
+        super().__init__(
+            f'{name} was not loaded: it wants {wants}, which a checkpoint has '
+            'no need of and which could run code on this machine. If you '
+            'trust whoever made the file, say so: --trust-checkpoint, '
+            'mmanchor.compat.trust_checkpoint(path), or the path in the '
+            f'environment variable {ENVIRONMENT}')

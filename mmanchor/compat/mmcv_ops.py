@@ -1,0 +1,45 @@
+"""Let ``mmcv.ops`` import where mmcv has no compiled operators.
+
+``mmcv.ops``, and with it ``mmdet.models``, needs the extension ``mmcv._ext``.
+A finder at the end of ``sys.meta_path`` offers a Python file under that name,
+with a spec and a loader as any module has, when nothing else provides it.
+"""
+import sys
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec
+from importlib.util import find_spec, spec_from_file_location
+from pathlib import Path
+from typing import Optional, Sequence
+
+EXTENSION = 'mmcv._ext'
+STAND_IN = Path(__file__).with_name('mmcv_ext.py')
+
+
+class FallbackFinder(MetaPathFinder):
+    """Finds the stand-in for ``mmcv._ext``, and nothing else."""
+
+    def find_spec(self,
+                  fullname: str,
+                  path: Optional[Sequence[str]] = None,
+                  target: Optional[object] = None) -> Optional[ModuleSpec]:
+        """The spec of the stand-in, unless a real extension can be found."""
+        if fullname != EXTENSION:
+            return None
+        # A real extension wins, also from a finder added behind this one.
+        for finder in sys.meta_path[sys.meta_path.index(self) + 1:]:
+            spec = finder.find_spec(fullname, path, target)
+            if spec is not None:
+                return spec
+        return spec_from_file_location(EXTENSION, STAND_IN)
+
+
+def install() -> None:
+    """Put the finder last in ``sys.meta_path``, once."""
+    if not any(isinstance(item, FallbackFinder) for item in sys.meta_path):
+        sys.meta_path.append(FallbackFinder())
+
+
+def has_compiled_ops() -> bool:
+    """Whether ``mmcv._ext`` is a real extension, not the stand-in."""
+    spec = find_spec(EXTENSION)
+    return spec is not None and spec.origin != str(STAND_IN)
