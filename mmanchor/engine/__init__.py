@@ -1,0 +1,1 @@
+"""What training needs beyond models, registered in mmanchor's registries."""

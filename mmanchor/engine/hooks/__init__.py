@@ -1,0 +1,4 @@
+"""Training hooks."""
+from .exact_resume import ExactResumeHook
+
+__all__ = ['ExactResumeHook']

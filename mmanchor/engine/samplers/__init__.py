@@ -1,0 +1,4 @@
+"""Data samplers."""
+from .seeded_sampler import SeededSampler
+
+__all__ = ['SeededSampler']
