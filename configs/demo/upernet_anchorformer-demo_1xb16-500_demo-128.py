@@ -1,0 +1,82 @@
+# The ADE20K recipe at a size that two CPU cores train in minutes, on the
+# scenes of `mmanchor make-demo-data`. Only data, sizes and schedule differ.
+_base_ = ['../upernet/upernet_anchorformer-s_8xb2-160k_ade20k-512.py']
+
+data_root = 'data/demo/ade'
+metainfo = dict(
+    classes=('sky', 'ground', 'disc', 'star', 'spiral', 'rectangle', 'zigzag',
+             'cross', 'ring', 'triangle'),
+    palette=[[136, 189, 235], [138, 112, 84], [230, 38, 41], [255, 187, 0],
+             [130, 203, 21], [0, 127, 61], [0, 201, 201], [20, 66, 220],
+             [145, 56, 224], [255, 88, 186]])
+crop_size = (128, 128)
+max_iters = 500
+
+model = dict(
+    data_preprocessor=dict(size=crop_size),
+    backbone=dict(
+        arch=dict(
+            _delete_=True,
+            embed_dims=128,
+            num_layers=6,
+            num_heads=4,
+            mlp_ratio=2),
+        img_size=128,
+        patch_size=8,
+        drop_path_rate=0.,
+        out_indices=(2, 3, 4, 5)),
+    neck=dict(in_channels=128, out_channels=(32, 64, 128, 128)),
+    decode_head=dict(
+        in_channels=[32, 64, 128, 128], channels=64, num_classes=10),
+    auxiliary_head=dict(in_channels=128, channels=64, num_classes=10))
+
+train_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(type='LoadAnnotations', reduce_zero_label=True),
+    dict(
+        type='RandomResize',
+        scale=crop_size,
+        ratio_range=(0.8, 1.3),
+        keep_ratio=True),
+    dict(type='RandomCrop', crop_size=crop_size, cat_max_ratio=0.75),
+    dict(type='RandomFlip', prob=0.5),
+    dict(type='PackSegInputs')
+]
+test_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(type='LoadAnnotations', reduce_zero_label=True),
+    dict(type='PackSegInputs')
+]
+dataset = dict(
+    type='BaseSegDataset',
+    data_root=data_root,
+    metainfo=metainfo,
+    reduce_zero_label=True)
+train_dataloader = dict(
+    batch_size=16,
+    num_workers=0,
+    persistent_workers=False,
+    dataset=dict(pipeline=train_pipeline, **dataset))
+val_dataloader = dict(
+    batch_size=16,
+    num_workers=0,
+    persistent_workers=False,
+    dataset=dict(pipeline=test_pipeline, **dataset))
+test_dataloader = val_dataloader
+
+optim_wrapper = dict(
+    optimizer=dict(lr=1e-3), paramwise_cfg=dict(layer_decay_rate=1.0))
+param_scheduler = [
+    dict(type='LinearLR', start_factor=1e-3, by_epoch=False, begin=0, end=50),
+    dict(
+        type='PolyLR',
+        eta_min=0.0,
+        power=1.0,
+        by_epoch=False,
+        begin=50,
+        end=max_iters)
+]
+train_cfg = dict(max_iters=max_iters, val_interval=100)
+default_hooks = dict(
+    logger=dict(interval=25), checkpoint=dict(interval=100, max_keep_ckpts=1))
+auto_scale_lr = dict(base_batch_size=16)
