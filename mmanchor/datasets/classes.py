@@ -20,6 +20,7 @@ class ThingClass:
         name: Class name, also the shape's name.
         category_id: Its id in the COCO file; ids have gaps, as COCO's do.
         hue: Middle of its hue range, degrees in [0, 360).
+        value: Its range of brightness (the V of HSV).
         patterns: Patterns it may be filled with, likeliest first.
         stroke: Whether it is a thick line rather than a filled outline.
     """
@@ -27,19 +28,22 @@ class ThingClass:
     name: str
     category_id: int
     hue: float
+    value: Tuple[float, float]
     patterns: Tuple[str, str, str]
     stroke: bool = False
 
 
+_BRIGHT, _MEDIUM = (0.65, 1.), (0.45, 0.85)
+
 THINGS = (
-    ThingClass('disc', 1, 0, ('plain', 'dots', 'noise')),
-    ThingClass('star', 2, 45, ('checks', 'plain', 'stripes')),
-    ThingClass('spiral', 3, 90, ('stripes', 'noise', 'plain'), True),
-    ThingClass('rectangle', 5, 135, ('dots', 'checks', 'noise')),
-    ThingClass('zigzag', 8, 180, ('plain', 'stripes', 'checks'), True),
-    ThingClass('cross', 9, 225, ('noise', 'dots', 'stripes')),
-    ThingClass('ring', 11, 270, ('checks', 'plain', 'dots'), True),
-    ThingClass('triangle', 14, 315, ('stripes', 'noise', 'checks')),
+    ThingClass('disc', 1, 0, _BRIGHT, ('plain', 'noise', 'dots')),
+    ThingClass('star', 2, 45, _MEDIUM, ('checks', 'stripes', 'plain')),
+    ThingClass('spiral', 3, 90, _BRIGHT, ('plain', 'noise', 'stripes'), True),
+    ThingClass('rectangle', 5, 135, _MEDIUM, ('dots', 'checks', 'noise')),
+    ThingClass('zigzag', 8, 180, _BRIGHT, ('noise', 'plain', 'checks'), True),
+    ThingClass('cross', 9, 225, _MEDIUM, ('stripes', 'dots', 'plain')),
+    ThingClass('ring', 11, 270, _BRIGHT, ('noise', 'plain', 'dots'), True),
+    ThingClass('triangle', 14, 315, _MEDIUM, ('stripes', 'checks', 'noise')),
 )
 
 STUFF_CLASSES = ('sky', 'ground')

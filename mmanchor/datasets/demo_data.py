@@ -1,9 +1,11 @@
 """Make the demo data set: offline, repeatable, and all or nothing."""
 import json
+import multiprocessing
 import os
 import shutil
 import signal
 import socket
+import threading
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
@@ -33,6 +35,7 @@ class DemoData:
     Attributes:
         root: Its folder, holding ``ade`` and/or ``coco`` and the manifest.
         parameters: What it was made from.
+        files: How many files it has, the manifest not counted.
         images: Images per split.
         images_with: Per split, how many masks show each class.
         instances: Per split, how many COCO annotations of each class.
@@ -41,6 +44,7 @@ class DemoData:
 
     root: Path
     parameters: Dict[str, object]
+    files: int
     images: Dict[str, int]
     images_with: Dict[str, Dict[str, int]]
     instances: Dict[str, Dict[str, int]]
@@ -111,7 +115,8 @@ def make_demo_data(root: Union[str, Path],
         ]
         records = list(_run(jobs, processes, progress))
         manifest = _index(temporary, layout, size, counts, records)
-        manifest = dict(parameters=parameters, **manifest)
+        manifest = dict(
+            parameters=parameters, files=_count_files(temporary), **manifest)
         (temporary / MANIFEST).write_text(
             json.dumps(manifest, indent=2) + '\n', encoding='utf-8')
         _move(temporary, root)
@@ -146,7 +151,8 @@ def _find(root: Path, parameters: dict, overwrite: bool) -> Optional[DemoData]:
             f'{root} holds something that is not a demo data set (it has no '
             f'valid {MANIFEST}); choose another folder') from None
     if made_from == parameters:
-        return DemoData(root=root, built=False, **manifest)
+        complete = _count_files(root) == manifest['files']
+        return DemoData(root, built=False, **manifest) if complete else None
     if overwrite:
         return None
     differing = sorted(name for name in {*parameters, *made_from}
@@ -156,6 +162,11 @@ def _find(root: Path, parameters: dict, overwrite: bool) -> Optional[DemoData]:
     raise UserError(f'{root} holds a demo data set made from other '
                     f'parameters ({changes}); choose another folder, or '
                     'replace it with --overwrite (overwrite=True)')
+
+
+def _count_files(root: Path) -> int:
+    found = sum(len(files) for _, _, files in os.walk(root))
+    return found - (root / MANIFEST).is_file()
 
 
 def _temporary(root: Path) -> Path:
@@ -196,6 +207,13 @@ def _start_worker() -> None:
     # The parent alone answers Ctrl+C, and one process uses one core.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     cv2.setNumThreads(1)
+    threading.Thread(target=_leave_with_parent, daemon=True).start()
+
+
+def _leave_with_parent() -> None:
+    # A worker of a killed parent would wait for its next job for ever.
+    multiprocessing.parent_process().join()
+    os._exit(1)
 
 
 def _run(jobs: List[SceneJob], processes: Optional[int],

@@ -5,7 +5,8 @@ import cv2
 import numpy as np
 
 _TOLERANCE = 1.  # How far a polygon may leave the outline, half pixels.
-_SPECK = 4  # Parts and holes below so many pixels are left out.
+_SMALL = 40  # Parts below so many pixels are traced exactly.
+_SPECK = 4  # Holes below so many pixels are filled.
 
 
 def mask_to_polygons(mask: np.ndarray) -> List[List[float]]:
@@ -19,22 +20,18 @@ def mask_to_polygons(mask: np.ndarray) -> List[List[float]]:
 
     Returns:
         A polygon per connected part, ``[x0, y0, x1, y1, ...]`` in pixels,
-        where pixel ``i`` covers ``[i, i + 1]``; specks are left out unless
-        the mask is nothing else.
+        where pixel ``i`` covers ``[i, i + 1]``.
     """
     # On a doubled grid, contours run a quarter pixel inside the outline, so
     # that exactly the mask's pixel centres lie within.
     doubled = mask.astype(np.uint8).repeat(2, 0).repeat(2, 1)
     contours, hierarchy = cv2.findContours(doubled, cv2.RETR_CCOMP,
                                            cv2.CHAIN_APPROX_NONE)
-    parts = [i for i, links in enumerate(hierarchy[0]) if links[3] < 0]
-    large = [i for i in parts if _pixels(contours[i]) >= _SPECK]
-    if not large:
-        large = [max(parts, key=lambda i: _pixels(contours[i]))]
     polygons = []
-    for part in large:
+    for part, (_, _, hole, parent) in enumerate(hierarchy[0]):
+        if parent >= 0:
+            continue
         polygon = _simplify(contours[part])
-        hole = hierarchy[0][part][2]
         while hole >= 0:
             if _pixels(contours[hole]) >= _SPECK:
                 polygon = _join(polygon, _simplify(contours[hole]))
@@ -77,14 +74,15 @@ def mask_to_box(mask: np.ndarray) -> List[float]:
 
 def _pixels(contour: np.ndarray) -> float:
     """Area within a contour of the doubled grid, in pixels of the mask."""
-    (width, height) = np.ptp(contour[:, 0], axis=0) + 1
-    return max(cv2.contourArea(contour), width * height / 4) / 4
+    return cv2.contourArea(contour) / 4
 
 
 def _simplify(contour: np.ndarray) -> np.ndarray:
-    """Fewer points, (n, 2); a contour that would collapse stays whole."""
-    fewer = cv2.approxPolyDP(contour, _TOLERANCE, True)[:, 0]
-    points = fewer if len(fewer) >= 3 else contour[:, 0]
+    """The points that matter, (n, 2)."""
+    tolerance = _TOLERANCE if _pixels(contour) >= _SMALL else 0.
+    points = cv2.approxPolyDP(contour, tolerance, True)[:, 0]
+    if len(points) < 3:  # A long line, one pixel wide, has collapsed.
+        points = contour[:, 0]
     return points.astype(np.float64)
 
 

@@ -36,7 +36,7 @@ class SceneStyle:
     stroke_size: Tuple[float, float] = (0.25, 0.6)
     small_size: Tuple[float, float] = (0.05, 0.12)
     small_chance: float = 0.12
-    hue_spread: float = 48.
+    hue_spread: float = 43.
     crowd_chance: float = 0.12
     crowd_members: Tuple[int, int] = (8, 18)
     void_chance: float = 0.2
@@ -176,7 +176,7 @@ def _fill(rng: np.random.Generator, pattern: str, hue: float,
           saturation: float, value: float, contrast: float,
           period: float) -> Fill:
     """A fill whose second colour is darker or paler than the first."""
-    if rng.random() < 0.5:
+    if rng.random() < 0.7:
         other = _rgb(hue, saturation, value * (1 - contrast))
     else:
         other = _rgb(hue, saturation * (1 - contrast),
@@ -204,11 +204,13 @@ def _ground(rng: np.random.Generator, size: Tuple[int, int]) -> Fill:
 def _thing_fill(rng: np.random.Generator, kind: int, diameter: float,
                 style: SceneStyle) -> Fill:
     thing = THINGS[kind]
+    pattern = rng.choice(thing.patterns, p=(0.5, 0.35, 0.15))
+    smooth = pattern in ('plain', 'noise')
     hue = thing.hue + rng.uniform(-1, 1) * style.hue_spread
-    return _fill(rng, rng.choice(thing.patterns, p=(0.5, 0.3, 0.2)), hue,
-                 rng.uniform(0.5, 1.), rng.uniform(0.5, 1.),
-                 rng.uniform(0.25, 0.55),
-                 max(4., diameter * rng.uniform(0.12, 0.3)))
+    return _fill(rng, pattern, hue, rng.uniform(0.5, 1.),
+                 rng.uniform(*thing.value),
+                 rng.uniform(0.2, 0.45) if smooth else rng.uniform(0.5, 0.8),
+                 max(5., diameter * rng.uniform(0.15, 0.3)))
 
 
 def _log_uniform(rng: np.random.Generator, low: float, high: float) -> float:

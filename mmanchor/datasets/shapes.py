@@ -3,7 +3,7 @@
 Every outline lives in the circle of radius 1 around the origin, with y down.
 """
 import math
-from typing import Callable, Dict, List, Tuple
+from typing import Callable, Dict, Tuple
 
 import cv2
 import numpy as np
@@ -14,6 +14,7 @@ from .scenes import VOID, Shape
 
 Points = NDArray[np.float64]  # (n, 2), x and y
 
+_FINER = 4  # Shapes are drawn this much larger, then averaged.
 _SHIFT = 4  # OpenCV takes coordinates in 1 / 2**_SHIFT of a pixel.
 _MIN_STROKE = 0.04  # Of the image's short side: 5 pixels at 128.
 
@@ -27,47 +28,47 @@ def _circle(count: int = 48) -> Points:
     return _polar(angles, np.ones(count))
 
 
-def _disc(aspect: float, variation: float) -> List[Points]:
-    return [_circle() * (1, aspect)]
+def _disc(aspect: float, variation: float) -> Points:
+    return _circle() * (1, aspect)
 
 
-def _star(aspect: float, variation: float) -> List[Points]:
+def _star(aspect: float, variation: float) -> Points:
     tips = 5 + int(variation * 2)
     angles = np.arange(2 * tips) * (math.pi / tips)
-    return [_polar(angles, np.tile((1., 0.3 + 0.25 * aspect), tips))]
+    return _polar(angles, np.tile((1., 0.3 + 0.25 * aspect), tips))
 
 
-def _rectangle(aspect: float, variation: float) -> List[Points]:
+def _rectangle(aspect: float, variation: float) -> Points:
     height = aspect - 0.15 * variation
     corners = np.array(((-1, -1), (1, -1), (1, 1), (-1, 1)), float)
-    return [corners * (1, height) / math.hypot(1, height)]
+    return corners * (1, height) / math.hypot(1, height)
 
 
-def _triangle(aspect: float, variation: float) -> List[Points]:
+def _triangle(aspect: float, variation: float) -> Points:
     top = -math.pi / 2
     spread = math.pi * (0.5 + 0.25 * aspect)
     angles = np.array((top, top + spread, top - spread))
-    return [_polar(angles, np.ones(3))]
+    return _polar(angles, np.ones(3))
 
 
-def _cross(aspect: float, variation: float) -> List[Points]:
+def _cross(aspect: float, variation: float) -> Points:
     arm = 0.28 + 0.14 * variation
     quarter = np.array(((1, -arm), (1, arm), (arm, arm)))
     turns = [quarter]
     for _ in range(3):
         turns.append(np.stack((-turns[-1][:, 1], turns[-1][:, 0]), -1))
-    return [np.concatenate(turns) / math.hypot(1, arm)]
+    return np.concatenate(turns) / math.hypot(1, arm)
 
 
-def _void(aspect: float, variation: float) -> List[Points]:
+def _void(aspect: float, variation: float) -> Points:
     angles = np.arange(48) * (math.tau / 48)
     radii = 0.75 + 0.15 * np.sin(3 * angles + math.tau * variation)
     radii += 0.1 * np.sin(5 * angles + 9 * aspect)
-    return [_polar(angles, radii) * (1, aspect)]
+    return _polar(angles, radii) * (1, aspect)
 
 
-# A filled outline's function returns closed contours.
-_OUTLINES: Dict[str, Callable[[float, float], List[Points]]] = {
+# A filled outline's function returns its corners.
+_OUTLINES: Dict[str, Callable[[float, float], Points]] = {
     'disc': _disc,
     'star': _star,
     'rectangle': _rectangle,
@@ -85,8 +86,9 @@ def _ring(aspect: float, variation: float) -> Tuple[Points, float]:
 def _zigzag(aspect: float, variation: float) -> Tuple[Points, float]:
     corners = 4 + int(variation * 3)
     x = np.linspace(-1, 1, corners)
-    y = np.where(np.arange(corners) % 2, 1, -1) * 0.55 * aspect
-    return np.stack((x, y), -1) * 0.85, 0.27
+    rise = 0.55 * aspect
+    y = np.where(np.arange(corners) % 2, rise, -rise)
+    return np.stack((x, y), -1) * (0.86 / math.hypot(1, rise)), 0.28
 
 
 def _spiral(aspect: float, variation: float) -> Tuple[Points, float]:
@@ -125,14 +127,15 @@ def draw_shape(
                                     (shape.centre[1] + reach + 1, size[0]),
                                     (shape.centre[0] + reach + 1, size[1])))
     window = slice(top, bottom), slice(left, right)
-    cover = np.zeros((bottom - top, right - left), np.uint8)
-    if cover.size == 0:
-        return window, cover
+    fine = np.zeros(((bottom - top) * _FINER, (right - left) * _FINER),
+                    np.uint8)
+    if fine.size == 0:
+        return window, fine
 
     cosine, sine = math.cos(shape.angle), math.sin(shape.angle)
-    turn = np.array(((cosine, sine), (-sine, cosine))) * radius
+    turn = np.array(((cosine, sine), (-sine, cosine))) * radius * _FINER
     # OpenCV's integer coordinates are pixel centres, hence the half pixel.
-    origin = np.array(shape.centre) - (left, top) - 0.5
+    origin = (np.array(shape.centre) - (left, top)) * _FINER - 0.5
 
     def place(points: Points) -> np.ndarray:
         x = points[:, 0] * turn[0, 0] + points[:, 1] * turn[1, 0]
@@ -142,12 +145,12 @@ def draw_shape(
 
     if name in _STROKES:
         line, width = _STROKES[name](shape.aspect, shape.variation)
-        thickness = max(width * radius, _MIN_STROKE * min(size))
-        cv2.polylines(cover, [place(line)], False, 255,
-                      max(1, round(thickness)), cv2.LINE_AA, _SHIFT)
+        thickness = max(width * radius, _MIN_STROKE * min(size)) * _FINER
+        cv2.polylines(fine, [place(line)], False, 255, round(thickness),
+                      cv2.LINE_8, _SHIFT)
     else:
-        outline = _OUTLINES.get(name, _void)
-        contours = outline(shape.aspect, shape.variation)
-        cv2.fillPoly(cover, [place(contour) for contour in contours], 255,
-                     cv2.LINE_AA, _SHIFT)
+        outline = _OUTLINES.get(name, _void)(shape.aspect, shape.variation)
+        cv2.fillPoly(fine, [place(outline)], 255, cv2.LINE_8, _SHIFT)
+    cover = cv2.resize(
+        fine, (right - left, bottom - top), interpolation=cv2.INTER_AREA)
     return window, cover
