@@ -4,11 +4,19 @@ Configs write ``type='mmanchor.AnchorFormer'``: MMEngine imports this module
 when it meets the prefix, whatever the default scope, so no ``custom_imports``
 is needed.
 """
+from mmengine.registry import DATA_SAMPLERS as MMENGINE_DATA_SAMPLERS
+from mmengine.registry import HOOKS as MMENGINE_HOOKS
 from mmengine.registry import MODELS as MMENGINE_MODELS
 from mmengine.registry import \
     OPTIM_WRAPPER_CONSTRUCTORS as MMENGINE_OPTIM_WRAPPER_CONSTRUCTORS
 from mmengine.registry import Registry
 
+DATA_SAMPLERS = Registry(
+    'data sampler',
+    parent=MMENGINE_DATA_SAMPLERS,
+    locations=['mmanchor.engine.samplers'])
+HOOKS = Registry(
+    'hook', parent=MMENGINE_HOOKS, locations=['mmanchor.engine.hooks'])
 MODELS = Registry(
     'model', parent=MMENGINE_MODELS, locations=['mmanchor.models'])
 OPTIM_WRAPPER_CONSTRUCTORS = Registry(

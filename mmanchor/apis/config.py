@@ -1,0 +1,167 @@
+"""Configs by path or by name, and what the command line changes in them."""
+import argparse
+import difflib
+from pathlib import Path
+from typing import Any, Dict, List, Optional, Sequence
+
+from mmengine.config import Config, DictAction
+
+from .errors import UserError
+from .files import PathLike
+
+PACKAGE = Path(__file__).parents[1]
+
+
+def config_root() -> Path:
+    """The folder of configs: the wheel's, or the checkout's beside it."""
+    for root in (PACKAGE / '.mim' / 'configs', PACKAGE.parent / 'configs'):
+        if root.is_dir():
+            return root
+    raise UserError(f'the package at {PACKAGE} carries no configs; reinstall '
+                    'it, or give the path of a config file')
+
+
+def list_configs() -> List[str]:
+    """Names that :func:`find_config` knows: paths without ``.py``, sorted."""
+    root = config_root()
+    paths = (path.relative_to(root) for path in root.rglob('*.py'))
+    return sorted(
+        path.with_suffix('').as_posix() for path in paths
+        if '_base_' not in path.parts)
+
+
+def find_config(name: PathLike) -> Path:
+    """The config file that a user means.
+
+    Args:
+        name: A path, or the name of one of our configs: with or without its
+            folder, ``.py`` and a leading ``mmanchor::``.
+
+    Returns:
+        The path of an existing file.
+
+    Raises:
+        UserError: If there is no such config, or several have this name.
+
+    Example:
+        >>> find_config('no-such-config')
+        Traceback (most recent call last):
+        ...
+        mmanchor.apis.errors.UserError: there is no config file ...
+    """
+    if Path(name).is_file():
+        return Path(name)
+    wanted = str(name).removeprefix('mmanchor::').removesuffix('.py')
+    known = list_configs()
+    found = [each for each in known
+             if wanted in (each, each.rsplit('/', 1)[-1])]  # yapf: disable
+    if wanted in found:
+        found = [wanted]
+    if len(found) == 1:
+        return config_root() / f'{found[0]}.py'
+    if found:
+        raise UserError(f'{str(name)!r} names several configs; choose one of '
+                        f'{", ".join(found)}')
+    raise UserError(f'there is no config file {str(name)!r}, and none of our '
+                    f'configs has this name{_close_to(wanted, known)}')
+
+
+def _close_to(wanted: str, known: Sequence[str]) -> str:
+    """A hint of names like ``wanted``, or of all if there are few."""
+    stem = wanted.rsplit('/', 1)[-1]
+    names = {each.rsplit('/', 1)[-1]: each for each in known}
+    close = [
+        names[each] for each in difflib.get_close_matches(stem, names, 5, 0.5)
+    ]
+    close = close or [each for each in known if '/' not in each]
+    return f'; did you mean {", ".join(close)}?' if close else ''
+
+
+def parse_options(words: Optional[Sequence[str]]) -> Dict[str, Any]:
+    """Read ``--cfg-options`` as every OpenMMLab tool does.
+
+    Args:
+        words: ``KEY=VALUE`` pairs, such as ``model.backbone.depth=2`` or
+            ``a.b="[(1,2)]"``; ``None`` is none.
+
+    Returns:
+        Dotted keys and their values.
+
+    Raises:
+        UserError: If a word is not a pair.
+
+    Example:
+        >>> parse_options(['train_cfg.max_iters=4', 'x=a,b'])
+        {'train_cfg.max_iters': 4, 'x': ['a', 'b']}
+    """
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument('options', nargs='*', action=DictAction)
+    for word in words or ():
+        if '=' not in word:
+            raise UserError(
+                f'--cfg-options takes KEY=VALUE pairs, got {word!r}')
+    try:
+        options = parser.parse_args(['--', *words]).options if words else {}
+    except (AssertionError, ValueError) as error:
+        raise UserError(f'--cfg-options {" ".join(words)}: {error}') from error
+    return dict(options)
+
+
+def load_config(config: PathLike,
+                cfg_options: Optional[Dict[str, Any]] = None,
+                work_dir: Optional[PathLike] = None,
+                launcher: str = 'none') -> Config:
+    """Read a config and lay the command line over it.
+
+    Precedence is the config, then ``cfg_options``, then the other arguments.
+
+    Args:
+        config: A path or a name, as in :func:`find_config`.
+        cfg_options: Dotted keys and values to override.
+        work_dir: Folder for logs and checkpoints; ``None`` keeps the
+            config's, or takes ``work_dirs/<name of the config>``.
+        launcher: ``'none'``, ``'pytorch'``, ``'slurm'`` or ``'mpi'``.
+
+    Returns:
+        The config, with ``work_dir`` and ``launcher`` set.
+
+    Raises:
+        UserError: If there is no such config, or it cannot be read.
+    """
+    path = find_config(config)
+    try:
+        cfg = Config.fromfile(str(path))
+    # A config is a program of the user's: anything may go wrong in it.
+    except Exception as error:
+        raise UserError(f'cannot read the config {path}: '
+                        f'{type(error).__name__}: {error}') from error
+    try:
+        cfg.merge_from_dict(cfg_options or {})
+    except (KeyError, TypeError, IndexError) as error:
+        raise UserError(f'--cfg-options do not fit the config {path}: '
+                        f'{error.args[0]}') from error
+    if work_dir is not None:
+        cfg.work_dir = str(work_dir)
+    elif not cfg.get('work_dir'):
+        cfg.work_dir = str(Path('work_dirs', path.stem))
+    cfg.launcher = launcher
+    return cfg
+
+
+def toolbox(cfg: Config) -> str:
+    """The toolbox whose conventions a config follows.
+
+    Args:
+        cfg: A config.
+
+    Returns:
+        ``'mmseg'``, ``'mmdet'`` or another ``default_scope``.
+
+    Raises:
+        UserError: If the config does not name it.
+    """
+    scope = cfg.get('default_scope')
+    if not scope:
+        raise UserError(f'the config {cfg.filename} sets no default_scope; '
+                        "write default_scope = 'mmseg' (or 'mmdet')")
+    return scope

@@ -1,0 +1,92 @@
+"""Pre-flight check of the data of a config: counts, and what is wrong."""
+from typing import Any, Dict, List, Optional, Sequence
+
+from mmengine.config import Config
+
+from . import coco_check, seg_check
+from .data_report import SplitReport, Track
+from .data_sources import SPLITS, DataSource, data_sources
+
+
+def check_data(cfg: Config,
+               splits: Sequence[str] = SPLITS,
+               limit: Optional[int] = None,
+               track: Track = lambda items, description, total: items
+               ) -> List[SplitReport]:  # yapf: disable
+    """Check the files that the dataloaders of a config would read.
+
+    Nothing is built and nothing is written. Splits that read the same files
+    in the same way are checked once.
+
+    Args:
+        cfg: A config of mmseg or mmdet.
+        splits: Those of interest; one that the config lacks is passed over.
+        limit: Read at most this many files of each data set, spread evenly;
+            ``None`` reads all.
+        track: Shows progress: called with an iterable, a description and the
+            length, it returns an iterable of the same items.
+
+    Returns:
+        One report per data set.
+
+    Raises:
+        UserError: If files are missing, so that nothing can be checked; the
+            message says which and how to get them.
+    """
+    reports: List[SplitReport] = []
+    seen: Dict[str, SplitReport] = {}
+    for source in data_sources(cfg, splits):
+        key = _fingerprint(source)
+        if key in seen:
+            seen[key].splits.append(source.split)
+            continue
+        if source.kind == 'segmentation':
+            report = seg_check.check(source, limit, track)
+        elif source.kind == 'detection':
+            report = coco_check.check(source, limit, track)
+        else:
+            report = SplitReport([source.split], source.cls.__name__)
+            report.notes.append(
+                f'{source.cls.__name__} is neither a BaseSegDataset nor a '
+                'CocoDataset; its files were not read')
+        _check_num_classes(cfg, source, report)
+        seen[key] = report
+        reports.append(report)
+    return reports
+
+
+def _fingerprint(source: DataSource) -> str:
+    """Equal for data sets that read the same files in the same way."""
+    keys = ('data_root', 'data_prefix', 'ann_file', 'metainfo',
+            'reduce_zero_label', 'img_suffix', 'seg_map_suffix')
+    return repr([source.cls, *(source.get(key) for key in keys)])
+
+
+def _check_num_classes(cfg: Config, source: DataSource,
+                       report: SplitReport) -> None:
+    """Compare ``num_classes`` of the model's heads with the class list."""
+    classes = source.classes
+    for name, number in _num_classes(cfg.get('model')).items():
+        if classes and number != len(classes):
+            report.add(
+                'num_classes', f'model.{name}.num_classes is {number}, but '
+                f'the data set has {len(classes)} classes', 1)
+
+
+def _num_classes(node: Any, prefix: str = '') -> Dict[str, int]:
+    """Every ``num_classes`` in a model config, by its dotted place.
+
+    A segmentor may hold its heads in lists.
+    """
+    found = {}
+    if isinstance(node, dict):
+        if prefix and isinstance(node.get('num_classes'), int):
+            found[prefix] = node['num_classes']
+        items = node.items()
+    elif isinstance(node, (list, tuple)):
+        items = enumerate(node)
+    else:
+        return found
+    for key, value in items:
+        found.update(_num_classes(value, f'{prefix}.{key}'.lstrip('.')))
+    return found

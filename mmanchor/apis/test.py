@@ -1,0 +1,153 @@
+"""Scoring a checkpoint by a config."""
+from pathlib import Path
+from typing import Any, Dict, List, Optional
+
+from mmengine.config import Config, ConfigDict
+from mmengine.dist import is_main_process
+
+from ..compat.trust import trust_checkpoint as trust_file
+from .config import toolbox
+from .data_sources import require_data
+from .errors import UserError
+from .files import PathLike, make_folder, write_json
+from .running import build_runner
+from .weights import WeightsGuard, require_checkpoint
+
+# Heads that only training uses; published checkpoints often lack them.
+TRAINING_ONLY = ('auxiliary_head.', )
+METRICS_FILE = 'test_metrics.json'
+
+
+def test_model(cfg: Config,
+               checkpoint: PathLike,
+               out: Optional[PathLike] = None,
+               show: bool = False,
+               show_dir: Optional[PathLike] = None,
+               wait_time: float = 2,
+               tta: bool = False,
+               trust_checkpoint: bool = False) -> Dict[str, Any]:
+    """Score a checkpoint on the test split of a config.
+
+    The scores are also written to ``test_metrics.json`` in the work folder.
+
+    Args:
+        cfg: What :func:`~mmanchor.apis.config.load_config` returned; changed
+            in place.
+        checkpoint: The weights; they must be those of the config's model.
+        out: Where to keep predictions: a folder of masks for segmentation, a
+            ``.pkl`` file for detection.
+        show: Show every prediction in a window.
+        show_dir: Folder for painted predictions.
+        wait_time: How long a window stays (seconds).
+        tta: Average over the views of the config's ``tta_pipeline``.
+        trust_checkpoint: Read the checkpoint even if it may run code.
+
+    Returns:
+        Names of the metrics and their values.
+
+    Raises:
+        UserError: If the data, the checkpoint or what an option needs is
+            missing, or the checkpoint is of another model.
+    """
+    for key in ('test_dataloader', 'test_cfg', 'test_evaluator'):
+        if cfg.get(key) is None:
+            raise UserError(f'the config {cfg.filename} has no {key}, so '
+                            'there is nothing to test')
+    require_data(cfg, ['test'])
+    cfg.load_from = require_checkpoint(checkpoint, 'CHECKPOINT')
+    cfg.resume = False
+    if trust_checkpoint:
+        trust_file(cfg.load_from)
+    if show or show_dir:
+        _draw(cfg, show, show_dir, wait_time)
+    if out is not None:
+        _keep_predictions(cfg, Path(out))
+    if tta:
+        _use_tta(cfg)
+    runner = build_runner(cfg)
+    runner.register_hook(WeightsGuard(cfg.load_from, TRAINING_ONLY))
+    metrics = {name: float(value) for name, value in runner.test().items()}
+    if is_main_process():
+        write_json(
+            Path(runner.work_dir, METRICS_FILE),
+            dict(
+                config=str(cfg.filename),
+                checkpoint=cfg.load_from,
+                tta=tta,
+                metrics=metrics))
+    return metrics
+
+
+def _plain(value: Any) -> Any:
+    """Numbers of numpy and torch as plain ones, without float32's noise."""
+    value = value.tolist() if hasattr(value, 'tolist') else value
+    return round(value, 6) if isinstance(value, float) else value
+
+
+def _draw(cfg: Config, show: bool, show_dir: Optional[PathLike],
+          wait_time: float) -> None:
+    """Switch the toolbox's visualization hook on, for every picture."""
+    hook = (cfg.get('default_hooks') or {}).get('visualization')
+    if hook is None:
+        scope = toolbox(cfg)
+        name = 'SegVisualizationHook' if scope == 'mmseg' else \
+            'DetVisualizationHook'
+        raise UserError('--show and --show-dir need default_hooks.'
+                        f'visualization=dict(type={name!r}) in the config')
+    hook.draw = True
+    if show:
+        hook.show = True
+        hook.wait_time = wait_time
+    if show_dir and toolbox(cfg) == 'mmseg':
+        hook.interval = 1
+        cfg.visualizer.save_dir = str(make_folder(show_dir, '--show-dir'))
+    elif show_dir:
+        # An absolute path, or mmdet would put it below the work folder.
+        folder = make_folder(show_dir, '--show-dir').absolute()
+        hook.test_out_dir = str(folder)
+
+
+def _evaluators(cfg: Config) -> List[ConfigDict]:
+    """The evaluators of the test, as a list that the config holds."""
+    if not isinstance(cfg.test_evaluator, (list, tuple)):
+        cfg.test_evaluator = [cfg.test_evaluator]
+    cfg.test_evaluator = list(cfg.test_evaluator)
+    return cfg.test_evaluator
+
+
+def _keep_predictions(cfg: Config, out: Path) -> None:
+    """Make the evaluators write predictions to ``out``."""
+    scope = toolbox(cfg)
+    if scope == 'mmseg':
+        metrics = [
+            each for each in _evaluators(cfg)
+            if str(each.get('type')).endswith('IoUMetric')
+        ]
+        if not metrics:
+            raise UserError('--out needs an IoUMetric in test_evaluator, '
+                            'which writes the masks')
+        metrics[0].output_dir = str(make_folder(out, '--out'))
+    elif scope == 'mmdet':
+        if out.suffix not in ('.pkl', '.pickle'):
+            raise UserError(f'--out must be a .pkl file for mmdet, got {out}')
+        make_folder(out.parent, 'the folder of --out')
+        _evaluators(cfg).append(
+            ConfigDict(type='DumpDetResults', out_file_path=str(out)))
+    else:
+        raise UserError(f'--out is not supported for {scope} configs')
+
+
+def _use_tta(cfg: Config) -> None:
+    """Wrap the model and change the pipeline for test-time augmentation."""
+    missing = [
+        key for key in ('tta_model', 'tta_pipeline') if cfg.get(key) is None
+    ]
+    if missing:
+        raise UserError(f'--tta needs {" and ".join(missing)} in the config '
+                        f'{cfg.filename}; see the base configs of the '
+                        'toolbox for an example')
+    dataset = cfg.test_dataloader.dataset
+    while 'pipeline' not in dataset and 'dataset' in dataset:
+        dataset = dataset.dataset
+    dataset.pipeline = cfg.tta_pipeline
+    cfg.model = ConfigDict(**cfg.tta_model, module=cfg.model)

@@ -1,0 +1,106 @@
+"""Training by a config."""
+from typing import Optional
+
+from mmengine.config import Config
+from mmengine.device import get_device
+from mmengine.logging import print_log
+from mmengine.runner import Runner
+
+from ..compat.trust import trust_checkpoint as trust_file
+from .data_sources import require_data
+from .errors import UserError
+from .files import PathLike
+from .repeatable import make_repeatable
+from .running import build_runner
+from .weights import WeightsGuard, latest_checkpoint, require_checkpoint
+
+
+def train_model(cfg: Config,
+                resume: Optional[PathLike] = None,
+                amp: bool = False,
+                auto_scale_lr: bool = False,
+                trust_checkpoint: bool = False) -> Runner:
+    """Train as a config says, from the start or from a checkpoint.
+
+    A resumed run continues as if it had never been stopped
+    (:mod:`mmanchor.apis.repeatable`).
+
+    Args:
+        cfg: What :func:`~mmanchor.apis.config.load_config` returned; changed
+            in place.
+        resume: A checkpoint to continue from, or ``'auto'`` for the newest in
+            the work folder (the start, if there is none); ``None`` leaves it
+            to the config.
+        amp: Train with automatic mixed precision.
+        auto_scale_lr: Scale the learning rate by the batch size.
+        trust_checkpoint: Read the checkpoint even if it may run code.
+
+    Returns:
+        The runner, training done.
+
+    Raises:
+        UserError: If the data, a checkpoint or what an option needs is
+            missing.
+    """
+    for key in ('train_dataloader', 'train_cfg', 'optim_wrapper'):
+        if cfg.get(key) is None:
+            raise UserError(f'the config {cfg.filename} has no {key}, so '
+                            'there is nothing to train')
+    splits = ['train'] if cfg.get('val_cfg') is None else ['train', 'val']
+    require_data(cfg, splits)
+    _choose_start(cfg, resume)
+    if cfg.get('load_from') and trust_checkpoint:
+        trust_file(cfg.load_from)
+    if amp:
+        _use_amp(cfg)
+    if auto_scale_lr:
+        _use_auto_scale_lr(cfg)
+    make_repeatable(cfg)
+    runner = build_runner(cfg)
+    if cfg.get('resume'):
+        runner.register_hook(WeightsGuard(cfg.load_from))
+    runner.train()
+    return runner
+
+
+def _choose_start(cfg: Config, resume: Optional[PathLike]) -> None:
+    """Set ``resume`` and ``load_from``, and check that the file exists."""
+    if resume is not None:
+        cfg.resume = True
+        cfg.load_from = None if resume == 'auto' else str(resume)
+    if cfg.get('resume') and not cfg.get('load_from'):
+        cfg.load_from = latest_checkpoint(cfg.work_dir)
+        cfg.resume = cfg.load_from is not None
+        print_log(
+            f'resuming from {cfg.load_from}' if cfg.resume else
+            f'there is nothing to resume in {cfg.work_dir}: training starts '
+            'anew',
+            logger='current')
+    elif cfg.get('load_from'):
+        name = '--resume' if resume is not None else 'load_from'
+        require_checkpoint(cfg.load_from, name)
+
+
+def _use_amp(cfg: Config) -> None:
+    """Put the optimizer wrapper of mixed precision into the config."""
+    wrapper = cfg.optim_wrapper
+    kind = wrapper.get('type', 'OptimWrapper')
+    if kind not in ('OptimWrapper', 'AmpOptimWrapper'):
+        raise UserError('--amp needs optim_wrapper.type to be OptimWrapper, '
+                        f'but the config has {kind!r}')
+    if get_device() == 'cpu':
+        raise UserError('--amp needs a GPU, and none was found; leave it out '
+                        'to train on the CPU')
+    wrapper.type = 'AmpOptimWrapper'
+    wrapper.setdefault('loss_scale', 'dynamic')
+
+
+def _use_auto_scale_lr(cfg: Config) -> None:
+    """Switch the scaling of the learning rate on."""
+    if not (cfg.get('auto_scale_lr') or {}).get('base_batch_size'):
+        raise UserError(
+            '--auto-scale-lr needs auto_scale_lr.base_batch_size, which the '
+            f'config {cfg.filename} does not set: give the batch size that '
+            'its learning rate is for, such as --cfg-options '
+            'auto_scale_lr.base_batch_size=16')
+    cfg.auto_scale_lr.enable = True

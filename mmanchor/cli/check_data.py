@@ -1,0 +1,85 @@
+"""``mmanchor check-data``: look through the data before training on it."""
+import argparse
+
+from .options import add_config_arguments
+
+HELP = 'check the data sets of a config: counts, pairs, labels, boxes'
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options to ``parser``."""
+    add_config_arguments(parser)
+    parser.add_argument(
+        '--splits',
+        nargs='+',
+        choices=('train', 'val', 'test'),
+        default=('train', 'val', 'test'),
+        help='dataloaders to look at (default: all)')
+    parser.add_argument(
+        '--quick',
+        type=int,
+        nargs='?',
+        const=100,
+        metavar='N',
+        help='read only N files of each data set, evenly spread (100 if N '
+        'is not given); file names are still all compared')
+    parser.add_argument(
+        '--json', metavar='FILE', help='also write the findings to FILE')
+
+
+def run(args: argparse.Namespace) -> int:
+    """Check and print a table.
+
+    Args:
+        args: The parsed options.
+
+    Returns:
+        0 if nothing is wrong, else 1.
+    """
+    from rich.console import Console
+
+    from ..apis.config import load_config, parse_options
+    from ..apis.data_check import check_data
+    from ..apis.errors import UserError
+    from ..apis.files import write_json
+    from .progress import track
+
+    if args.quick is not None and args.quick < 1:
+        raise UserError(f'--quick must be 1 or more, got {args.quick}')
+    cfg = load_config(args.config, parse_options(args.cfg_options))
+    reports = check_data(cfg, args.splits, args.quick, track)
+    console = Console(soft_wrap=True, highlight=False)
+    for report in reports:
+        _print(console, report)
+    if args.json:
+        write_json(args.json, [report.as_dict() for report in reports])
+    if not reports:
+        raise UserError(f'{args.config} has no dataloader for '
+                        f'{", ".join(args.splits)}')
+    bad = sum(len(report.problems) for report in reports)
+    console.print(f'{bad} kinds of problems' if bad else 'no problems')
+    return int(bool(bad))
+
+
+def _print(console, report) -> None:
+    """Print one report: its places, a table of counts, what is wrong."""
+    from rich.table import Table
+
+    console.print(
+        f'{" and ".join(report.splits)}: {report.dataset}', style='bold')
+    for place in report.places:
+        console.print(f'  {place}', markup=False)
+    if report.counts:
+        table = Table(*report.counts)
+        table.add_row(*(str(count) for count in report.counts.values()))
+        console.print(table)
+    for problem in report.problems:
+        console.print(
+            f'  PROBLEM {problem.code}: {problem.count} '
+            f'{problem.message}',
+            style='red',
+            markup=False)
+        for example in problem.examples:
+            console.print(f'    {example}', markup=False)
+    for note in report.notes:
+        console.print(f'  note: {note}', markup=False)

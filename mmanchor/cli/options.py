@@ -1,0 +1,47 @@
+"""Options that several commands share, as OpenMMLab's tools spell them."""
+import argparse
+import os
+
+
+def add_config_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the config and ``--cfg-options``."""
+    parser.add_argument(
+        'config',
+        help='path of a config, or the name of one of ours, such as '
+        'upernet_anchorformer_ade')
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        metavar='KEY=VALUE',
+        help='override parts of the config, such as '
+        'train_dataloader.batch_size=2 or key="[(a,b),(c,d)]" (no spaces)')
+
+
+def add_launch_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add ``--launcher`` and the rank that old launchers pass."""
+    parser.add_argument(
+        '--launcher',
+        choices=('none', 'pytorch', 'slurm', 'mpi'),
+        default='none',
+        help='what started the processes of a distributed run '
+        '(default: %(default)s)')
+    parser.add_argument(
+        '--local_rank',
+        '--local-rank',
+        type=int,
+        default=0,
+        help=argparse.SUPPRESS)
+
+
+def add_trust_argument(parser: argparse.ArgumentParser) -> None:
+    """Add ``--trust-checkpoint``."""
+    parser.add_argument(
+        '--trust-checkpoint',
+        action='store_true',
+        help='load a checkpoint even if it may run code: only for files '
+        'whose origin you trust')
+
+
+def export_local_rank(args: argparse.Namespace) -> None:
+    """Hand ``--local-rank`` to MMEngine, which reads the environment."""
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
