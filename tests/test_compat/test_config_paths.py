@@ -43,8 +43,8 @@ def test_a_config_outside_any_folder_resolves(configs, tmp_path):
 def test_base_variable_of_our_config_is_readable(configs, tmp_path):
     config = load(
         tmp_path, "_base_ = 'mmanchor::upernet/one.py'\n"
-        "copy = {{_base_.model.a}}\nscope = _base_.default_scope\n")
-    assert (config.copy, config.scope) == (1, 'mmseg')
+        "number = {{_base_.model.a}}\nscope = _base_.default_scope\n")
+    assert (config.number, config.scope) == (1, 'mmseg')
 
 
 def test_missing_config_is_named_with_the_folder(configs, tmp_path):
