@@ -66,7 +66,7 @@ def test_model(cfg: Config,
         _use_tta(cfg)
     runner = build_runner(cfg)
     runner.register_hook(WeightsGuard(cfg.load_from, TRAINING_ONLY))
-    metrics = {name: float(value) for name, value in runner.test().items()}
+    metrics = {name: _plain(value) for name, value in runner.test().items()}
     if is_main_process():
         write_json(
             Path(runner.work_dir, METRICS_FILE),
@@ -81,7 +81,7 @@ def test_model(cfg: Config,
 def _plain(value: Any) -> Any:
     """Numbers of numpy and torch as plain ones, without float32's noise."""
     value = value.tolist() if hasattr(value, 'tolist') else value
-    return round(value, 6) if isinstance(value, float) else value
+    return round(value, 5) if isinstance(value, float) else value
 
 
 def _draw(cfg: Config, show: bool, show_dir: Optional[PathLike],

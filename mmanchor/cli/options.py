@@ -1,6 +1,7 @@
 """Options that several commands share, as OpenMMLab's tools spell them."""
 import argparse
 import os
+import warnings
 
 
 def add_config_arguments(parser: argparse.ArgumentParser) -> None:
@@ -45,3 +46,9 @@ def add_trust_argument(parser: argparse.ArgumentParser) -> None:
 def export_local_rank(args: argparse.Namespace) -> None:
     """Hand ``--local-rank`` to MMEngine, which reads the environment."""
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+
+
+def quiet_toolboxes() -> None:
+    """Hide warnings that the toolboxes give about their own code."""
+    for module in ('mmcv', 'mmdet', 'mmengine', 'mmpretrain', 'mmseg'):
+        warnings.filterwarnings('ignore', module=rf'{module}\.')

@@ -2,7 +2,7 @@
 import argparse
 
 from .options import (add_config_arguments, add_launch_arguments,
-                      add_trust_argument, export_local_rank)
+                      add_trust_argument, export_local_rank, quiet_toolboxes)
 
 HELP = 'score a checkpoint on the test data of its config'
 
@@ -47,6 +47,7 @@ def run(args: argparse.Namespace) -> int:
     from ..apis.config import load_config, parse_options
     from ..apis.test import METRICS_FILE, test_model
 
+    quiet_toolboxes()
     export_local_rank(args)
     cfg = load_config(args.config, parse_options(args.cfg_options),
                       args.work_dir, args.launcher)

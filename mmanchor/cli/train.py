@@ -2,7 +2,7 @@
 import argparse
 
 from .options import (add_config_arguments, add_launch_arguments,
-                      add_trust_argument, export_local_rank)
+                      add_trust_argument, export_local_rank, quiet_toolboxes)
 
 HELP = 'train by a config'
 
@@ -43,6 +43,7 @@ def run(args: argparse.Namespace) -> int:
     from ..apis.config import load_config, parse_options
     from ..apis.train import train_model
 
+    quiet_toolboxes()
     export_local_rank(args)
     cfg = load_config(args.config, parse_options(args.cfg_options),
                       args.work_dir, args.launcher)

@@ -1,8 +1,9 @@
 """Drawing only: functions that take arrays and return pictures."""
 from .grids import picture_grid
 from .masks import class_legend, colour_mask, distinct_palette, overlay_mask
+from .names import write_names
 
 __all__ = [
     'class_legend', 'colour_mask', 'distinct_palette', 'overlay_mask',
-    'picture_grid'
+    'picture_grid', 'write_names'
 ]

@@ -1,0 +1,269 @@
+"""Predictions on a user's own pictures, written to files."""
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Dict, Iterable, Iterator, List, Optional
+
+import cv2
+import numpy as np
+from mmengine.config import Config
+from PIL import Image
+
+from ..compat.trust import trust_checkpoint as trust_file
+from .data_report import Track
+from .errors import UserError
+from .files import PathLike, make_folder, replacing, write_json
+from .inputs import Frame, open_input
+from .predictors import SegPredictor, build_predictor, choose_device
+from .weights import require_checkpoint
+
+
+@dataclass
+class PredictOptions:
+    """How predictions are drawn and kept.
+
+    Args:
+        opacity: Weight of the colours of masks, 0 to 1.
+        with_labels: Write class names into the regions of masks.
+        score_thr: Boxes below this score are left out.
+        overlays: Write painted pictures, or a painted video.
+        masks: Write masks of class indices; ``None`` writes them for
+            pictures and not for videos.
+        color_masks: Give the masks a palette; their values stay the same.
+        batch_size: Pictures of equal size that go through the model at once.
+        max_frames: Limit for videos and webcams.
+    """
+    opacity: float = 0.6
+    with_labels: bool = False
+    score_thr: float = 0.3
+    overlays: bool = True
+    masks: Optional[bool] = None
+    color_masks: bool = False
+    batch_size: int = 1
+    max_frames: Optional[int] = None
+
+    def __post_init__(self) -> None:
+        for name in ('opacity', 'score_thr'):
+            if not 0 <= getattr(self, name) <= 1:
+                raise UserError(f'{name} must be between 0 and 1, got '
+                                f'{getattr(self, name)}')
+        for name in ('batch_size', 'max_frames'):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise UserError(f'{name} must be 1 or more, got {value}')
+
+
+@dataclass
+class PredictSummary:
+    """What was done.
+
+    Args:
+        folder: Where the results are.
+        done: Number of pictures or frames.
+        unreadable: Files that could not be read.
+    """
+    folder: Path
+    done: int = 0
+    unreadable: List[str] = field(default_factory=list)
+
+
+def predict_files(cfg: Config,
+                  checkpoint: PathLike,
+                  source: str,
+                  out_dir: PathLike,
+                  device: Optional[str] = None,
+                  options: PredictOptions = PredictOptions(),
+                  track: Track = lambda items, description, total: items,
+                  trust_checkpoint: bool = False) -> PredictSummary:
+    """Predict on an image, a folder, a video or a webcam.
+
+    Segmentation writes ``overlays/NAME.png`` and ``masks/NAME.png`` (class
+    indices from 0), detection ``overlays/NAME.png`` and ``predictions.json``
+    (COCO's format); of a video the overlays make ``overlays/NAME.mp4``.
+
+    Args:
+        cfg: A config of mmseg or mmdet.
+        checkpoint: The weights; they must be those of the config's model.
+        source: As for :func:`~mmanchor.apis.inputs.open_input`.
+        out_dir: Folder for the results.
+        device: Where to run; ``None`` takes a GPU if there is one.
+        options: How predictions are drawn and kept.
+        track: Shows progress, as in
+            :func:`~mmanchor.apis.data_check.check_data`.
+        trust_checkpoint: Read the checkpoint even if it may run code.
+
+    Returns:
+        What was done.
+
+    Raises:
+        UserError: If something needed is missing, or nothing could be read.
+    """
+    frames = open_input(source, options.max_frames)
+    checkpoint = require_checkpoint(checkpoint, 'CHECKPOINT')
+    device = choose_device(device)
+    summary = PredictSummary(make_folder(out_dir, '--out-dir'))
+    if trust_checkpoint:
+        trust_file(checkpoint)
+    predictor = build_predictor(cfg, checkpoint, device)
+    kind = _SegWriter if isinstance(predictor, SegPredictor) else _DetWriter
+    with ExitStack() as stack:
+        video = None
+        if frames.is_video and options.overlays:
+            path = summary.folder / 'overlays' / f'{frames.name}.mp4'
+            video = stack.enter_context(_VideoFile(path, frames.fps))
+        writer = kind(predictor, summary.folder, options, video)
+        if frames.is_video and options.masks is None:
+            writer.masks = False
+        shown = track(frames, 'predicting', frames.total)
+        readable = _readable(shown, summary)
+        for batch in _batches(readable, options.batch_size):
+            results = predictor.predict([frame.image for frame in batch])
+            for frame, result in zip(batch, results):
+                writer.write(frame, result)
+                summary.done += 1
+        writer.finish()
+        if not summary.done:
+            raise UserError(f'no picture of {source!r} could be read')
+    return summary
+
+
+def _readable(frames: Iterable[Frame],
+              summary: PredictSummary) -> Iterator[Frame]:
+    """Frames with a picture; the others are counted."""
+    for frame in frames:
+        if frame.image is None:
+            summary.unreadable.append(frame.file)
+        else:
+            yield frame
+
+
+def _batches(frames: Iterable[Frame], size: int) -> Iterator[List[Frame]]:
+    """Runs of up to ``size`` neighbours whose pictures have equal size."""
+    batch: List[Frame] = []
+    for frame in frames:
+        if batch and (len(batch) == size
+                      or frame.image.shape != batch[0].image.shape):
+            yield batch
+            batch = []
+        batch.append(frame)
+    if batch:
+        yield batch
+
+
+class _VideoFile:
+    """An MP4 file that appears when it is complete.
+
+    Args:
+        path: The file.
+        fps: Frames per second.
+    """
+
+    def __init__(self, path: Path, fps: float) -> None:
+        self._replacing = replacing(path)
+        self._fps = fps
+        self._writer: Optional[cv2.VideoWriter] = None
+
+    def __enter__(self) -> '_VideoFile':
+        self._path = self._replacing.__enter__()
+        return self
+
+    def write(self, image: np.ndarray) -> None:
+        """Add a frame, (H, W, 3) uint8 BGR; the first one sets the size."""
+        if self._writer is None:
+            self._writer = cv2.VideoWriter(
+                str(self._path), cv2.VideoWriter_fourcc(*'mp4v'), self._fps,
+                (image.shape[1], image.shape[0]))
+            if not self._writer.isOpened():
+                raise UserError('this OpenCV cannot write MP4 videos; use '
+                                '--no-overlays --masks')
+        self._writer.write(image)
+
+    def __exit__(self, *error: Any) -> Optional[bool]:
+        if self._writer is not None:
+            self._writer.release()
+        return self._replacing.__exit__(*error)
+
+
+class _Writer:
+    """Writes painted pictures; subclasses write what else there is."""
+
+    def __init__(self, predictor: Any, folder: Path, options: PredictOptions,
+                 video: Optional[_VideoFile]) -> None:
+        self.predictor = predictor
+        self.folder = folder
+        self.options = options
+        self.video = video
+        self.masks = options.masks is not False
+
+    def write(self, frame: Frame, result: Any) -> None:
+        """Write the result of one picture."""
+        self.keep(frame, result)
+        if not self.options.overlays:
+            return
+        rgb = np.ascontiguousarray(frame.image[..., ::-1])
+        painted = self.draw(rgb, result)
+        if self.video is not None:
+            self.video.write(np.ascontiguousarray(painted[..., ::-1]))
+        else:
+            path = self.folder / 'overlays' / f'{frame.name}.png'
+            with replacing(path) as part:
+                Image.fromarray(painted).save(part)
+
+    def keep(self, frame: Frame, result: Any) -> None:
+        raise NotImplementedError
+
+    def draw(self, image: np.ndarray, result: Any) -> np.ndarray:
+        raise NotImplementedError
+
+    def finish(self) -> None:
+        """Write what belongs to all pictures together."""
+
+
+class _SegWriter(_Writer):
+    """Masks of class indices."""
+
+    def keep(self, frame: Frame, result: np.ndarray) -> None:
+        if not self.masks:
+            return
+        picture = Image.fromarray(result)
+        if self.options.color_masks and result.dtype == np.uint8:
+            colours = np.asarray(self.predictor.palette, np.uint8)
+            picture.putpalette(colours.ravel().tolist())
+        path = self.folder / 'masks' / f'{frame.name}.png'
+        with replacing(path) as part:
+            picture.save(part)
+
+    def draw(self, image: np.ndarray, result: np.ndarray) -> np.ndarray:
+        return self.predictor.draw(image, result, self.options.opacity,
+                                   self.options.with_labels)
+
+
+class _DetWriter(_Writer):
+    """Boxes in one file of COCO's format."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.data: Dict[str, List[dict]] = dict(
+            images=[],
+            annotations=[],
+            categories=[
+                dict(id=index, name=name)
+                for index, name in enumerate(self.predictor.classes)
+            ])
+
+    def keep(self, frame: Frame, result: Any) -> None:
+        image_id = len(self.data['images'])
+        height, width = frame.image.shape[:2]
+        self.data['images'].append(
+            dict(
+                id=image_id, file_name=frame.file, width=width, height=height))
+        for one in self.predictor.annotations(result, self.options.score_thr):
+            number = len(self.data['annotations'])
+            self.data['annotations'].append(
+                dict(id=number, image_id=image_id, **one))
+
+    def draw(self, image: np.ndarray, result: Any) -> np.ndarray:
+        return self.predictor.draw(image, result, self.options.score_thr)
+
+    def finish(self) -> None:
+        write_json(self.folder / 'predictions.json', self.data)
