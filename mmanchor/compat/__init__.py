@@ -2,14 +2,14 @@
 
 One file per repair: ``stack`` finds out which mm* distributions are installed,
 ``mmcv_ops`` supplies ``mmcv._ext`` where mmcv has no compiled operators, and
-``checkpoints`` keeps checkpoint loading on an allow-list, and ``config_paths``
+``mmengine_guards`` keeps checkpoint loading on an allow-list, ``config_paths``
 resolves ``_base_ = 'mmanchor::...'``.
 """
 import sys
 from pathlib import Path
 from typing import List, Optional
 
-from . import checkpoints, config_paths, mmcv_ops, stack
+from . import config_paths, mmcv_ops, mmengine_guards, stack
 from .checkpoints import load_checkpoint
 from .errors import CheckpointError, UnsafeCheckpointError, UserError
 from .trust import is_trusted, trust_checkpoint
@@ -42,7 +42,7 @@ def install() -> None:
                 raise
             raise SystemExit(f'mmanchor: {error}')
     mmcv_ops.install()
-    checkpoints.install()
+    mmengine_guards.install()
     config_paths.install()
 
 

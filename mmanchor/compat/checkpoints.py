@@ -1,21 +1,20 @@
 """Load checkpoints without running what is in them.
 
-A ``.pth`` file is a pickle, and unpickling can call anything. Every route by
-which OpenMMLab loads one ends in :func:`load_checkpoint`: tensors and what
-:mod:`~mmanchor.compat.allow_list` names are read, anything else is an error
-that says what the file wanted. ``.safetensors`` files load by the same routes.
+A ``.pth`` file is a pickle, and unpickling can call anything. Here tensors and
+what :mod:`~mmanchor.compat.allow_list` names are read; anything else is an
+error that says what the file wanted. ``.safetensors`` files load too.
+:mod:`~mmanchor.compat.mmengine_guards` sends MMEngine's loaders here.
 """
 import io
 import os
 import pickle
 import struct
 import tarfile
+from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
-from types import ModuleType
-from typing import Any, BinaryIO, Callable, Optional, Union
+from typing import Any, BinaryIO, Iterator, Optional, Union
 
-from .after_import import after_import
 from .errors import CheckpointError, UnsafeCheckpointError
 from .trust import is_trusted
 
@@ -24,12 +23,33 @@ Source = Union[str, Path, BinaryIO]
 # What torch's unpickler raises on a file that is damaged or made to harm.
 UNPICKLING_ERRORS = (pickle.UnpicklingError, EOFError, AttributeError,
                      IndexError, KeyError, TypeError, ValueError,
-                     AssertionError, RuntimeError, struct.error)
+                     AssertionError, RuntimeError, OSError, struct.error)
 DAMAGE = ('PytorchStreamReader', 'unexpected EOF', 'corrupt', 'magic number')
-NO_DEVICE = 'Attempting to deserialize object on'
+# torch 2.4 reports these as it reports a pickle that it refuses.
+NO_FAULT = ('Attempting to deserialize object on', 'out of memory')
 
 _asked_for: ContextVar[Optional[str]] = ContextVar('asked_for', default=None)
-_resuming: ContextVar[bool] = ContextVar('resuming', default=False)
+_is_resuming: ContextVar[bool] = ContextVar('is_resuming', default=False)
+
+
+@contextmanager
+def asked_for(name: str) -> Iterator[None]:
+    """Let errors inside name the checkpoint as the user wrote it."""
+    token = _asked_for.set(name)
+    try:
+        yield
+    finally:
+        _asked_for.reset(token)
+
+
+@contextmanager
+def resuming() -> Iterator[None]:
+    """Load checkpoints inside for going on with a training run."""
+    token = _is_resuming.set(True)
+    try:
+        yield
+    finally:
+        _is_resuming.reset(token)
 
 
 def load_checkpoint(source: Source, map_location: Any = None) -> Any:
@@ -48,17 +68,25 @@ def load_checkpoint(source: Source, map_location: Any = None) -> Any:
             allowed; the message names it.
         CheckpointError: If it is damaged or is no checkpoint.
     """
-    from .safetensors_files import load_safetensors
     if isinstance(source, (str, Path)):
         path = os.path.expanduser(os.fspath(source))
         name = _asked_for.get() or path
         if path.endswith('.safetensors'):
-            return load_safetensors(path, map_location)
+            return _load_weights(path, map_location)
         with open(path, 'rb') as file:
             return _load_pickled(file, name, map_location,
                                  is_trusted(path) or is_trusted(name))
     name = _asked_for.get() or getattr(source, 'name', 'a checkpoint')
     return _load_pickled(source, name, map_location, is_trusted(name))
+
+
+def _load_weights(path: str, map_location: Any) -> dict:
+    from .safetensors_files import load_safetensors
+    if _is_resuming.get():
+        raise CheckpointError(
+            f'{path} holds weights only, so training cannot resume from it: '
+            'give it as load_from, or resume from a .pth file')
+    return load_safetensors(path, map_location)
 
 
 def _load_pickled(file: BinaryIO, name: str, map_location: Any,
@@ -78,7 +106,7 @@ def _load_pickled(file: BinaryIO, name: str, map_location: Any,
     except UNPICKLING_ERRORS as error:
         raise _explain(file, name, error) from None
     meta = checkpoint.get('meta') if isinstance(checkpoint, dict) else None
-    if _resuming.get() and isinstance(meta, dict):
+    if _is_resuming.get() and isinstance(meta, dict):
         # MMEngine would run this text as Python to compare GPU numbers.
         meta.pop('config', None)
     return checkpoint
@@ -102,8 +130,8 @@ def _explain(file: BinaryIO, name: str, error: Exception) -> Exception:
     names, is_whole = find_names_not_allowed(file)
     if names:
         return UnsafeCheckpointError(name, ', '.join(names))
-    reason = (str(error).strip().splitlines() or [type(error).__name__])[-1]
-    if NO_DEVICE in reason:
+    reason = _reason_of(error)
+    if any(word in reason for word in NO_FAULT):
         return RuntimeError(f'{name}: {reason}')
     if is_whole and not any(word in reason for word in DAMAGE):
         return UnsafeCheckpointError(name, f'an unusual pickle ({reason})')
@@ -113,6 +141,13 @@ def _explain(file: BinaryIO, name: str, error: Exception) -> Exception:
         f'{name} cannot be read as a checkpoint: it has {size} bytes, starts '
         f'with {file.read(16)!r} and is damaged, cut short or something else; '
         'copy or download it again')
+
+
+def _reason_of(error: Exception) -> str:
+    # torch wraps what went wrong in advice on its own options.
+    _, found, reason = str(error).partition('WeightsUnpickler error: ')
+    lines = (reason if found else str(error)).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
 
 
 def load_url(url: str,
@@ -147,84 +182,3 @@ def load_url(url: str,
         prefix = match.group(1) if match else None
         hub.download_url_to_file(url, str(path), prefix, progress=progress)
     return load_checkpoint(path, map_location)
-
-
-class _TorchOfMMEngine(ModuleType):
-    """torch as ``mmengine.runner.checkpoint`` sees it: ``load`` is ours."""
-
-    def __init__(self, torch: ModuleType) -> None:
-        super().__init__(torch.__name__)
-        self._torch = torch
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._torch, name)
-
-    @staticmethod
-    def load(source: Source, map_location: Any = None, **kwargs: Any) -> Any:
-        """:func:`load_checkpoint`; other options of torch.load are moot."""
-        return load_checkpoint(source, map_location)
-
-
-def _guard_loading(module: ModuleType) -> None:
-    """Make every loader of ``mmengine.runner.checkpoint`` use ours."""
-    module.torch = _TorchOfMMEngine(module.torch)
-    module.load_url = load_url
-    # The onedl fork's loaders call this, which ends by unpickling anything.
-    if hasattr(module, '_safe_torch_load'):
-        module._safe_torch_load = module.torch.load
-    loader = module.CheckpointLoader
-    original = loader.load_checkpoint.__func__
-
-    def load_named(cls: type, filename: str, *args: Any, **kwargs: Any) -> Any:
-        # Errors name what the user wrote, such as torchvision://resnet50.
-        token = _asked_for.set(str(filename))
-        try:
-            return original(cls, filename, *args, **kwargs)
-        finally:
-            _asked_for.reset(token)
-
-    load_named.__doc__ = original.__doc__
-    loader.load_checkpoint = classmethod(load_named)
-
-
-def _guard_resume(runner: type) -> None:
-    original = runner.resume
-
-    def resume(self: Any, *args: Any, **kwargs: Any) -> Any:
-        token = _resuming.set(True)
-        try:
-            return original(self, *args, **kwargs)
-        finally:
-            _resuming.reset(token)
-
-    resume.__doc__ = original.__doc__
-    runner.resume = resume
-
-
-def _guard_inferencer(inferencer: type) -> None:
-    original: Callable = inferencer._init_model
-
-    def init_model(self: Any,
-                   cfg: Any,
-                   weights: Optional[str],
-                   device: str = 'cpu') -> Any:
-        # Without a config MMEngine runs the one in the checkpoint as Python.
-        if not cfg and not is_trusted(weights):
-            raise UnsafeCheckpointError(
-                weights, 'to run the config inside it, because no config was '
-                'given (pass the config as the argument model)')
-        return original(self, cfg, weights, device)
-
-    init_model.__doc__ = original.__doc__
-    inferencer._init_model = init_model
-
-
-def install() -> None:
-    """Guard MMEngine's loading as its modules are imported."""
-    after_import('mmengine.runner.checkpoint', _guard_loading)
-    after_import('mmengine.runner.runner',
-                 lambda module: _guard_resume(module.Runner))
-    after_import('mmengine.runner._flexible_runner',
-                 lambda module: _guard_resume(module.FlexibleRunner))
-    after_import('mmengine.infer.infer',
-                 lambda module: _guard_inferencer(module.BaseInferencer))

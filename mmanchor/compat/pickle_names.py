@@ -1,6 +1,7 @@
 """Read the names in a pickled checkpoint without unpickling anything."""
 import io
 import pickletools
+from _compat_pickle import IMPORT_MAPPING, NAME_MAPPING
 from typing import BinaryIO, Dict, Iterator, List, Tuple
 
 import torch
@@ -11,6 +12,8 @@ ZIP_MAGIC = b'PK\x03\x04'
 # torch's old format is a row of pickles: magic number, version, system,
 # checkpoint, storage keys; the bytes of the storages follow.
 LEGACY_PICKLES = 5
+# How torch's reader of zip archives fails, depending on where they end.
+DAMAGED = (RuntimeError, OSError)
 STRINGS = ('STRING', 'BINSTRING', 'SHORT_BINSTRING', 'UNICODE', 'BINUNICODE',
            'SHORT_BINUNICODE', 'BINUNICODE8')
 
@@ -37,7 +40,7 @@ def is_torchscript(file: BinaryIO) -> bool:
         return False
     try:
         return 'constants.pkl' in _open_zip(file).get_all_records()
-    except RuntimeError:
+    except DAMAGED:
         return False
 
 
@@ -62,7 +65,6 @@ def _names_in(stream: BinaryIO) -> Iterator[str]:
 
 def _name_today(module: str, name: str) -> str:
     # Pickles of protocol 2 spell some names as Python 2 did.
-    from torch._utils import IMPORT_MAPPING, NAME_MAPPING
     module = IMPORT_MAPPING.get(module, module)
     return '.'.join(NAME_MAPPING.get((module, name), (module, name)))
 
@@ -88,7 +90,7 @@ def find_names_not_allowed(file: BinaryIO) -> Tuple[List[str], bool]:
         else:
             for _ in range(LEGACY_PICKLES):
                 names.extend(_names_in(file))
-    except (ValueError, RuntimeError, IndexError):
+    except (*DAMAGED, ValueError, IndexError):
         is_whole = False
     allowed = {*_get_allowed_globals(), *allowed_names()}
     return [name for name in dict.fromkeys(names)

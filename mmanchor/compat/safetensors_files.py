@@ -5,7 +5,6 @@ checkpoint's ``meta`` becomes one, as JSON.
 """
 import json
 import os
-import tempfile
 from collections import OrderedDict
 from pathlib import Path
 from typing import Any, Dict, Mapping, Union
@@ -14,6 +13,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
+from .atomic import written_aside
 from .errors import CheckpointError
 
 
@@ -90,15 +90,8 @@ def save_safetensors(checkpoint: Mapping[str, Any], path: Union[str,
                             f'{type(value).__name__}')
         # The format holds no views: tensors may not share their memory.
         tensors[key] = value.detach().cpu().contiguous().clone()
-    handle, temporary = tempfile.mkstemp(
-        dir=path.parent, prefix=path.stem, suffix='.tmp')
-    os.close(handle)
-    try:
+    with written_aside(path) as temporary:
         save_file(tensors, temporary, _text_of(checkpoint.get('meta', {})))
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
 
 
 def _text_of(meta: Mapping[str, Any]) -> Dict[str, str]:
