@@ -26,13 +26,12 @@ class LayerDecayOptimWrapperConstructor(DefaultOptimWrapperConstructor):
     def __init__(self,
                  optim_wrapper_cfg: dict,
                  paramwise_cfg: Optional[dict] = None) -> None:
-        paramwise_cfg = dict(paramwise_cfg or {})
-        self.layer_decay_rate = paramwise_cfg.pop('layer_decay_rate', None)
-        if self.layer_decay_rate is None or not (0 < self.layer_decay_rate <=
-                                                 1):
-            raise ValueError("paramwise_cfg['layer_decay_rate'] must be in "
-                             f'(0, 1], got {self.layer_decay_rate}')
         super().__init__(optim_wrapper_cfg, paramwise_cfg)
+        rate = self.paramwise_cfg.get('layer_decay_rate')
+        if rate is None or not 0 < rate <= 1:
+            raise ValueError("paramwise_cfg['layer_decay_rate'] must be in "
+                             f'(0, 1], got {rate}')
+        self.layer_decay_rate = rate
 
     def add_params(self,
                    params: List[dict],

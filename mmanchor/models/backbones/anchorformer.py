@@ -133,10 +133,12 @@ class AnchorFormer(BaseBackbone):
             mlp_ratio=settings['mlp_ratio'],
             drop_rate=drop_rate,
             norm_cfg=norm_cfg)
-        rates = torch.linspace(0, drop_path_rate, self.num_layers).tolist()
+        last = max(self.num_layers - 1, 1)
         self.layers = ModuleList(
-            TransformerBlock(self.embed_dims, drop_path_rate=rate, **block)
-            for rate in rates[:self.out_indices[-1] + 1])
+            TransformerBlock(
+                self.embed_dims,
+                drop_path_rate=drop_path_rate * i / last,
+                **block) for i in range(self.out_indices[-1] + 1))
         self.norm = None
         if final_norm and self.out_indices[-1] == self.num_layers - 1:
             self.norm = build_norm_layer(

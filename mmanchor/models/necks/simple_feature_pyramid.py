@@ -10,19 +10,24 @@ from ...registry import MODELS
 
 @MODELS.register_module()
 class SimpleFeaturePyramid(BaseModule):
-    """Turn stride-16 maps into strides 4, 8, 16 and 32.
+    """Turn maps of one stride into a pyramid: 16 into 4, 8, 16 and 32.
 
     The simple feature pyramid of ViTDet (arXiv 2203.16527): transposed
     convolutions upwards, max-pooling downwards. It differs from mmseg's
-    ``Feature2Pyramid`` in that maps get narrower as they get larger, which is
-    what keeps high resolutions cheap.
+    ``Feature2Pyramid`` in that maps may get narrower as they get larger,
+    which is what keeps high resolutions cheap.
 
     Args:
         in_channels: Channels of the input maps.
-        out_channels: Channels of the four outputs, finest first.
+        out_channels: Channels of the outputs, finest first.
+        scales: Size of each output over the input's: 4, 2, 1, 0.5 or 0.25.
         norm_cfg: Config of the normalisation between the two convolutions
-            that lead to stride 4.
+            that lead to scale 4.
         init_cfg: MMEngine's initialisation config.
+
+    Raises:
+        ValueError: If there is not one width for each scale, or a scale is
+            not among those above.
 
     Example:
         >>> neck = SimpleFeaturePyramid(32, (8, 16, 32, 32))
@@ -30,47 +35,60 @@ class SimpleFeaturePyramid(BaseModule):
         [(1, 8, 16, 24), (1, 16, 8, 12), (1, 32, 4, 6), (1, 32, 2, 3)]
     """
 
-    num_levels = 4
-
     def __init__(self,
                  in_channels: int,
                  out_channels: Sequence[int],
+                 scales: Sequence[float] = (4, 2, 1, 0.5),
                  norm_cfg: Optional[dict] = None,
                  init_cfg: Optional[dict] = None) -> None:
         super().__init__(init_cfg)
-        if len(out_channels) != self.num_levels:
-            raise ValueError('out_channels must have one entry for each of '
-                             f'strides 4, 8, 16 and 32, got {out_channels}')
-        finest, fine, same, coarse = out_channels
-        self.levels = ModuleList([
-            nn.Sequential(
-                _double(in_channels, fine),
-                build_norm_layer(norm_cfg or dict(type='BN'), fine)[1],
-                nn.GELU(), _double(fine, finest)),
-            _double(in_channels, fine),
-            _match_channels(in_channels, same),
-            nn.Sequential(
-                # A map of one row or column must not shrink to nothing.
-                nn.MaxPool2d(2, ceil_mode=True),
-                _match_channels(in_channels, coarse)),
-        ])
+        if len(out_channels) != len(scales):
+            raise ValueError(f'out_channels must have one width for each of '
+                             f'scales={scales}, got {out_channels}')
+        norm_cfg = norm_cfg or dict(type='BN')
+        self.levels = ModuleList(
+            _level(in_channels, width, scale, norm_cfg)
+            for width, scale in zip(out_channels, scales))
 
     def forward(self, inputs: Sequence[Tensor]) -> Tuple[Tensor, ...]:
         """Build the pyramid.
 
         Args:
-            inputs: Four maps (B, in_channels, H, W) of stride 16, one for
-                each output from fine to coarse; or one map for all.
+            inputs: Maps (B, in_channels, H, W) of one stride, one for each
+                output from fine to coarse; or one map for all.
 
         Returns:
-            Maps of 4, 2, 1 and 1/2 times the size; the last is rounded up.
+            One map for each scale; sizes below 1 are rounded up.
         """
-        if len(inputs) not in (1, self.num_levels):
-            raise ValueError('inputs must be 1 or 4 maps; set the out_indices '
-                             f'of the backbone so, got {len(inputs)}')
+        num = len(self.levels)
+        if len(inputs) not in (1, num):
+            raise ValueError(f'inputs must be 1 or {num} maps; set the '
+                             'out_indices of the backbone so, got '
+                             f'{len(inputs)}')
         if len(inputs) == 1:
-            inputs = tuple(inputs) * self.num_levels
+            inputs = tuple(inputs) * num
         return tuple(level(x) for level, x in zip(self.levels, inputs))
+
+
+def _level(in_channels: int, out_channels: int, scale: float,
+           norm_cfg: dict) -> nn.Module:
+    if scale == 4:
+        middle = 2 * out_channels
+        return nn.Sequential(
+            _double(in_channels, middle),
+            build_norm_layer(norm_cfg, middle)[1], nn.GELU(),
+            _double(middle, out_channels))
+    if scale == 2:
+        return _double(in_channels, out_channels)
+    if scale == 1:
+        return _match_channels(in_channels, out_channels)
+    if scale in (0.5, 0.25):
+        # A map of one row or column must not shrink to nothing.
+        return nn.Sequential(
+            nn.MaxPool2d(int(1 / scale), ceil_mode=True),
+            _match_channels(in_channels, out_channels))
+    raise ValueError(
+        f'scales must be among 4, 2, 1, 0.5 and 0.25, got {scale}')
 
 
 def _double(in_channels: int, out_channels: int) -> nn.Module:
