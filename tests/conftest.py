@@ -28,3 +28,27 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tiny_project.write_config(root, tiny_project.SEGMENTATION, data, 'seg')
     tiny_project.write_config(root, tiny_project.DETECTION, data, 'det')
     return root
+
+
+@pytest.fixture(scope='session')
+def seg_checkpoint(tiny: Path) -> Path:
+    """Random weights of the model of ``seg.py``, with class names."""
+    from mmseg.apis import init_model
+    return _save(init_model(str(tiny / 'seg.py'), None, 'cpu'), tiny / 's.pth')
+
+
+@pytest.fixture(scope='session')
+def det_checkpoint(tiny: Path) -> Path:
+    """Random weights of the model of ``det.py``, without class names."""
+    from mmdet.apis import init_detector
+    model = init_detector(str(tiny / 'det.py'), None, 'random', 'cpu')
+    model.dataset_meta = None
+    return _save(model, tiny / 'd.pth')
+
+
+def _save(model: torch.nn.Module, path: Path) -> Path:
+    meta = dict(dataset_meta=model.dataset_meta)
+    if model.dataset_meta:
+        meta['dataset_meta'] = dict(classes=tiny_project.CLASSES)
+    torch.save(dict(meta=meta, state_dict=model.state_dict()), path)
+    return path

@@ -136,6 +136,10 @@ def _check_annotations(report: SplitReport, data: Dict[str, Any]) -> None:
         ('box_outside', 'boxes [x, y, w, h] that reach out of their picture '
          'of (width, height)')):
         report.add(code, message, found.get(code, ()))
+    report.add('no_area', 'annotations without area, which mmdet reads', [
+        f'annotation {each["id"]}'
+        for each in data['annotations'] if 'area' not in each
+    ])
     annotated = {each['image_id'] for each in data['annotations']}
     empty = len(sizes.keys() - annotated)
     report.counts['images without boxes'] = empty

@@ -146,8 +146,8 @@ _SOURCES = {
     'CocoDataset': _COCO,
     'ImageNet': _IMAGENET,
 }
-_DEMO = ('To try things out without it, `mmanchor make-demo-data` writes '
-         'small data in the same layout.')
+_DEMO = ('To try things out without it: `mmanchor demo`, or `mmanchor '
+         'make-demo-data`, which writes small data in the same layout.')
 
 
 def require_data(cfg: Config, splits: Sequence[str]) -> None:

@@ -66,7 +66,7 @@ def _print(console, report) -> None:
     from rich.table import Table
 
     console.print(
-        f'{" and ".join(report.splits)}: {report.dataset}', style='bold')
+        f'{", ".join(report.splits)}: {report.dataset}', style='bold')
     for place in report.places:
         console.print(f'  {place}', markup=False)
     if report.counts:

@@ -1,0 +1,108 @@
+"""Parameters and multiply-adds of a config's model at test time."""
+from dataclasses import dataclass
+from typing import Tuple
+
+from mmengine.analysis import get_model_complexity_info
+from mmengine.config import Config
+from mmengine.model import revert_sync_batchnorm
+from mmengine.registry import MODELS, init_default_scope
+from torch import nn
+
+from .errors import UserError
+
+# Heads that take part in training only: left out of what is counted.
+TRAINING_ONLY = ('auxiliary_head', )
+
+
+@dataclass
+class Complexity:
+    """What a model costs at one input size.
+
+    Args:
+        params: Number of parameters.
+        macs: Number of multiply-adds for one image; what papers mostly call
+            FLOPs.
+    """
+    params: int
+    macs: int
+
+
+def build_test_model(cfg: Config) -> nn.Module:
+    """Build a config's model as it runs at test time, without weights.
+
+    Args:
+        cfg: A config of mmseg, mmdet or mmpretrain.
+
+    Returns:
+        The model in evaluation mode, its training-only heads taken off.
+    """
+    init_default_scope(cfg.get('default_scope', 'mmengine'))
+    model_cfg = cfg.model.copy()
+    model_cfg.pop('pretrained', None)
+    model = revert_sync_batchnorm(MODELS.build(model_cfg))
+    for name in TRAINING_ONLY:
+        if getattr(model, name, None) is not None:
+            setattr(model, name, None)
+    return model.eval()
+
+
+def count_complexity(model: nn.Module, size: Tuple[int, int]) -> Complexity:
+    """Count a model's parameters and multiply-adds by MMEngine's counter.
+
+    The counter knows matrix products, convolutions, norms and resizing. It
+    does not see into ``scaled_dot_product_attention``, so that it counts too
+    little for softmax attention, and nothing wrong for anchors.
+
+    Args:
+        model: A model that takes images (1, 3, H, W).
+        size: (H, W), in pixels.
+
+    Returns:
+        The counts.
+    """
+    counts = get_model_complexity_info(
+        model, (3, *size), show_table=False, show_arch=False)
+    return Complexity(params=int(counts['params']), macs=int(counts['flops']))
+
+
+def switch_to_deploy(model: nn.Module) -> int:
+    """Bring every part of a model that has a deploy form into it, in place.
+
+    Args:
+        model: Any model.
+
+    Returns:
+        How many parts were switched.
+    """
+    parts = [
+        module for module in model.modules()
+        if hasattr(module, 'switch_to_deploy')
+    ]
+    for part in parts:
+        part.switch_to_deploy()
+    return len(parts)
+
+
+def complexity_of_forms(cfg: Config, size: Tuple[int, int]) -> dict:
+    """Count a config's model in its training form and its deploy form.
+
+    Args:
+        cfg: A config.
+        size: Height and width of the image, in pixels.
+
+    Returns:
+        :class:`Complexity` by form, 'training' and, if there is one,
+        'deploy'.
+
+    Raises:
+        UserError: If the model cannot take images of this size.
+    """
+    model = build_test_model(cfg)
+    try:
+        forms = dict(training=count_complexity(model, size))
+        if switch_to_deploy(model):
+            forms['deploy'] = count_complexity(model, size)
+    except (RuntimeError, ValueError) as error:
+        raise UserError(f'the model of {cfg.filename} does not take images of '
+                        f'{size[0]} x {size[1]} pixels: {error}') from error
+    return forms

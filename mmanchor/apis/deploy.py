@@ -1,0 +1,112 @@
+"""From a trained checkpoint to the deploy form, checked before it is kept."""
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from mmengine.config import Config
+from mmengine.registry import MODELS, init_default_scope
+
+from ..compat.safetensors_files import save_safetensors
+from .complexity import switch_to_deploy
+from .errors import UserError
+from .files import PathLike, replacing
+from .weights import load_weights, read_checkpoint, require_checkpoint
+
+# Relative to the largest output; float32 sums in another order differ by
+# less, a wrong fold by far more.
+TOLERANCE = 1e-4
+
+
+@dataclass
+class DeployReport:
+    """What an export gave.
+
+    Args:
+        checkpoint: The file of weights in deploy form.
+        config: The config that builds the model for it.
+        params_before: Parameters of the training form.
+        params_after: Parameters of the deploy form.
+        difference: Largest difference of the two forms' outputs on a random
+            image, over the largest output.
+    """
+    checkpoint: Path
+    config: Path
+    params_before: int
+    params_after: int
+    difference: float
+
+
+def export_deploy(cfg: Config, checkpoint: PathLike,
+                  out: PathLike) -> DeployReport:
+    """Fold a trained model into its deploy form and write it.
+
+    Beside the weights a config is written, under the same name and ``.py``,
+    whose backbone is built in the deploy form. Optimizer states are left out.
+
+    Args:
+        cfg: The config that the checkpoint was trained with.
+        checkpoint: The weights, in training form.
+        out: The file to write, ``.pth`` or ``.safetensors``.
+
+    Returns:
+        What was written, and how far both forms agree.
+
+    Raises:
+        UserError: If ``out`` has another suffix or is the checkpoint itself,
+            the checkpoint is of another model, or the model has no deploy
+            form.
+    """
+    out = Path(out)
+    source = require_checkpoint(checkpoint, 'CHECKPOINT')
+    if out.suffix not in ('.pth', '.safetensors'):
+        raise UserError(f'OUT must end in .pth or .safetensors, got {out}')
+    if out.resolve() == Path(source).resolve():
+        raise UserError(f'OUT {out} is the checkpoint itself; give another '
+                        'name, since the deploy form cannot be trained on')
+    init_default_scope(cfg.get('default_scope', 'mmengine'))
+    model = MODELS.build(cfg.model).eval()
+    loaded = read_checkpoint(source)
+    load_weights(model, loaded, source)
+    if not hasattr(model.backbone, 'switch_to_deploy'):
+        raise UserError(f'the backbone {type(model.backbone).__name__} of '
+                        f'{cfg.filename} has no deploy form')
+    params_before = _num_params(model)
+    image = torch.rand(1, 3, 128, 160)
+    difference = _switch_and_compare(model, image)
+
+    deploy_cfg = Config(cfg.copy().to_dict(), filename=cfg.filename)
+    deploy_cfg.model.backbone.deploy = True
+    meta = loaded.get('meta') or {}
+    result = dict(
+        state_dict=model.state_dict(),
+        meta={
+            key: meta[key]
+            for key in ('dataset_meta', 'mmanchor_version') if key in meta
+        })
+    with replacing(out) as part:
+        if out.suffix == '.pth':
+            torch.save(result, part)
+        else:
+            save_safetensors(result, part)
+    with replacing(out.with_suffix('.py')) as part:
+        deploy_cfg.dump(str(part))
+    return DeployReport(out, out.with_suffix('.py'), params_before,
+                        _num_params(model), difference)
+
+
+@torch.no_grad()
+def _switch_and_compare(model: torch.nn.Module, image: torch.Tensor) -> float:
+    """Switch ``model`` in place; the relative change of its features."""
+    before = model.backbone(image)
+    switch_to_deploy(model)
+    after = model.backbone(image)
+    largest = max(float(x.abs().max()) for x in before)
+    difference = max(float((x - y).abs().max()) for x, y in zip(before, after))
+    if difference > TOLERANCE * largest:
+        raise RuntimeError(f'the deploy form differs by {difference:g} of '
+                           f'{largest:g}: nothing was written')
+    return difference / largest
+
+
+def _num_params(model: torch.nn.Module) -> int:
+    return sum(param.numel() for param in model.parameters())
