@@ -1,21 +1,21 @@
 """The demo: from nothing to a trained, scored and drawn model."""
 import json
-import logging
-from dataclasses import dataclass
+from contextlib import contextmanager, redirect_stdout
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Optional
+from typing import Any, Callable, Dict, Iterator, Optional, Tuple
 
 import cv2
 import numpy as np
 from mmengine.config import Config, ConfigDict
-from mmengine.logging import MMLogger
+from mmengine.registry import DATASETS
+from mmengine.runner import set_random_seed
 
 from ..datasets import make_demo_data
 from ..visualization import class_legend, overlay_mask, picture_grid
 from .complexity import Complexity, complexity_of_forms
 from .config import load_config
-from .errors import UserError
-from .files import PathLike, replacing, write_json
+from .files import PathLike, make_folder, replacing, write_json
 from .predictors import build_predictor, choose_device
 from .running import build_runner
 from .test import test_model
@@ -25,6 +25,8 @@ from .weights import latest_checkpoint
 CONFIG = 'upernet_anchorformer-demo_1xb16-500_demo-128'
 METRIC = 'mIoU'
 NUM_PICTURES = 8
+IGNORED = 255
+MASK_OPACITY = 0.75
 
 
 @dataclass
@@ -35,21 +37,21 @@ class DemoResult:
         untrained: mIoU of the model before training, in percent.
         metrics: Scores of the trained model on the validation split.
         complexity: Costs by form, 'training' and 'deploy'.
-        size: Image height and width that the costs are for, in pixels.
+        size: Height and width of the images, in pixels.
         files: What lies where, by name.
     """
     untrained: float
     metrics: Dict[str, float]
     complexity: Dict[str, Complexity]
-    size: tuple
-    files: Dict[str, Path]
+    size: Tuple[int, int]
+    files: Dict[str, str]
 
 
 def run_segmentation_demo(data_root: PathLike,
                           work_dir: PathLike,
                           cfg_options: Optional[Dict[str, Any]] = None,
                           say: Callable[[str], None] = print) -> DemoResult:
-    """Make data, train, score and draw; continue where a run was stopped.
+    """Make data, train, score and draw; go on where a run was stopped.
 
     Args:
         data_root: Folder of the demo data; made if it is not there.
@@ -58,60 +60,110 @@ def run_segmentation_demo(data_root: PathLike,
         say: Called with a line for each step.
 
     Returns:
-        Scores, costs and files.
+        Scores, costs and files; also written to ``demo.json``.
 
     Raises:
         UserError: If a folder cannot be used.
     """
+    work_dir = make_folder(work_dir, '--work-dir')
     cfg = load_config(CONFIG, cfg_options, work_dir)
-    height, width = cfg.crop_size
-    say(f'1/5 data: scenes of {height} x {width} pixels in {data_root}')
+    size = tuple(cfg.crop_size)
+    say(f'1/5 data: scenes of {size[0]} x {size[1]} pixels in {data_root}')
     data = make_demo_data(
-        data_root,
-        num_train=cfg.num_train,
-        num_val=cfg.num_val,
-        size=(height, width))
-    _use_data(cfg, Path(data.root, 'ade'))
-    say('2/5 the model before training')
-    untrained = _score_untrained(cfg)
-    say(f'    {METRIC} {untrained:.1f}')
-    say(f'3/5 training: {cfg.train_cfg.max_iters} iterations; stop it at any '
-        'time, the same command goes on from the last checkpoint')
-    checkpoint = _train(cfg)
-    say('4/5 scoring on the validation split')
-    metrics = test_model(_quiet(_copy(cfg)), checkpoint)
-    say('5/5 drawing')
-    picture = Path(work_dir, 'predictions.png')
-    _draw(cfg, checkpoint, picture)
-    result = DemoResult(
-        untrained, metrics, complexity_of_forms(cfg, (height, width)),
-        (height, width),
-        dict(
-            data=Path(data.root),
-            checkpoint=Path(checkpoint),
-            picture=picture,
-            scores=Path(work_dir, 'demo.json')))
-    _write(result)
+        data_root, num_train=cfg.num_train, num_val=cfg.num_val, size=size)
+    _use_data(cfg, str(data.root / 'ade'))
+    with _console_to(work_dir / 'console.log'):
+        say('2/5 scoring the model before training')
+        untrained = _score_untrained(cfg, work_dir / 'untrained.json')
+        say(f'3/5 training for {cfg.train_cfg.max_iters} iterations; when '
+            'stopped, the same command goes on from the last checkpoint')
+        checkpoint = _train(cfg)
+        say('4/5 scoring on the validation split')
+        metrics = test_model(_copy(cfg), checkpoint)
+        say('5/5 drawing predictions')
+        picture = work_dir / 'predictions.png'
+        _draw(cfg, checkpoint, picture)
+        forms = complexity_of_forms(_copy(cfg), size)
+    files = dict(
+        data=data.root,
+        checkpoint=checkpoint,
+        logs=work_dir,
+        predictions=picture,
+        scores=work_dir / 'demo.json')
+    files = {name: str(path) for name, path in files.items()}
+    result = DemoResult(untrained, metrics, forms, size, files)
+    write_json(files['scores'], asdict(result))
     return result
 
 
+@contextmanager
+def _console_to(path: PathLike) -> Iterator[None]:
+    """Send what MMEngine prints to a file; its log files are not touched."""
+    with open(path, 'a', encoding='utf-8') as file, redirect_stdout(file):
+        yield
+
+
 def _copy(cfg: Config) -> Config:
+    """Running changes a config, so each run takes its own."""
     return Config(cfg.copy().to_dict(), filename=cfg.filename)
 
 
-def _use_data(cfg: Config, root: Path) -> None:
-    """Point every loader of ``cfg`` at the demo data below ``root``."""
-    cfg.data_root = str(root)
-    for name in ('train', 'val', 'test'):
-        cfg[f'{name}_dataloader'].dataset.data_root = str(root)
+def _use_data(cfg: Config, root: str) -> None:
+    """Point every loader of ``cfg`` at the demo data in ``root``."""
+    cfg.data_root = root
+    for split in ('train', 'val', 'test'):
+        cfg[f'{split}_dataloader'].dataset.data_root = root
 
 
-def _quiet(cfg: Config) -> Config:
-    """Keep logs in their file, away from the screen."""
-    logging.getLogger('PIL').setLevel(logging.WARNING)
-    cfg.default_hooks.logger.log_metric_by_epoch = False
+def _score_untrained(cfg: Config, kept: PathLike) -> float:
+    """mIoU of the model before training, measured once and kept."""
+    if not kept.is_file():
+        # The seed is the one that training starts from.
+        set_random_seed(cfg.randomness.seed)
+        metrics = build_runner(_copy(cfg)).val()
+        write_json(kept, {METRIC: metrics[METRIC]})
+    return json.loads(kept.read_text(encoding='utf-8'))[METRIC]
+
+
+def _train(cfg: Config) -> str:
+    """Train, or go on training; the path of the last checkpoint."""
+    cfg = _copy(cfg)
     cfg.custom_hooks = [
         *(cfg.get('custom_hooks') or ()),
-        ConfigDict(type='mmanchor.QuietConsoleHook')
+        ConfigDict(type='mmanchor.ProgressHook', description='    training')
     ]
-    return cfg
+    train_model(cfg, resume='auto')
+    return latest_checkpoint(cfg.work_dir)
+
+
+def _draw(cfg: Config, checkpoint: str, path: PathLike) -> None:
+    """Write a grid of validation images, their truth and the prediction."""
+    predictor = build_predictor(cfg, checkpoint, choose_device())
+    dataset = DATASETS.build(cfg.val_dataloader.dataset)
+    cells = []
+    for i in np.linspace(0, len(dataset) - 1, NUM_PICTURES).astype(int):
+        info = dataset.get_data_info(int(i))
+        image = cv2.imread(info['img_path'])
+        # In ADE20K's files 0 is unlabelled and classes count from 1; the
+        # difference wraps 0 around to the ignored label.
+        truth = cv2.imread(info['seg_map_path'], cv2.IMREAD_UNCHANGED)
+        masks = (truth - np.uint8(1), predictor.predict([image])[0])
+        image = _enlarge(image[..., ::-1])
+        cells.append([
+            image, *(overlay_mask(image, _enlarge(mask), predictor.palette,
+                                  MASK_OPACITY, IGNORED) for mask in masks)
+        ])
+    rows = [left + right for left, right in zip(cells[::2], cells[1::2])]
+    titles = ['image', 'truth', 'prediction'] * 2
+    width = picture_grid(rows, titles).shape[1]
+    grid = picture_grid(
+        rows,
+        titles,
+        legend=class_legend(predictor.classes, predictor.palette, width))
+    with replacing(path) as part:
+        cv2.imwrite(str(part), grid[..., ::-1])
+
+
+def _enlarge(image: np.ndarray) -> np.ndarray:
+    """Twice the size, pixels kept whole."""
+    return image.repeat(2, axis=0).repeat(2, axis=1)
