@@ -33,7 +33,7 @@ class ThingClass:
     stroke: bool = False
 
 
-_BRIGHT, _MEDIUM = (0.65, 1.), (0.45, 0.85)
+_BRIGHT, _MEDIUM = (0.7, 1.), (0.4, 0.75)
 
 THINGS = (
     ThingClass('disc', 1, 0, _BRIGHT, ('plain', 'noise', 'dots')),

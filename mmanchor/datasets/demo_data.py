@@ -1,31 +1,28 @@
 """Make the demo data set: offline, repeatable, and all or nothing."""
 import json
-import multiprocessing
 import os
-import shutil
-import signal
-import socket
-import threading
 from collections import Counter
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Dict, Iterator, List, Optional, Sequence, Tuple, Union
+from typing import Dict, List, Optional, Sequence, Tuple, Union
 
-import cv2
 from rich.progress import (BarColumn, MofNCompleteColumn, Progress, TextColumn,
                            TimeElapsedColumn, TimeRemainingColumn)
 
 from ..apis.errors import UserError
 from .classes import DEMO_CLASSES, THINGS
+from .folders import whole_folder
 from .scenes import SceneStyle
+from .workers import scene_writers
 from .writers import (LAYOUTS, SPLITS, SceneJob, SceneRecord, make_folders,
-                      write_coco_index, write_scene)
+                      write_coco_index)
 
 MANIFEST = 'demo_data.json'
 
 # Part of the manifest: raise it when the same arguments give other files.
-GENERATOR_VERSION = 1
+GENERATOR_VERSION = 2
+
+_WORTH_A_PROCESS = 100  # Scenes; fewer are drawn sooner than one starts.
 
 
 @dataclass(frozen=True)
@@ -79,7 +76,8 @@ def make_demo_data(root: Union[str, Path],
         layout: 'ade', 'coco' or 'both' (images are shared by hard link).
         style: How difficult the scenes are.
         overwrite: Replace a demo data set made from other arguments.
-        processes: How many draw at once; ``None`` takes the CPU's cores.
+        processes: How many draw at once, 1 for none but this one; ``None``
+            takes up to one per core.
         progress: Whether to show a progress bar.
 
     Returns:
@@ -87,10 +85,15 @@ def make_demo_data(root: Union[str, Path],
 
     Raises:
         UserError: If an argument is out of range, or ``root`` holds
-            something else.
+            something else or cannot be written.
     """
     root = Path(root)
-    _check(seed, num_train, num_val, size, layout)
+    _check_counts(
+        seed=(seed, 0),
+        num_train=(num_train, 1),
+        num_val=(num_val, 1),
+        processes=(1 if processes is None else processes, 1))
+    _check_choices(size, layout)
     parameters = json.loads(
         json.dumps(
             dict(
@@ -106,31 +109,32 @@ def make_demo_data(root: Union[str, Path],
         return found
 
     counts = dict(zip((split.name for split in SPLITS), (num_train, num_val)))
-    temporary = _temporary(root)
     try:
-        make_folders(temporary, layout)
-        jobs = [
-            SceneJob(temporary, layout, split, index, seed, tuple(size), style)
-            for split in SPLITS for index in range(counts[split.name])
-        ]
-        records = list(_run(jobs, processes, progress))
-        manifest = _index(temporary, layout, size, counts, records)
-        manifest = dict(
-            parameters=parameters, files=_count_files(temporary), **manifest)
-        (temporary / MANIFEST).write_text(
-            json.dumps(manifest, indent=2) + '\n', encoding='utf-8')
-        _move(temporary, root)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        with whole_folder(root) as folder:
+            make_folders(folder, layout)
+            jobs = [
+                SceneJob(folder, layout, split, index, seed, tuple(size),
+                         style) for split in SPLITS
+                for index in range(counts[split.name])
+            ]
+            records = _run(jobs, processes, progress)
+            manifest = dict(
+                parameters=parameters,
+                **_index(folder, layout, size, counts, records))
+            (folder / MANIFEST).write_text(
+                json.dumps(manifest, indent=2) + '\n', encoding='utf-8')
+    except OSError as error:
+        raise UserError(f'{root} cannot be written: {error}') from error
     return DemoData(root=root, built=True, **manifest)
 
 
-def _check(seed: int, num_train: int, num_val: int, size: Sequence[int],
-           layout: str) -> None:
-    for name, value, least in (('seed', seed, 0), ('num_train', num_train, 1),
-                               ('num_val', num_val, 1)):
+def _check_counts(**arguments: Tuple[int, int]) -> None:
+    for name, (value, least) in arguments.items():
         if value < least:
             raise UserError(f'{name} must be at least {least}, not {value}')
+
+
+def _check_choices(size: Sequence[int], layout: str) -> None:
     if len(size) != 2 or min(size) < 32:
         raise UserError('size must be a height and a width of at least 32 '
                         f'pixels, not {tuple(size)}')
@@ -169,57 +173,11 @@ def _count_files(root: Path) -> int:
     return found - (root / MANIFEST).is_file()
 
 
-def _temporary(root: Path) -> Path:
-    """A folder beside ``root``; removes those of processes that died."""
-    root.parent.mkdir(parents=True, exist_ok=True)
-    prefix = f'{root.name}.tmp-{socket.gethostname()}-'
-    for leftover in root.parent.glob(f'{prefix}*'):
-        pid = leftover.name[len(prefix):]
-        if pid.isdigit() and not _alive(int(pid)):
-            shutil.rmtree(leftover, ignore_errors=True)
-    temporary = root.parent / f'{prefix}{os.getpid()}'
-    temporary.mkdir()
-    return temporary
-
-
-def _alive(pid: int) -> bool:
-    if os.name != 'posix':  # There, asking would end the process.
-        return True
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
-    return pid != os.getpid()
-
-
-def _move(temporary: Path, root: Path) -> None:
-    """Give the finished folder its name, replacing what is there."""
-    old = temporary.with_name(f'{temporary.name}.old')
-    if root.exists():
-        os.replace(root, old)
-    os.replace(temporary, root)
-    shutil.rmtree(old, ignore_errors=True)
-
-
-def _start_worker() -> None:
-    # The parent alone answers Ctrl+C, and one process uses one core.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    cv2.setNumThreads(1)
-    threading.Thread(target=_leave_with_parent, daemon=True).start()
-
-
-def _leave_with_parent() -> None:
-    # A worker of a killed parent would wait for its next job for ever.
-    multiprocessing.parent_process().join()
-    os._exit(1)
-
-
 def _run(jobs: List[SceneJob], processes: Optional[int],
-         progress: bool) -> Iterator[SceneRecord]:
-    """Write the scenes in parallel; yields their records in order."""
-    processes = min(processes or os.cpu_count() or 1, len(jobs))
+         progress: bool) -> List[SceneRecord]:
+    """Write the scenes; returns their records in order."""
+    if processes is None:
+        processes = min(os.cpu_count() or 1, 1 + len(jobs) // _WORTH_A_PROCESS)
     bar = Progress(
         TextColumn('{task.description}'),
         BarColumn(),
@@ -227,22 +185,14 @@ def _run(jobs: List[SceneJob], processes: Optional[int],
         TimeElapsedColumn(),
         TimeRemainingColumn(),
         disable=not progress)
-    with ProcessPoolExecutor(processes, initializer=_start_worker) as pool:
-        try:
-            # Workers are forked here, before the bar starts its thread.
-            records = pool.map(write_scene, jobs, chunksize=8)
-            with bar:
-                yield from bar.track(
-                    records, len(jobs), description='demo scenes')
-        except BaseException:
-            pool.shutdown(wait=True, cancel_futures=True)
-            raise
+    with scene_writers(processes) as write_all, bar:
+        records = write_all(jobs)
+        return list(bar.track(records, len(jobs), description='demo scenes'))
 
 
-def _index(root: Path, layout: str, size: Tuple[int, int], counts: Dict[str,
-                                                                        int],
-           records: List[SceneRecord]) -> Dict[str, dict]:
-    """Write COCO's indices and count the classes of each split."""
+def _index(root: Path, layout: str, size: Sequence[int],
+           counts: Dict[str, int], records: List[SceneRecord]) -> dict:
+    """Write COCO's indices; returns the manifest's counts."""
     images_with, instances, start = {}, {}, 0
     names = {thing.category_id: thing.name for thing in THINGS}
     for split in SPLITS:
@@ -255,4 +205,8 @@ def _index(root: Path, layout: str, size: Tuple[int, int], counts: Dict[str,
                         for annotation in record.annotations)
         images_with[split.name] = {name: seen[name] for name in DEMO_CLASSES}
         instances[split.name] = {name: drawn[name] for name in names.values()}
-    return dict(images=counts, images_with=images_with, instances=instances)
+    return dict(
+        files=_count_files(root),
+        images=counts,
+        images_with=images_with,
+        instances=instances)

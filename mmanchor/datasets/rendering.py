@@ -111,11 +111,11 @@ def _photograph(canvas: np.ndarray, rng: np.random.Generator,
     y = np.linspace(-0.5, 0.5, height, dtype=np.float32)[:, None]
     x = np.linspace(-0.5, 0.5, width, dtype=np.float32)[None]
     across = x * math.cos(angle) + y * math.sin(angle)
-    light = rng.uniform(0.85, 1.1) + rng.uniform(0, 0.45) * across
+    light = rng.uniform(0.9, 1.1) + rng.uniform(0, 0.35) * across
     if rng.random() < 0.4:
         shade = value_noise(rng, height, width, min(height, width) / 2.5)
         light = light * (
-            1 - rng.uniform(0.2, 0.5) * np.clip(6 * shade - 3.3, 0, 1))
+            1 - rng.uniform(0.15, 0.4) * np.clip(6 * shade - 3.3, 0, 1))
     canvas = canvas * light[..., None].astype(np.float32)
 
     sigma = min(height, width) * rng.uniform(0, style.blur)

@@ -32,10 +32,10 @@ class SceneStyle:
     """
 
     objects: Tuple[int, int] = (3, 7)
-    size: Tuple[float, float] = (0.14, 0.55)
-    stroke_size: Tuple[float, float] = (0.25, 0.6)
+    size: Tuple[float, float] = (0.18, 0.6)
+    stroke_size: Tuple[float, float] = (0.28, 0.65)
     small_size: Tuple[float, float] = (0.05, 0.12)
-    small_chance: float = 0.12
+    small_chance: float = 0.1
     hue_spread: float = 43.
     crowd_chance: float = 0.12
     crowd_members: Tuple[int, int] = (8, 18)
@@ -204,7 +204,7 @@ def _ground(rng: np.random.Generator, size: Tuple[int, int]) -> Fill:
 def _thing_fill(rng: np.random.Generator, kind: int, diameter: float,
                 style: SceneStyle) -> Fill:
     thing = THINGS[kind]
-    pattern = rng.choice(thing.patterns, p=(0.5, 0.35, 0.15))
+    pattern = rng.choice(thing.patterns, p=(0.55, 0.33, 0.12))
     smooth = pattern in ('plain', 'noise')
     hue = thing.hue + rng.uniform(-1, 1) * style.hue_spread
     return _fill(rng, pattern, hue, rng.uniform(0.5, 1.),

@@ -4,7 +4,7 @@ import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, List, Tuple
+from typing import Dict, List, Sequence, Tuple
 
 import cv2
 import numpy as np
@@ -126,7 +126,7 @@ def write_scene(job: SceneJob) -> SceneRecord:
     return SceneRecord(annotations, [DEMO_CLASSES[i] for i in present])
 
 
-def write_coco_index(root: Path, split: Split, size: Tuple[int, int],
+def write_coco_index(root: Path, split: Split, size: Sequence[int],
                      records: List[SceneRecord]) -> None:
     """Write a split's ``instances_*.json``.
 

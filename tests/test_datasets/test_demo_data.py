@@ -1,6 +1,7 @@
 """The demo data set on disk: both layouts, repeatable, all or nothing."""
 import filecmp
 import json
+import socket
 from pathlib import Path
 from typing import Dict
 
@@ -12,7 +13,8 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from mmanchor.apis.errors import UserError
-from mmanchor.datasets import DEMO_CLASSES, DEMO_THING_CLASSES, DemoData
+from mmanchor.datasets import (DEMO_CLASSES, DEMO_PALETTE, DEMO_THING_CLASSES,
+                               DemoData)
 from mmanchor.datasets import demo_data as module
 from mmanchor.datasets import make_demo_data
 from mmanchor.datasets.writers import SPLITS
@@ -38,8 +40,12 @@ def split(request: pytest.FixtureRequest) -> tuple:
 
 
 def test_files_are_the_same_for_any_number_of_processes(tmp_path) -> None:
+    # Threads of OpenCV in this process once kept a second one from starting.
+    threads = cv2.getNumThreads()
+    cv2.GaussianBlur(np.zeros((800, 800, 3), np.float32), (0, 0), 3)
     make_demo_data(tmp_path / 'a', processes=1, **TINY)
     make_demo_data(tmp_path / 'b', processes=2, **TINY)
+    assert cv2.getNumThreads() == threads
     assert files(tmp_path / 'a') == files(tmp_path / 'b')
 
 
@@ -251,14 +257,57 @@ def test_failed_overwrite_keeps_the_old_data(tmp_path, monkeypatch) -> None:
 
 def test_leftovers_of_a_killed_run_are_removed(tmp_path) -> None:
     dead = 2**22 + 1  # Above the largest process id that Linux gives.
-    leftover = tmp_path / f'data.tmp-{module.socket.gethostname()}-{dead}'
+    leftover = tmp_path / f'data.tmp-{socket.gethostname()}-{dead}'
     (leftover / 'ade').mkdir(parents=True)
     make_demo_data(tmp_path / 'data', layout='ade', **TINY)
     assert [path.name for path in tmp_path.iterdir()] == ['data']
 
 
+def test_unwritable_place_is_a_plain_message(tmp_path) -> None:
+    (tmp_path / 'file').touch()
+    with pytest.raises(UserError, match='data cannot be written: '):
+        make_demo_data(tmp_path / 'file' / 'data', **TINY)
+
+
+def test_mmseg_reads_the_ade_layout(demo_data: DemoData, split) -> None:
+    datasets = pytest.importorskip('mmseg.datasets')
+    transforms = pytest.importorskip('mmseg.datasets.transforms')
+    dataset = datasets.BaseSegDataset(
+        data_root=str(demo_data.root / 'ade'),
+        data_prefix=dict(
+            img_path=f'images/{split[0]}',
+            seg_map_path=f'annotations/{split[0]}'),
+        metainfo=dict(classes=DEMO_CLASSES, palette=DEMO_PALETTE),
+        img_suffix='.jpg',
+        reduce_zero_label=True)
+    assert len(dataset) == len(
+        list((demo_data.root / 'ade/images' / split[0]).iterdir()))
+    labels = transforms.LoadAnnotations()(dataset[0])['gt_seg_map']
+    assert set(np.unique(labels)) <= {*range(len(DEMO_CLASSES)), 255}
+
+
+def test_mmdet_reads_the_coco_layout(demo_data: DemoData, split) -> None:
+    from mmdet.datasets import CocoDataset
+    dataset = CocoDataset(
+        data_root=str(demo_data.root / 'coco'),
+        ann_file=f'annotations/instances_{split[1]}.json',
+        data_prefix=dict(img=split[1]),
+        metainfo=dict(classes=DEMO_THING_CLASSES),
+        filter_cfg=dict(filter_empty_gt=False),
+        pipeline=[])
+    images = load_coco(demo_data, split[1]).imgs
+    assert len(dataset) == len(images)
+    labels = {
+        instance['bbox_label']
+        for item in map(dataset.get_data_info, range(len(dataset)))
+        for instance in item['instances']
+    }
+    assert labels == set(range(len(DEMO_THING_CLASSES)))
+
+
 @pytest.mark.parametrize('wrong, message', [
     (dict(seed=-1), 'seed must be at least 0, not -1'),
+    (dict(processes=0), 'processes must be at least 1, not 0'),
     (dict(num_val=0), 'num_val must be at least 1, not 0'),
     (dict(size=(16, 64)), r'at least 32 pixels, not \(16, 64\)'),
     (dict(layout='voc'), "one of ade, coco, both, not 'voc'"),
