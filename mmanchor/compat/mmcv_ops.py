@@ -4,12 +4,17 @@
 A finder at the end of ``sys.meta_path`` offers a Python file under that name,
 with a spec and a loader as any module has, when nothing else provides it.
 """
+import pkgutil
 import sys
+from importlib import import_module
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
 from importlib.util import find_spec, spec_from_file_location
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 from typing import Optional, Sequence
+
+from .after_import import after_import
 
 EXTENSION = 'mmcv._ext'
 STAND_IN = Path(__file__).with_name('mmcv_ext.py')
@@ -37,6 +42,26 @@ def install() -> None:
     """Put the finder last in ``sys.meta_path``, once."""
     if not any(isinstance(item, FallbackFinder) for item in sys.meta_path):
         sys.meta_path.append(FallbackFinder())
+    _complete_transformer()
+    for name in ('mmengine.utils.dl_utils.misc', 'mmcv.utils.ext_loader'):
+        after_import(name, _give_find_loader)
+
+
+def _give_find_loader(module: ModuleType) -> None:
+    # These ask pkgutil whether there are compiled operators, by a function
+    # that Python 3.14 no longer has.
+    if not hasattr(pkgutil, 'find_loader'):
+        module.pkgutil = SimpleNamespace(find_loader=find_spec)
+
+
+def _complete_transformer() -> None:
+    # Imported before mmanchor, this module has gone without the class, with
+    # a warning, and mmdet would fail to import it from there.
+    module = sys.modules.get('mmcv.cnn.bricks.transformer')
+    name = 'MultiScaleDeformableAttention'
+    if module and not hasattr(module, name) and not has_compiled_ops():
+        source = import_module('mmcv.ops.multi_scale_deform_attn')
+        setattr(module, name, getattr(source, name))
 
 
 def has_compiled_ops() -> bool:

@@ -207,3 +207,40 @@ def test_real_extension_wins_from_a_finder_added_later(tmp_path):
         print(mmcv._ext.nms)
         ''')
     assert output.strip() == 'the real one'
+
+
+def run(code: str) -> str:
+    result = subprocess.run(
+        [sys.executable, '-W', 'ignore', '-c',
+         textwrap.dedent(code)],
+        capture_output=True,
+        text=True)
+    assert result.returncode == 0, result.stderr
+    return result.stdout.strip()
+
+
+@fallback_only
+@pytest.mark.slow
+def test_import_that_failed_before_mmanchor_works_after_it():
+    assert run('''
+        try:
+            import mmdet.models
+        except ImportError as error:
+            print(error.name)
+        import mmanchor
+        import mmdet.models
+        from mmdet.registry import MODELS
+        print(MODELS.get('RTMDetHead').__name__)
+    ''').splitlines()[-2:] == ['mmcv._ext', 'RTMDetHead']
+
+
+@pytest.mark.slow
+def test_operators_are_looked_for_on_python_3_14():
+    assert run('''
+        import pkgutil
+        vars(pkgutil).pop('find_loader', None)
+        import mmanchor
+        from mmcv.utils import ext_loader
+        from mmengine.utils.dl_utils import mmcv_full_available
+        print(ext_loader.check_ops_exist(), mmcv_full_available())
+    ''') == 'True True'

@@ -375,6 +375,7 @@ def test_installing_again_changes_nothing():
                       mmengine_checkpoint.save_checkpoint)
 
 
+@pytest.mark.slow
 def test_mmengine_imported_first_is_guarded_too(tmp_path, bad):
     code = f"""
 import mmengine.runner, mmengine.infer
