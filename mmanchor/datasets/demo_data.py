@@ -20,7 +20,7 @@ from .writers import (LAYOUTS, SPLITS, SceneJob, SceneRecord, make_folders,
 MANIFEST = 'demo_data.json'
 
 # Part of the manifest: raise it when the same arguments give other files.
-GENERATOR_VERSION = 2
+GENERATOR_VERSION = 3
 
 _WORTH_A_PROCESS = 100  # Scenes; fewer are drawn sooner than one starts.
 
@@ -164,8 +164,8 @@ def _find(root: Path, parameters: dict, overwrite: bool) -> Optional[DemoData]:
     changes = ', '.join(f'{name}: {made_from.get(name)} there, '
                         f'{parameters.get(name)} asked' for name in differing)
     raise UserError(f'{root} holds a demo data set made from other '
-                    f'parameters ({changes}); choose another folder, or '
-                    'replace it with --overwrite (overwrite=True)')
+                    f'parameters ({changes}); choose another folder, remove '
+                    'this one, or have make-demo-data --overwrite replace it')
 
 
 def _count_files(root: Path) -> int:

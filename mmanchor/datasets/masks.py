@@ -5,7 +5,7 @@ import cv2
 import numpy as np
 
 _TOLERANCE = 1.  # How far a polygon may leave the outline, half pixels.
-_SMALL = 40  # Parts below so many pixels are traced exactly.
+_SMALL = 100  # Parts below so many pixels are traced exactly.
 _SPECK = 4  # Holes below so many pixels are filled.
 
 

@@ -4,7 +4,10 @@ import numpy as np
 import pytest
 from pycocotools import mask as coco_mask
 
+from mmanchor.datasets import SceneStyle
 from mmanchor.datasets.masks import mask_to_box, mask_to_polygons, mask_to_rle
+from mmanchor.datasets.rendering import render
+from mmanchor.datasets.scenes import random_scene
 
 
 def rasterise(polygons: list, shape: tuple) -> np.ndarray:
@@ -77,3 +80,17 @@ def test_box_counts_whole_pixels() -> None:
     mask = np.zeros((20, 30), bool)
     mask[4:9, 10:12] = True
     assert mask_to_box(mask) == [10., 4., 2., 5.]
+
+
+def test_polygons_of_scenes_agree_with_visible_masks() -> None:
+    style, split = SceneStyle(), 0
+    for index in range(40):
+        rng = np.random.default_rng([3, index])
+        scene = random_scene(rng, index, (96, 128), style)
+        for instance in render(scene, style).instances:
+            polygons = mask_to_polygons(instance.mask)
+            assert min(map(len, polygons)) >= 6
+            split += len(polygons) > 1
+            traced = rasterise(polygons, instance.mask.shape)
+            assert overlap(traced, instance.mask) > 0.9
+    assert split > 5  # Objects that others cut in parts.
