@@ -57,5 +57,7 @@ def run(args: argparse.Namespace) -> int:
     if is_main_process():
         for name, value in metrics.items():
             print(f'{name:<24} {value}')
+        if not metrics:
+            print('no scores: nothing was predicted')
         print(f'written to {cfg.work_dir}/{METRICS_FILE}')
     return 0
