@@ -44,10 +44,8 @@ def find_config(name: PathLike) -> Path:
         UserError: If there is no such config, or several have this name.
 
     Example:
-        >>> find_config('no-such-config')
-        Traceback (most recent call last):
-        ...
-        mmanchor.apis.errors.UserError: there is no config file ...
+        >>> find_config('upernet_anchorformer_ade').name
+        'upernet_anchorformer_ade.py'
     """
     if Path(name).is_file():
         return Path(name)
