@@ -1,10 +1,11 @@
 """The classes of the demo scenes: names, colours, and what each looks like.
 
 Ten classes: two kinds of background ("stuff") and eight objects ("things").
-The objects lie 45 degrees apart on the hue circle and spread further than
-that, and every pattern belongs to several classes, so neither hue nor pattern
-names an object; shapes that are easily confused (ring and spiral, star and
-cross) lie far apart in hue.
+The objects lie 45 degrees apart on the hue circle and each spreads almost as
+far to either side, ranges of brightness overlap, and every pattern belongs to
+several classes: none of them names an object. Neighbours in hue differ in
+habit (bright and smooth, or darker and patterned), and shapes that are easily
+confused (ring and spiral, star and cross) lie far apart in hue.
 """
 from dataclasses import dataclass
 from typing import Tuple
