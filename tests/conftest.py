@@ -16,8 +16,12 @@ def _fixed_seed() -> None:
 @pytest.fixture
 def plain_configs(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave the text of configs as it is: yapf takes most of a tiny run."""
-    monkeypatch.setattr('mmengine.config.config.FormatCode', lambda text, **_:
-                        (text, True))
+    # The fork of MMEngine imports the function when it needs it.
+    for module in ('mmengine.config.config', 'yapf.yapflib.yapf_api'):
+        monkeypatch.setattr(
+            f'{module}.FormatCode',
+            lambda text, **_: (text, True),
+            raising=False)
 
 
 @pytest.fixture(scope='session')

@@ -40,7 +40,11 @@ class ExactResumeHook(Hook):
         batch_size = loop.dataloader.batch_size
         if by_iter and sampler.is_infinite and batch_size:
             sampler.restart(runner.seed, runner.iter * batch_size)
-            loop.dataloader_iterator = _SkipAhead(loop.dataloader, runner.iter)
+            # The fork of MMEngine tells the iterator how far to skip in one
+            # call, the original by taking batches.
+            in_one = hasattr(loop.dataloader_iterator, 'skip_iter')
+            loop.dataloader_iterator = _SkipAhead(loop.dataloader,
+                                                  0 if in_one else runner.iter)
         else:
             sampler.restart(runner.seed)
             if by_iter:
@@ -74,6 +78,9 @@ class _SkipAhead:
     def __init__(self, dataloader: DataLoader, steps: int) -> None:
         self._batches = iter(dataloader)
         self._steps = steps
+
+    def skip_iter(self, steps: int) -> None:
+        """Skip nothing more."""
 
     def __next__(self) -> Any:
         if self._steps:
