@@ -10,6 +10,7 @@ import os
 import pickle
 import struct
 import tarfile
+import tempfile
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
@@ -18,7 +19,7 @@ from typing import Any, BinaryIO, Iterator, Optional, Union
 from .errors import CheckpointError, UnsafeCheckpointError
 from .trust import is_trusted
 
-Source = Union[str, Path, BinaryIO]
+Source = Union[str, os.PathLike, BinaryIO]
 
 # What torch's unpickler raises on a file that is damaged or made to harm.
 UNPICKLING_ERRORS = (pickle.UnpicklingError, EOFError, AttributeError,
@@ -68,7 +69,7 @@ def load_checkpoint(source: Source, map_location: Any = None) -> Any:
             allowed; the message names it.
         CheckpointError: If it is damaged or is no checkpoint.
     """
-    if isinstance(source, (str, Path)):
+    if isinstance(source, (str, os.PathLike)):
         path = os.path.expanduser(os.fspath(source))
         name = _asked_for.get() or path
         if path.endswith('.safetensors'):
@@ -77,6 +78,11 @@ def load_checkpoint(source: Source, map_location: Any = None) -> Any:
             return _load_pickled(file, name, map_location,
                                  is_trusted(path) or is_trusted(name))
     name = _asked_for.get() or getattr(source, 'name', 'a checkpoint')
+    if str(name).endswith('.safetensors'):
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, os.path.basename(name))
+            Path(path).write_bytes(source.read())
+            return _load_weights(path, map_location)
     return _load_pickled(source, name, map_location, is_trusted(name))
 
 

@@ -10,11 +10,16 @@ from typing import Callable
 import torch
 from torch import Tensor
 
-MISSING = (
-    'mmcv.ops needs the compiled operator {name!r}, which this installation '
-    'of mmcv does not have: install mmcv with compiled operators (pip '
-    'install --no-build-isolation --no-binary mmcv "mmcv>=2.1,<2.2" in '
-    'place of mmcv-lite, with a C++ compiler)')
+from mmanchor.compat.stack import find_stack
+
+CURES = {
+    'openmmlab':
+    'pip uninstall mmcv-lite; pip install "setuptools<81"; pip '
+    'install --no-build-isolation "mmcv>=2.1,<2.2"',
+    'onedl':
+    'pip install --no-build-isolation --no-cache-dir --no-deps '
+    '--force-reinstall onedl-mmcv',
+}
 
 
 def nms(boxes: Tensor, scores: Tensor, iou_threshold: float,
@@ -56,7 +61,11 @@ def get_compiling_cuda_version() -> str:
 def _missing(name: str) -> Callable:
 
     def missing(*args, **kwargs):
-        raise NotImplementedError(MISSING.format(name=name))
+        cure = CURES.get(find_stack().name, CURES['openmmlab'])
+        raise NotImplementedError(
+            f'mmcv.ops needs the compiled operator {name!r}, which this '
+            'installation of mmcv does not have: install mmcv with compiled '
+            f'operators, which takes a C++ compiler and minutes ({cure})')
 
     missing.__name__ = missing.__qualname__ = name
     return missing

@@ -60,11 +60,12 @@ def _guarded_saving(original: Callable) -> Callable:
         if str(filename).endswith('.safetensors'):
             from .safetensors_files import save_safetensors
             return save_safetensors(checkpoint, filename)
-        if '://' in str(filename):
+        is_local = '://' not in str(filename)
+        if not is_local or any(args) or any(kwargs.values()):
             return original(checkpoint, filename, *args, **kwargs)
         # A run killed while saving leaves no half file under this name.
         with written_aside(filename) as temporary:
-            original(checkpoint, str(temporary), *args, **kwargs)
+            original(checkpoint, str(temporary))
 
     save_checkpoint.__doc__ = original.__doc__
     return save_checkpoint

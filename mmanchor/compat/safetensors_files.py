@@ -9,6 +9,7 @@ from collections import OrderedDict
 from pathlib import Path
 from typing import Any, Dict, Mapping, Union
 
+import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
@@ -98,7 +99,14 @@ def _text_of(meta: Mapping[str, Any]) -> Dict[str, str]:
     texts = {'format': 'pt'}
     for key, value in meta.items():
         try:
-            texts[str(key)] = json.dumps(value)
+            texts[str(key)] = json.dumps(value, default=_as_list)
         except TypeError:
             continue
     return texts
+
+
+def _as_list(value: Any) -> Any:
+    # Palettes are often arrays.
+    if isinstance(value, (np.ndarray, np.generic, torch.Tensor)):
+        return value.tolist()
+    raise TypeError(f'{type(value).__name__} is not for JSON')

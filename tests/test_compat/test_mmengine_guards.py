@@ -13,6 +13,7 @@ from mmengine.model import BaseModel, BaseModule
 from mmengine.runner import CheckpointLoader, Runner
 from mmengine.runner import checkpoint as mmengine_checkpoint
 from mmengine.runner import load_checkpoint, save_checkpoint
+from mmengine.runner._flexible_runner import FlexibleRunner
 from torch.utils.data import Dataset
 
 from mmanchor.compat import (CheckpointError, UnsafeCheckpointError, install,
@@ -71,9 +72,9 @@ class Points(Dataset):
         return {'inputs': torch.tensor([index, 1.])}
 
 
-def make_runner(work_dir, epochs, **kwargs):
+def make_runner(work_dir, epochs, kind=Runner, **kwargs):
     torch.manual_seed(0)
-    return Runner(
+    return kind(
         model=Net(),
         work_dir=str(work_dir),
         train_dataloader=dict(
@@ -118,13 +119,15 @@ def test_load_from_refuses_a_malicious_file(tmp_path, bad):
         make_runner(tmp_path / 'run', 1, load_from=bad).train()
 
 
-def test_resume_does_not_run_the_config_in_a_checkpoint(tmp_path, marker):
-    make_runner(tmp_path / 'run', 1).train()
+@pytest.mark.parametrize('kind', [Runner, FlexibleRunner])
+def test_resume_does_not_run_the_config_in_a_checkpoint(
+        kind, tmp_path, marker):
+    make_runner(tmp_path / 'run', 1, kind).train()
     path = tmp_path / 'run' / 'epoch_1.pth'
     checkpoint = torch.load(path, weights_only=False)
     checkpoint['meta']['config'] = f'import os\nos.system("touch {marker}")'
     torch.save(checkpoint, path)
-    runner = make_runner(tmp_path / 'run', 2, resume=True)
+    runner = make_runner(tmp_path / 'run', 2, kind, resume=True)
     runner.train()
     assert runner.epoch == 2
 
@@ -226,13 +229,25 @@ def test_local_zoo_file_is_refused(bad, tmp_path, monkeypatch):
         CheckpointLoader.load_checkpoint('openmmlab://mine')
 
 
-def test_object_storage_is_refused(bad, monkeypatch):
-    backend = types.SimpleNamespace(get=lambda name: open(bad, 'rb').read())
+def pretend_storage(monkeypatch, path):
+    backend = types.SimpleNamespace(get=lambda name: open(path, 'rb').read())
     monkeypatch.setattr(mmengine_checkpoint, 'get_file_backend',
                         lambda *args, **kwargs: backend)
+
+
+def test_object_storage_is_refused(bad, monkeypatch):
+    pretend_storage(monkeypatch, bad)
     with refused as error:
         CheckpointLoader.load_checkpoint('s3://bucket/a.pth')
     assert 's3://bucket/a.pth' in str(error.value)
+
+
+def test_weights_load_from_object_storage(tmp_path, monkeypatch):
+    path = str(tmp_path / 'weights.safetensors')
+    save_checkpoint({'state_dict': {'w': torch.ones(1)}}, path)
+    pretend_storage(monkeypatch, path)
+    loaded = CheckpointLoader.load_checkpoint('petrel://a/w.safetensors')
+    assert loaded['state_dict']['w'].item() == 1
 
 
 def test_pavi_is_refused(bad, monkeypatch):

@@ -2,6 +2,7 @@
 import os
 from collections import OrderedDict
 
+import numpy as np
 import pytest
 import safetensors.torch
 import torch
@@ -63,6 +64,13 @@ def test_map_location_moves_the_weights(path):
     for location in (None, lambda storage, place: storage, {'cuda': 'cpu'}):
         loaded = load_checkpoint(path, map_location=location)
         assert loaded['state_dict']['w'].device.type == 'cpu'
+
+
+def test_arrays_in_meta_become_lists(path):
+    meta = dict(dataset_meta=dict(palette=np.eye(2, dtype='u1')))
+    save_safetensors(dict(state_dict={}, meta=meta), path)
+    palette = load_checkpoint(path)['meta']['dataset_meta']['palette']
+    assert palette == [[1, 0], [0, 1]]
 
 
 def test_meta_that_json_cannot_spell_is_left_out(path):
