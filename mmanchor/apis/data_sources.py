@@ -56,9 +56,18 @@ class DataSource:
             return path
         return osp.join(self.get('data_root') or '', path)
 
+    @property
+    def prefix(self) -> Dict[str, Optional[str]]:
+        """``data_prefix``; mmpretrain also takes a string, or a split."""
+        prefix = self.get('data_prefix') or {}
+        names = {base.__name__ for base in self.cls.__mro__}
+        if not prefix and names & {'ImageNet', 'ImageNet21k'}:
+            prefix = self.get('split') or ''
+        return prefix if isinstance(prefix, dict) else dict(img_path=prefix)
+
     def folder(self, key: str) -> Optional[str]:
         """The folder of ``data_prefix[key]``; ``None`` if not given."""
-        return self.join((self.get('data_prefix') or {}).get(key))
+        return self.join(self.prefix.get(key))
 
     @property
     def ann_file(self) -> Optional[str]:
@@ -188,9 +197,10 @@ def require_paths(source: DataSource) -> None:
 def _needed(source: DataSource) -> List[str]:
     """Local paths without which the data set cannot be read."""
     paths = [source.ann_file]
-    prefix = source.get('data_prefix') or {}
-    paths += [source.folder(key) for key in prefix if key != 'ann']
-    remote = source.get('backend_args') is not None
+    paths += [source.folder(key) for key in source.prefix if key != 'ann']
+    # Some small data sets fetch themselves.
+    backend = (source.get('backend_args') or {}).get('backend', 'local')
+    remote = backend != 'local' or source.get('download')
     return [path for path in paths if path and '://' not in path
             and not remote]  # yapf: disable
 
@@ -221,8 +231,7 @@ def _layout(source: DataSource) -> List[Tuple[str, str]]:
         what = ('COCO annotations' if source.kind == 'detection' else
                 'names of the files, one per line')
         rows.append((source.ann_file, what))
-    prefix = source.get('data_prefix') or {}
-    for key in prefix:
+    for key in source.prefix:
         if source.kind == 'segmentation' and key == 'seg_map_path':
             path = osp.join(
                 source.folder(key), f'NAME{source.get("seg_map_suffix")}')

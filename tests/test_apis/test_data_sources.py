@@ -114,3 +114,16 @@ def test_remote_data_is_not_looked_for():
     require_data(
         wrapped(dict(type='ADE20KDataset', data_root='s3://bucket')),
         ['train'])
+
+
+def test_classification_says_where_imagenet_should_be():
+    dataset = dict(type='ImageNet', data_root='nowhere', split='val')
+    with pytest.raises(UserError) as caught:
+        require_data(wrapped(dataset, 'mmpretrain'), ['train'])
+    assert 'nowhere/val' in str(caught.value)
+    assert 'ILSVRC2012' in str(caught.value)
+
+
+def test_data_that_fetch_themselves_are_not_looked_for():
+    dataset = dict(type='CIFAR10', data_root='nowhere')
+    require_data(wrapped(dataset, 'mmpretrain'), ['train'])
