@@ -177,7 +177,8 @@ def _at_least_float32(x: Tensor, other: torch.dtype = torch.float32) -> Tensor:
 def _no_autocast(x: Tensor) -> ContextManager:
     """Switch autocast off where it is on; exported graphs stay plain."""
     device = x.device.type
-    if torch.is_autocast_enabled(device):
+    # Meta tensors know no autocast, and torch refuses even to ask.
+    if not x.is_meta and torch.is_autocast_enabled(device):
         return torch.autocast(device, enabled=False)
     return nullcontext()
 

@@ -199,6 +199,11 @@ def test_scores_alone_give_the_same_output():
         anchor_attention(keys, values, anchors))
 
 
+def test_shapes_are_known_without_memory():
+    with torch.device('meta'):
+        assert anchor_attention(*inputs()).shape == (2, 3, 37, 17)
+
+
 def test_compiles_to_one_graph():
     keys, values, anchors = inputs(tokens=16)
     compiled = torch.compile(anchor_attention, fullgraph=True, backend='eager')
