@@ -13,6 +13,7 @@ from mmengine.logging import HistoryBuffer
 
 from mmanchor.compat import (CheckpointError, UnsafeCheckpointError, UserError,
                              load_checkpoint, trust_checkpoint)
+from mmanchor.compat.allow_list import allow_list
 
 FORMATS = {
     'zip': dict(),
@@ -127,6 +128,9 @@ def test_payloads_run_where_the_file_is_trusted(kind, tmp_path):
 
 
 @pytest.mark.parametrize('state', [
+    (3, '<', None, ('a', ), {
+        'a': (np.dtype('f4'), 0)
+    }, 8, 8, 0),
     (3, '|', None, ('a', ), {
         'a': (np.dtype('O'), 0)
     }, 8, 8, 0),
@@ -263,6 +267,8 @@ def test_builtin_getattr_stays_refused_when_somebody_adds_it(tmp_path):
     try:
         with pytest.raises(UnsafeCheckpointError, match='getattr'):
             load_checkpoint(path)
+        with allow_list():
+            assert getattr not in torch.serialization.get_safe_globals()
         assert getattr in torch.serialization.get_safe_globals()
     finally:
         torch.serialization.clear_safe_globals()
