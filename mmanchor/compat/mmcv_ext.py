@@ -10,6 +10,7 @@ from typing import Callable
 import torch
 from torch import Tensor
 
+from mmanchor.compat.mmcv_ops import EXTENSION
 from mmanchor.compat.stack import find_stack
 
 CURES = {
@@ -72,7 +73,7 @@ def _missing(name: str) -> Callable:
 
 
 def __getattr__(name: str) -> Callable:
-    # Tools such as inspect probe modules for dunder names: those are absent.
-    if name.startswith('_'):
+    # inspect probes modules for dunder names, and pytest this file for hooks.
+    if name.startswith('_') or __name__ != EXTENSION:
         raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
     return _missing(name)
