@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 import tiny_project
 import torch
+from mmengine.registry import DefaultScope
 
 import mmanchor  # noqa: F401  (the compatibility layer comes first)
 
@@ -11,6 +12,12 @@ import mmanchor  # noqa: F401  (the compatibility layer comes first)
 @pytest.fixture(autouse=True)
 def _fixed_seed() -> None:
     torch.manual_seed(0)
+
+
+@pytest.fixture(autouse=True)
+def _no_scope_left_behind() -> None:
+    # Runners and inferencers leave their scope as everybody's default.
+    DefaultScope._instance_dict.clear()
 
 
 @pytest.fixture
