@@ -8,7 +8,6 @@ import types
 
 import pytest
 import torch
-from mmengine.config import Config
 from mmengine.model import BaseModel, BaseModule
 from mmengine.runner import CheckpointLoader, Runner
 from mmengine.runner import checkpoint as mmengine_checkpoint
@@ -19,34 +18,6 @@ from torch.utils.data import Dataset
 from mmanchor.compat import CheckpointError, UnsafeCheckpointError, install
 from mmanchor.compat import load_checkpoint as load_checkpoint_file
 from mmanchor.compat import trust_checkpoint
-
-
-class Touch:
-    """Pickles as a call that creates the file ``marker``."""
-
-    def __init__(self, marker):
-        self.marker = marker
-
-    def __reduce__(self):
-        return os.system, (f'touch {self.marker}', )
-
-
-@pytest.fixture
-def marker(tmp_path):
-    """A file that exists once a payload has run; checked at the end."""
-    path = tmp_path / 'marker'
-    yield path
-    assert not path.exists(), 'the payload ran'
-
-
-@pytest.fixture
-def bad(tmp_path, marker):
-    """A checkpoint with weights for `Net`, and a payload."""
-    path = tmp_path / 'bad.pth'
-    state = {'linear.weight': torch.ones(1, 2), 'linear.bias': torch.ones(1)}
-    torch.save({'state_dict': state, 'meta': Touch(marker)}, path)
-    return str(path)
-
 
 refused = pytest.raises(UnsafeCheckpointError, match='posix.system')
 
@@ -184,10 +155,10 @@ def test_local_file_is_refused(bad):
         mmengine_checkpoint.load_from_local(bad, 'cpu')
 
 
-def test_trusted_file_loads(tmp_path):
+def test_trusted_file_loads(touch, tmp_path):
     ran = tmp_path / 'ran'
     path = str(tmp_path / 'mine.pth')
-    torch.save({'state_dict': {}, 'meta': Touch(ran)}, path)
+    torch.save({'state_dict': {}, 'meta': touch(ran)}, path)
     with trust_checkpoint(path):
         load_checkpoint(Net(), path)
     assert ran.exists()
@@ -221,9 +192,9 @@ def test_download_of_good_weights_loads(tmp_path, monkeypatch):
         path.unlink(missing_ok=True)  # The second time it is on disk.
 
 
-def test_trusted_url_loads(tmp_path, monkeypatch):
+def test_trusted_url_loads(touch, tmp_path, monkeypatch):
     path, ran = tmp_path / 'mine.pth', tmp_path / 'ran'
-    torch.save(Touch(ran), path)
+    torch.save(touch(ran), path)
     pretend_download(monkeypatch, path, tmp_path)
     with trust_checkpoint('https://host.invalid/a.pth'):
         CheckpointLoader.load_checkpoint('https://host.invalid/a.pth')
@@ -289,107 +260,6 @@ def test_torch_load_stays_its_own(bad):
     assert 'mmanchor' not in torch.load.__module__
     assert mmengine_checkpoint.torch.Tensor is torch.Tensor
     assert mmengine_checkpoint.torch.load is not torch.load
-
-
-SEGMENTOR = dict(
-    type='EncoderDecoder',
-    backbone=dict(
-        type='ResNet',
-        depth=18,
-        base_channels=2,
-        stem_channels=2,
-        norm_cfg=dict(type='BN')),
-    decode_head=dict(
-        type='FCNHead',
-        in_channels=16,
-        channels=16,
-        num_classes=3,
-        num_convs=0,
-        concat_input=False,
-        norm_cfg=dict(type='BN')),
-    test_cfg=dict(mode='whole'))
-DETECTOR = dict(
-    type='SingleStageDetector',
-    backbone=dict(type='ResNet', depth=18, base_channels=2, stem_channels=2),
-    bbox_head=dict(
-        type='RetinaHead',
-        num_classes=1,
-        in_channels=16,
-        feat_channels=2,
-        stacked_convs=1))
-
-
-def config_of(scope, model):
-    return Config(
-        dict(
-            default_scope=scope,
-            model=model,
-            test_pipeline=[],
-            test_dataloader=dict(dataset=dict(pipeline=[]))))
-
-
-@pytest.mark.slow
-def test_init_model_of_mmseg_is_refused(bad):
-    from mmseg.apis import init_model
-    with refused:
-        init_model(config_of('mmseg', SEGMENTOR), bad, device='cpu')
-
-
-@pytest.mark.slow
-def test_init_detector_of_mmdet_is_refused(bad):
-    from mmdet.apis import init_detector
-    with refused:
-        init_detector(config_of('mmdet', DETECTOR), bad, device='cpu')
-
-
-@pytest.mark.slow
-def test_get_model_of_mmpretrain_is_refused(bad):
-    from mmpretrain import get_model
-    with refused:
-        get_model('resnet18_8xb32_in1k', pretrained=bad, device='cpu')
-
-
-def inferencers():
-    from mmdet.apis import DetInferencer
-    from mmpretrain import ImageClassificationInferencer
-    from mmseg.apis import MMSegInferencer
-    return {
-        'mmseg':
-        lambda weights: MMSegInferencer(
-            config_of('mmseg', SEGMENTOR), weights, device='cpu'),
-        'mmdet':
-        lambda weights: DetInferencer(
-            config_of('mmdet', DETECTOR), weights, device='cpu'),
-        'mmpretrain':
-        lambda weights: ImageClassificationInferencer(
-            'resnet18_8xb32_in1k', pretrained=weights, device='cpu'),
-    }
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize('toolbox', ['mmseg', 'mmdet', 'mmpretrain'])
-def test_inferencer_is_refused(toolbox, bad):
-    with refused:
-        inferencers()[toolbox](bad)
-
-
-@pytest.mark.slow
-def test_inferencer_does_not_run_the_config_in_a_checkpoint(tmp_path, marker):
-    from mmdet.apis import DetInferencer
-    path = str(tmp_path / 'bad.pth')
-    code = f'import os\nos.system("touch {marker}")\nmodel = dict()'
-    torch.save(
-        {
-            'state_dict': {},
-            'meta': {},
-            'message_hub': {
-                'runtime_info': {
-                    'cfg': code
-                }
-            }
-        }, path)
-    with pytest.raises(UnsafeCheckpointError, match='argument model'):
-        DetInferencer(weights=path, device='cpu')
 
 
 def test_installing_again_changes_nothing():
