@@ -1,8 +1,7 @@
 """``mmanchor export-deploy``: fold a trained model into its deploy form."""
 import argparse
 
-from .options import (add_config_arguments, add_trust_argument,
-                      quiet_toolboxes)
+from .options import add_config_arguments, add_trust_argument, quiet_toolboxes
 
 HELP = 'fold a trained checkpoint into its smaller, faster deploy form'
 

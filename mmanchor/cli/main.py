@@ -25,8 +25,10 @@ COMMANDS = {
 
 def usage() -> str:
     """The list of commands, each with the first line of its help."""
-    lines = [f'usage: mmanchor COMMAND [options]    (mmanchor {__version__})',
-             '', 'commands (each has --help):']
+    lines = [
+        f'usage: mmanchor COMMAND [options]    (mmanchor {__version__})', '',
+        'commands (each has --help):'
+    ]
     for name, module in COMMANDS.items():
         help_text = importlib.import_module(f'{__package__}.{module}').HELP
         lines.append(f'  {name:<16} {help_text}')
@@ -40,7 +42,8 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         argv: The words after ``mmanchor``; ``None`` takes ``sys.argv``.
 
     Returns:
-        The exit status: 0 is success, 2 is bad usage.
+        The exit status: 0 is success, 1 a mistake of the user's, 2 bad
+        usage, 130 a run stopped by Ctrl+C.
     """
     argv = list(sys.argv[1:] if argv is None else argv)
     if not argv or argv[0] in ('-h', '--help'):
@@ -51,8 +54,10 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         return 0
     name, rest = argv[0], argv[1:]
     if name not in COMMANDS:
-        print(f'mmanchor: there is no command {name!r}; choose one of '
-              f'{", ".join(COMMANDS)}', file=sys.stderr)
+        print(
+            f'mmanchor: there is no command {name!r}; choose one of '
+            f'{", ".join(COMMANDS)}',
+            file=sys.stderr)
         return 2
     module = importlib.import_module(f'{__package__}.{COMMANDS[name]}')
     parser = argparse.ArgumentParser(
@@ -64,3 +69,6 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     except UserError as error:
         print(f'mmanchor {name}: {error}', file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print(f'mmanchor {name}: stopped', file=sys.stderr)
+        return 130

@@ -9,8 +9,11 @@ metainfo = dict(
     palette=[[135, 190, 235], [140, 115, 85], [230, 40, 40], [255, 190, 0],
              [120, 200, 0], [0, 130, 60], [0, 200, 200], [20, 70, 220],
              [150, 60, 220], [255, 90, 190]])
+# How many scenes the demo command draws.
+num_train = 1500
+num_val = 150
 crop_size = (128, 128)
-max_iters = 500
+max_iters = 900
 
 model = dict(
     data_preprocessor=dict(size=crop_size),
@@ -25,7 +28,11 @@ model = dict(
         patch_size=8,
         drop_path_rate=0.,
         out_indices=(2, 3, 4, 5)),
-    neck=dict(in_channels=128, out_channels=(32, 64, 128, 128)),
+    # Patches of 8 pixels: the same strides 4 to 32 are other scales.
+    neck=dict(
+        in_channels=128,
+        out_channels=(32, 64, 128, 128),
+        scales=(2, 1, 0.5, 0.25)),
     decode_head=dict(
         in_channels=[32, 64, 128, 128], channels=64, num_classes=10),
     auxiliary_head=dict(in_channels=128, channels=64, num_classes=10))
@@ -53,7 +60,7 @@ dataset = dict(
     metainfo=metainfo,
     reduce_zero_label=True)
 train_dataloader = dict(
-    batch_size=16,
+    batch_size=8,
     num_workers=0,
     persistent_workers=False,
     dataset=dict(pipeline=train_pipeline, **dataset))
@@ -76,7 +83,8 @@ param_scheduler = [
         begin=50,
         end=max_iters)
 ]
-train_cfg = dict(max_iters=max_iters, val_interval=100)
+train_cfg = dict(max_iters=max_iters, val_interval=450)
 default_hooks = dict(
-    logger=dict(interval=25), checkpoint=dict(interval=100, max_keep_ckpts=1))
-auto_scale_lr = dict(base_batch_size=16)
+    logger=dict(interval=25), checkpoint=dict(interval=100, max_keep_ckpts=2))
+auto_scale_lr = dict(base_batch_size=8)
+randomness = dict(seed=0)

@@ -1,0 +1,92 @@
+"""Costs: closed-form counts, and the goals of the segmentors."""
+import pytest
+from mmengine.config import Config
+from torch import nn
+
+from mmanchor.apis.complexity import (build_test_model, complexity_of_forms,
+                                      count_complexity, switch_to_deploy)
+from mmanchor.apis.config import load_config
+from mmanchor.apis.errors import UserError
+from mmanchor.models import AnchorFormer
+
+
+def test_a_convolution_costs_its_weights_at_every_output_pixel():
+    conv = nn.Conv2d(3, 8, 3, stride=2, padding=1, bias=False)
+    counts = count_complexity(conv, (10, 20))
+    assert counts.params == 8 * 3 * 9
+    assert counts.macs == counts.params * 5 * 10
+
+
+@pytest.mark.parametrize('deploy', [False, True])
+def test_backbone_counts_agree_with_the_formulas(deploy):
+    width, layers, heads, anchors, ratio = 32, 2, 2, 5, 2
+    model = AnchorFormer(
+        dict(
+            embed_dims=width,
+            num_layers=layers,
+            num_heads=heads,
+            mlp_ratio=ratio),
+        img_size=32,
+        patch_size=8,
+        num_anchors=anchors,
+        final_norm=False,
+        deploy=deploy).eval()
+    tokens = 16
+    head_width = width // heads
+    keys = heads * anchors if deploy else width
+    linear = (
+        width * (keys + width) + width * width + 2 * ratio * width * width)
+    # Scores (the deploy form has them from its projection), then A^T V and
+    # A (A^T V): tokens x anchors x width each, over all heads.
+    mixing = tokens * anchors * width * (2 if deploy else 3)
+    embedding = tokens * width * 3 * 8 * 8
+    norms = 2 * tokens * width * 5  # the counter's 5 for an affine LayerNorm
+    want = layers * (tokens * linear + mixing + norms) + embedding
+    assert count_complexity(model, (32, 32)).macs == want
+    biases = width + ratio * width + width + 4 * width
+    params = layers * (linear + biases) + 3 * 64 * width + width
+    params += tokens * width  # position embedding
+    params += 0 if deploy else layers * anchors * head_width
+    assert sum(p.numel() for p in model.parameters()) == params
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('name, params, macs', [
+    ('upernet_anchorformer_ade', 49.6e6, 928.1e9),
+    ('fpn_anchorformer_ade', 21.6e6, 193.7e9),
+])
+def test_segmentors_cost_no_more_than_the_paper_reports(name, params, macs):
+    """Table 3 of the paper: 512 x 2048, 150 classes; ours in deploy form."""
+    forms = complexity_of_forms(load_config(name), (512, 2048))
+    assert forms['deploy'].params <= params
+    assert forms['deploy'].macs <= macs
+    assert forms['deploy'].params < forms['training'].params
+    assert forms['deploy'].macs < forms['training'].macs
+
+
+def test_training_only_heads_are_not_counted():
+    cfg = load_config('upernet_anchorformer-demo_1xb8-900_demo-128')
+    model = build_test_model(cfg)
+    assert model.auxiliary_head is None and not model.training
+    assert switch_to_deploy(model) > 0
+
+
+def test_a_model_without_a_deploy_form_has_one_row():
+    cfg = load_config('upernet_anchorformer-demo_1xb8-900_demo-128',
+                      {'model.backbone.attention': 'softmax'})
+    # The backbone offers the switch, whatever its attention makes of it.
+    forms = complexity_of_forms(cfg, (64, 64))
+    assert forms['training'] == forms['deploy']
+
+
+def test_sizes_that_the_model_cannot_take_are_refused():
+    cfg = Config(
+        dict(
+            default_scope='mmengine',
+            model=dict(
+                type='mmanchor.SimpleFeaturePyramid',
+                in_channels=8,
+                out_channels=(4, ),
+                scales=(2, ))))
+    with pytest.raises(UserError, match='32 x 48'):
+        complexity_of_forms(cfg, (32, 48))
