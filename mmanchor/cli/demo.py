@@ -1,5 +1,6 @@
 """``mmanchor demo``: from nothing to a trained, scored and drawn model."""
 import argparse
+import sys
 
 from .options import quiet_toolboxes
 
@@ -42,7 +43,8 @@ def run(args: argparse.Namespace) -> int:
     from ..apis.demo import METRIC, run_segmentation_demo
 
     quiet_toolboxes()
-    console = Console(highlight=False)
+    # Bound now: while the demo runs, stdout takes what MMEngine prints.
+    console = Console(file=sys.stdout, highlight=False)
     result = run_segmentation_demo(
         args.data_root,
         args.work_dir,

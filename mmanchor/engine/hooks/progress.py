@@ -62,7 +62,7 @@ class ProgressHook(Hook):
         if not is_main_process():
             return
         done = runner.iter + 1
-        loss = f'loss {float(outputs["loss"]):.3f}' if outputs else ''
+        loss = f'loss {outputs["loss"].item():.3f}' if outputs else ''
         if self._bar is not None:
             self._bar.update(self._task, completed=done, loss=loss)
             return

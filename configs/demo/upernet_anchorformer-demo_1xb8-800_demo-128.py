@@ -13,7 +13,7 @@ metainfo = dict(
 num_train = 1500
 num_val = 150
 crop_size = (128, 128)
-max_iters = 900
+max_iters = 800
 
 model = dict(
     data_preprocessor=dict(size=crop_size),
@@ -83,7 +83,7 @@ param_scheduler = [
         begin=50,
         end=max_iters)
 ]
-train_cfg = dict(max_iters=max_iters, val_interval=450)
+train_cfg = dict(max_iters=max_iters, val_interval=400)
 default_hooks = dict(
     logger=dict(interval=25), checkpoint=dict(interval=100, max_keep_ckpts=2))
 auto_scale_lr = dict(base_batch_size=8)
