@@ -2,10 +2,10 @@
 import json
 import os
 import tempfile
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Iterator, Union
+from typing import Any, Union
 
+from ..compat.atomic import replacing
 from .errors import UserError
 
 PathLike = Union[str, os.PathLike]
@@ -34,26 +34,6 @@ def make_folder(path: PathLike, name: str) -> Path:
                         f'written to ({error.strerror}); give another '
                         'folder') from error
     return folder
-
-
-@contextmanager
-def replacing(path: PathLike) -> Iterator[Path]:
-    """A temporary path beside ``path`` that takes its place on success.
-
-    The temporary name keeps the suffix, by which image and video writers
-    choose the format. After an error nothing is left behind.
-
-    Args:
-        path: The file to write; its folder is created if needed.
-    """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f'.{path.stem}.{os.getpid()}{path.suffix}')
-    try:
-        yield part
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def write_json(path: PathLike, data: Any) -> None:

@@ -6,19 +6,23 @@ from typing import Iterator, Union
 
 
 @contextmanager
-def written_aside(path: Union[str, Path]) -> Iterator[Path]:
-    """Give a temporary name in the same folder; move it when all went well.
+def replacing(path: Union[str, os.PathLike]) -> Iterator[Path]:
+    """A temporary path beside ``path`` that takes its place on success.
+
+    The temporary name keeps the suffix, by which image and video writers
+    choose the format. After an error nothing is left behind.
 
     Args:
-        path: The file to write.
+        path: The file to write; its folder is created if needed.
 
     Yields:
-        Where to write it; removed if the block raises.
+        Where to write it.
     """
     path = Path(path)
-    temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f'.{path.stem}.{os.getpid()}{path.suffix}')
     try:
-        yield temporary
-        os.replace(temporary, path)
+        yield part
+        os.replace(part, path)
     finally:
-        temporary.unlink(missing_ok=True)
+        part.unlink(missing_ok=True)

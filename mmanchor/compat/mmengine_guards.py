@@ -10,7 +10,7 @@ from types import ModuleType
 from typing import Any, Callable, Optional
 
 from .after_import import after_import
-from .atomic import written_aside
+from .atomic import replacing
 from .checkpoints import Source, asked_for, load_checkpoint, load_url, resuming
 from .errors import UnsafeCheckpointError
 from .trust import is_trusted
@@ -64,7 +64,7 @@ def _guarded_saving(original: Callable) -> Callable:
         if not is_local or any(args) or any(kwargs.values()):
             return original(checkpoint, filename, *args, **kwargs)
         # A run killed while saving leaves no half file under this name.
-        with written_aside(filename) as temporary:
+        with replacing(filename) as temporary:
             original(checkpoint, str(temporary))
 
     save_checkpoint.__doc__ = original.__doc__

@@ -14,7 +14,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from .atomic import written_aside
+from .atomic import replacing
 from .errors import CheckpointError
 
 
@@ -91,7 +91,7 @@ def save_safetensors(checkpoint: Mapping[str, Any], path: Union[str,
                             f'{type(value).__name__}')
         # The format holds no views: tensors may not share their memory.
         tensors[key] = value.detach().cpu().contiguous().clone()
-    with written_aside(path) as temporary:
+    with replacing(path) as temporary:
         save_file(tensors, temporary, _text_of(checkpoint.get('meta', {})))
 
 
