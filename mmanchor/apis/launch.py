@@ -66,6 +66,8 @@ def prepare_launch(cfg: Config) -> None:
     wrapper['device_ids'] = None
     cfg.model_wrapper_cfg = wrapper
     _unsync_norm(cfg.model)
+    # Or MMEngine would turn the plain ones into synchronised ones again.
+    cfg.pop('sync_bn', None)
 
 
 def _first_host(launcher: str) -> str:

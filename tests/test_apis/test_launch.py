@@ -31,10 +31,12 @@ def test_cpu_gets_gloo_and_plain_batch_norm(monkeypatch):
         dict(
             launcher='pytorch',
             model=dict(heads=[dict(norm_cfg=dict(type='SyncBN'))]),
+            sync_bn='torch',
             model_wrapper_cfg=dict(find_unused_parameters=True)))
     prepare_launch(cfg)
     assert started == ['gloo']
     assert cfg.model.heads[0].norm_cfg.type == 'BN'
+    assert 'sync_bn' not in cfg
     assert cfg.model_wrapper_cfg.device_ids is None
     assert cfg.model_wrapper_cfg.find_unused_parameters
 
