@@ -8,10 +8,9 @@ from mmengine.model import revert_sync_batchnorm
 from mmengine.registry import MODELS, init_default_scope
 from torch import nn
 
+from .config import building
 from .errors import UserError
-
-# Heads that take part in training only: left out of what is counted.
-TRAINING_ONLY = ('auxiliary_head', )
+from .weights import TRAINING_ONLY
 
 
 @dataclass
@@ -39,7 +38,8 @@ def build_test_model(cfg: Config) -> nn.Module:
     init_default_scope(cfg.get('default_scope', 'mmengine'))
     model_cfg = cfg.model.copy()
     model_cfg.pop('pretrained', None)
-    model = revert_sync_batchnorm(MODELS.build(model_cfg))
+    with building(cfg):
+        model = revert_sync_batchnorm(MODELS.build(model_cfg))
     for name in TRAINING_ONLY:
         if getattr(model, name, None) is not None:
             setattr(model, name, None)

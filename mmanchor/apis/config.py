@@ -1,24 +1,16 @@
 """Configs by path or by name, and what the command line changes in them."""
 import argparse
 import difflib
+import traceback
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Any, Dict, Iterator, List, Optional, Sequence
 
 from mmengine.config import Config, DictAction
 
+from ..compat.config_paths import PREFIX, config_root
 from .errors import UserError
 from .files import PathLike
-
-PACKAGE = Path(__file__).parents[1]
-
-
-def config_root() -> Path:
-    """The folder of configs: the wheel's, or the checkout's beside it."""
-    for root in (PACKAGE / '.mim' / 'configs', PACKAGE.parent / 'configs'):
-        if root.is_dir():
-            return root
-    raise UserError(f'the package at {PACKAGE} carries no configs; reinstall '
-                    'it, or give the path of a config file')
 
 
 def list_configs() -> List[str]:
@@ -49,7 +41,7 @@ def find_config(name: PathLike) -> Path:
     """
     if Path(name).is_file():
         return Path(name)
-    wanted = str(name).removeprefix('mmanchor::').removesuffix('.py')
+    wanted = str(name).removeprefix(PREFIX).removesuffix('.py')
     known = list_configs()
     found = [each for each in known
              if wanted in (each, each.rsplit('/', 1)[-1])]  # yapf: disable
@@ -144,6 +136,35 @@ def load_config(config: PathLike,
         cfg.work_dir = str(Path('work_dirs', path.stem))
     cfg.launcher = launcher
     return cfg
+
+
+@contextmanager
+def building(cfg: Config) -> Iterator[None]:
+    """Let what a config cannot be built from inside end as one message.
+
+    Args:
+        cfg: The config that is built inside.
+
+    Raises:
+        UserError: If a ``type`` is not registered, or a constructor refuses
+            its arguments; the message says where.
+    """
+    try:
+        yield
+    except UserError:
+        raise
+    except (KeyError, TypeError, ValueError) as error:
+        reason = f'{type(error).__name__}: {error}'
+        if isinstance(error, KeyError):
+            # MMEngine's way to say that a type is not registered.
+            if 'is not in the' not in str(error):
+                raise
+            reason = error.args[0]
+        else:
+            place = traceback.extract_tb(error.__traceback__)[-1]
+            reason += f' ({place.filename}, line {place.lineno})'
+        raise UserError(f'the config {cfg.filename} cannot be built: '
+                        f'{reason}') from error
 
 
 def toolbox(cfg: Config) -> str:

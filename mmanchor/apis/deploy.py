@@ -5,11 +5,14 @@ from pathlib import Path
 import torch
 from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
+from mmengine.runner import save_checkpoint
 
-from ..compat.safetensors_files import save_safetensors
+from .. import __version__
+from ..compat.atomic import replacing
 from .complexity import switch_to_deploy
+from .config import building
 from .errors import UserError
-from .files import PathLike, replacing
+from .files import PathLike
 from .weights import load_weights, read_checkpoint, require_checkpoint
 
 # Relative to the largest output; float32 sums in another order differ by
@@ -64,7 +67,8 @@ def export_deploy(cfg: Config, checkpoint: PathLike,
         raise UserError(f'OUT {out} is the checkpoint itself; give another '
                         'name, since the deploy form cannot be trained on')
     init_default_scope(cfg.get('default_scope', 'mmengine'))
-    model = MODELS.build(cfg.model).eval()
+    with building(cfg):
+        model = MODELS.build(cfg.model).eval()
     loaded = read_checkpoint(source)
     load_weights(model, loaded, source)
     if not hasattr(model.backbone, 'switch_to_deploy'):
@@ -76,18 +80,11 @@ def export_deploy(cfg: Config, checkpoint: PathLike,
 
     deploy_cfg = Config(cfg.copy().to_dict(), filename=cfg.filename)
     deploy_cfg.model.backbone.deploy = True
-    meta = loaded.get('meta') or {}
-    result = dict(
-        state_dict=model.state_dict(),
-        meta={
-            key: meta[key]
-            for key in ('dataset_meta', 'mmanchor_version') if key in meta
-        })
-    with replacing(out) as part:
-        if out.suffix == '.pth':
-            torch.save(result, part)
-        else:
-            save_safetensors(result, part)
+    meta = dict(mmanchor_version=__version__)
+    if 'dataset_meta' in (loaded.get('meta') or {}):
+        meta['dataset_meta'] = loaded['meta']['dataset_meta']
+    # Ours since `import mmanchor`: it writes both formats, never half a file.
+    save_checkpoint(dict(state_dict=model.state_dict(), meta=meta), str(out))
     with replacing(out.with_suffix('.py')) as part:
         deploy_cfg.dump(str(part))
     return DeployReport(out, out.with_suffix('.py'), params_before,

@@ -7,11 +7,10 @@ import torch
 from mmengine.config import Config
 
 from ..visualization import distinct_palette, overlay_mask, write_names
-from .config import toolbox
+from .config import building, toolbox
 from .data_sources import data_sources
 from .errors import UserError
-from .test import TRAINING_ONLY
-from .weights import load_weights, read_checkpoint
+from .weights import TRAINING_ONLY, load_weights, read_checkpoint
 
 
 def choose_device(device: Optional[str] = None) -> str:
@@ -59,7 +58,8 @@ def build_predictor(cfg: Config, checkpoint: str, device: str) -> 'Predictor':
         raise UserError(f'predict works for configs of {" and ".join(kinds)} '
                         f'(their default_scope), got {scope!r}')
     weights = read_checkpoint(checkpoint)
-    predictor = kinds[scope](deepcopy(cfg), device)
+    with building(cfg):
+        predictor = kinds[scope](deepcopy(cfg), device)
     load_weights(predictor.model, weights, checkpoint, TRAINING_ONLY)
     meta = weights.get('meta') or {}
     predictor.set_meta(meta.get('dataset_meta') or _config_meta(cfg))

@@ -3,7 +3,7 @@ from mmengine.config import Config
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
-from .errors import UserError
+from .config import building
 from .files import make_folder
 from .launch import prepare_launch
 
@@ -19,17 +19,11 @@ def build_runner(cfg: Config) -> Runner:
 
     Raises:
         UserError: If the work folder cannot be written to, the launcher did
-            not start this process, or a ``type`` is unknown.
+            not start this process, or the config cannot be built.
     """
     make_folder(cfg.work_dir, '--work-dir')
     prepare_launch(cfg)
-    try:
+    with building(cfg):
         if 'runner_type' in cfg:
             return RUNNERS.build(cfg)
         return Runner.from_cfg(cfg)
-    except KeyError as error:
-        # MMEngine's way to say that a type is not registered.
-        if 'is not in the' not in str(error):
-            raise
-        raise UserError(f'the config {cfg.filename} cannot be built: '
-                        f'{error.args[0]}') from error

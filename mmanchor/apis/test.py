@@ -11,10 +11,8 @@ from .data_sources import require_data
 from .errors import UserError
 from .files import PathLike, make_folder, write_json
 from .running import build_runner
-from .weights import WeightsGuard, require_checkpoint
+from .weights import TRAINING_ONLY, WeightsGuard, require_checkpoint
 
-# Heads that only training uses; published checkpoints often lack them.
-TRAINING_ONLY = ('auxiliary_head.', )
 METRICS_FILE = 'test_metrics.json'
 
 

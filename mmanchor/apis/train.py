@@ -29,8 +29,8 @@ def train_model(cfg: Config,
         cfg: What :func:`~mmanchor.apis.config.load_config` returned; changed
             in place.
         resume: A checkpoint to continue from, or ``'auto'`` for the newest in
-            the work folder (the start, if there is none); ``None`` leaves it
-            to the config.
+            the work folder (the config's ``load_from`` or the start, if there
+            is none); ``None`` leaves it to the config.
         amp: Train with automatic mixed precision.
         auto_scale_lr: Scale the learning rate by the batch size.
         trust_checkpoint: Read the checkpoint even if it may run code.
@@ -65,20 +65,21 @@ def train_model(cfg: Config,
 
 def _choose_start(cfg: Config, resume: Optional[PathLike]) -> None:
     """Set ``resume`` and ``load_from``, and check that the file exists."""
-    if resume is not None:
+    start = cfg.get('load_from')
+    if resume not in (None, 'auto'):
         cfg.resume = True
-        cfg.load_from = None if resume == 'auto' else str(resume)
-    if cfg.get('resume') and not cfg.get('load_from'):
-        cfg.load_from = latest_checkpoint(cfg.work_dir)
-        cfg.resume = cfg.load_from is not None
+        cfg.load_from = require_checkpoint(resume, '--resume')
+    elif resume == 'auto' or cfg.get('resume') and not start:
+        newest = latest_checkpoint(cfg.work_dir)
+        cfg.resume = newest is not None
+        cfg.load_from = newest or start
         print_log(
-            f'resuming from {cfg.load_from}' if cfg.resume else
+            f'resuming from {newest}' if newest else
             f'there is nothing to resume in {cfg.work_dir}: training starts '
             'anew',
             logger='current')
-    elif cfg.get('load_from'):
-        name = '--resume' if resume is not None else 'load_from'
-        require_checkpoint(cfg.load_from, name)
+    if cfg.get('load_from') and cfg.load_from == start:
+        require_checkpoint(start, 'load_from')
 
 
 def _use_amp(cfg: Config) -> None:

@@ -13,6 +13,9 @@ from torch import nn
 from .errors import UserError
 from .files import PathLike
 
+# Heads that only training uses; published checkpoints often lack them.
+TRAINING_ONLY = ('auxiliary_head', )
+
 
 def require_checkpoint(path: PathLike, name: str) -> str:
     """Make sure that a checkpoint exists; addresses are left to MMEngine.

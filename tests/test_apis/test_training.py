@@ -62,6 +62,13 @@ def started(monkeypatch):
     ({
         'model.backbone.type': 'NoSuchNet'
     }, {}, 'cannot be built: .*NoSuchNet'),
+    ({
+        'model.backbone.no_such_option': 1
+    }, {}, 'cannot be built: TypeError: .*no_such_option'),
+    ({
+        'model.backbone':
+        dict(_delete_=True, type='mmanchor.AnchorFormer', arch='huge')
+    }, {}, 'cannot be built: ValueError: arch must be .*base.py, line'),
 ])
 def test_mistakes_stop_before_training(tiny, tmp_path, monkeypatch, options,
                                        flags, message):
@@ -81,14 +88,20 @@ def test_flags_reach_the_config(cfg, started, monkeypatch):
     assert run.auto_scale_lr.enable
 
 
-def test_nothing_to_resume_starts_anew(cfg, started):
-    cfg.load_from = 'of_the_config.pth'
+@pytest.mark.parametrize('has_weights', [False, True])
+def test_nothing_to_resume_starts_as_the_config_says(cfg, started,
+                                                     seg_checkpoint,
+                                                     has_weights):
+    cfg.load_from = str(seg_checkpoint) if has_weights else None
     train_model(cfg, resume='auto')
-    assert (started[0].resume, started[0].load_from) == (False, None)
+    assert not started[0].resume
+    assert started[0].load_from == cfg.load_from
+    assert bool(cfg.load_from) == has_weights
 
 
-def test_resume_takes_the_newest(cfg, started, tmp_path):
+def test_resume_takes_the_newest(cfg, started, tmp_path, seg_checkpoint):
     torch.save({}, tmp_path / 'iter_7.pth')
+    cfg.load_from = str(seg_checkpoint)
     train_model(cfg, resume='auto')
     assert started[0].resume is True
     assert started[0].load_from == str(tmp_path / 'iter_7.pth')

@@ -12,7 +12,7 @@ def configs(tmp_path, monkeypatch):
     (folder / 'upernet').mkdir(parents=True)
     (folder / 'upernet' / 'one.py').write_text(
         "default_scope = 'mmseg'\nmodel = dict(type='EncoderDecoder', a=1)\n")
-    monkeypatch.setattr(config_paths, 'CONFIG_ROOT', folder)
+    monkeypatch.setattr(config_paths, 'config_root', lambda: folder)
     return folder
 
 
