@@ -8,6 +8,7 @@ import mmcv
 import numpy as np
 
 from .errors import UserError
+from .files import PathLike
 
 IMAGE_SUFFIXES = ('.bmp', '.jpeg', '.jpg', '.png', '.ppm', '.tif', '.tiff',
                   '.webp')
@@ -36,7 +37,7 @@ class ImageInput:
         root: The folder that names are relative to.
         paths: The files.
     """
-    is_video = False
+    is_video = is_webcam = False
 
     def __init__(self, root: Path, paths: Sequence[Path]) -> None:
         self.root = root
@@ -80,7 +81,7 @@ class VideoInput:
         self._max_frames = max_frames
 
     def __iter__(self) -> Iterator[Frame]:
-        """Read frames until the end, the limit or Ctrl-C at a webcam."""
+        """Read frames until the end or the limit."""
         index = 0
         try:
             while self._max_frames is None or index < self._max_frames:
@@ -90,22 +91,22 @@ class VideoInput:
                 name = f'{self.name}/{index:06d}'
                 yield Frame(name, name, image)
                 index += 1
-        except KeyboardInterrupt:
-            if not self.is_webcam:
-                raise
         finally:
             self._capture.release()
 
 
 def open_input(
         source: str,
-        max_frames: Optional[int] = None) -> Union[ImageInput, VideoInput]:
+        max_frames: Optional[int] = None,
+        skip: Optional[PathLike] = None) -> Union[ImageInput, VideoInput]:
     """Find out what a user wants predictions for.
 
     Args:
         source: An image, a folder of images (searched through), a video, or
             the index of a webcam.
         max_frames: Limit for videos and webcams.
+        skip: A folder that is passed over if it is inside of ``source``, as
+            that of an earlier run's results.
 
     Returns:
         An :class:`ImageInput` or a :class:`VideoInput`.
@@ -118,6 +119,10 @@ def open_input(
         paths = sorted(
             each for each in path.rglob('*')
             if each.suffix.lower() in IMAGE_SUFFIXES and each.is_file())
+        own = None if skip is None else Path(skip).resolve()
+        if own is not None and path.resolve() in own.parents:
+            paths = [each for each in paths
+                     if own not in each.resolve().parents]  # yapf: disable
         if not paths:
             raise UserError(f'the folder {source!r} holds no image '
                             f'({", ".join(IMAGE_SUFFIXES)})')

@@ -9,10 +9,11 @@ import numpy as np
 from mmengine.config import Config
 from PIL import Image
 
+from ..compat.atomic import replacing
 from ..compat.trust import trust_checkpoint as trust_file
 from .data_report import Track
 from .errors import UserError
-from .files import PathLike, make_folder, replacing, write_json
+from .files import PathLike, make_folder, write_json
 from .inputs import Frame, open_input
 from .predictors import SegPredictor, build_predictor, choose_device
 from .weights import require_checkpoint
@@ -97,8 +98,9 @@ def predict_files(cfg: Config,
 
     Raises:
         UserError: If something needed is missing, or nothing could be read.
+        KeyboardInterrupt: At Ctrl+C, except that it ends a webcam.
     """
-    frames = open_input(source, options.max_frames)
+    frames = open_input(source, options.max_frames, skip=out_dir)
     checkpoint = require_checkpoint(checkpoint, 'CHECKPOINT')
     device = choose_device(device)
     summary = PredictSummary(make_folder(out_dir, '--out-dir'))
@@ -116,11 +118,16 @@ def predict_files(cfg: Config,
             writer.masks = False
         shown = track(frames, 'predicting', frames.total)
         readable = _readable(shown, summary)
-        for batch in _batches(readable, options.batch_size):
-            results = predictor.predict([frame.image for frame in batch])
-            for frame, result in zip(batch, results):
-                writer.write(frame, result)
-                summary.done += 1
+        try:
+            for batch in _batches(readable, options.batch_size):
+                results = predictor.predict([frame.image for frame in batch])
+                for frame, result in zip(batch, results):
+                    writer.write(frame, result)
+                    summary.done += 1
+        except KeyboardInterrupt:
+            # A webcam has no other end; what was recorded is kept.
+            if not frames.is_webcam:
+                raise
         writer.finish()
         if not summary.done:
             raise UserError(f'no picture of {source!r} could be read')

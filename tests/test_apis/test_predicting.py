@@ -7,10 +7,13 @@ import torch
 from PIL import Image
 from tiny_project import CLASSES
 
+from mmanchor.apis import predict as predict_module
 from mmanchor.apis.config import load_config
 from mmanchor.apis.errors import UserError
+from mmanchor.apis.inputs import open_input
 from mmanchor.apis.predict import PredictOptions, predict_files
-from mmanchor.apis.predictors import build_predictor, choose_device
+from mmanchor.apis.predictors import (SegPredictor, build_predictor,
+                                      choose_device)
 from mmanchor.visualization import distinct_palette, overlay_mask
 
 
@@ -108,6 +111,39 @@ def test_video_gives_a_video(tiny, seg_checkpoint, video, tmp_path):
     while capture.read()[0]:
         frames += 1
     assert frames == 3 and capture.get(cv2.CAP_PROP_FPS) == 5
+
+
+def test_results_inside_the_folder_are_not_predicted_on(
+        tiny, seg_checkpoint, pictures):
+    for _ in range(2):
+        summary = seg(tiny, seg_checkpoint, pictures, pictures / 'out')
+        assert summary.done == 4
+
+
+@pytest.mark.parametrize('is_webcam', [True, False])
+def test_ctrl_c_ends_a_webcam_and_breaks_a_video(tiny, seg_checkpoint, video,
+                                                 tmp_path, monkeypatch,
+                                                 is_webcam):
+    frames = open_input(str(video))
+    frames.is_webcam = is_webcam
+    monkeypatch.setattr(predict_module, 'open_input', lambda *_, **__: frames)
+    predict, calls = SegPredictor.predict, []
+
+    def pressed(self, images):
+        calls.append(images)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return predict(self, images)
+
+    monkeypatch.setattr(SegPredictor, 'predict', pressed)
+    out = tmp_path / 'out'
+    if is_webcam:
+        assert seg(tiny, seg_checkpoint, video, out).done == 2
+        assert names(out) == ['overlays/clip.mp4']
+    else:
+        with pytest.raises(KeyboardInterrupt):
+            seg(tiny, seg_checkpoint, video, out)
+        assert names(out) == []
 
 
 def test_video_gives_masks_on_demand(tiny, seg_checkpoint, video, tmp_path):
