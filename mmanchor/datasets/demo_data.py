@@ -9,7 +9,7 @@ from typing import Dict, List, Optional, Sequence, Tuple, Union
 from rich.progress import (BarColumn, MofNCompleteColumn, Progress, TextColumn,
                            TimeElapsedColumn, TimeRemainingColumn)
 
-from ..apis.errors import UserError
+from ..compat.errors import UserError
 from .classes import DEMO_CLASSES, THINGS
 from .folders import whole_folder
 from .scenes import SceneStyle
