@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 from mmengine.config import Config
 from mmengine.registry import DATASETS, MODELS, TRANSFORMS, DefaultScope
 
@@ -106,3 +107,20 @@ def test_the_demo_names_the_classes_of_the_demo_data():
         assert tuple(meta.classes) == DEMO_CLASSES
         assert [tuple(colour) for colour in meta.palette
                 ] == [tuple(colour) for colour in DEMO_PALETTE]
+
+
+@pytest.mark.parametrize('folder', ['upernet', 'semantic_fpn'])
+def test_tables_come_from_the_metafile(folder):
+    meta = yaml.safe_load((ROOT / folder / 'metafile.yml').read_text())
+    table = (ROOT / folder / 'README.md').read_text()
+    names = {path.stem for path in (ROOT / folder).glob('*.py')}
+    assert {model['Name'] for model in meta['Models']} == names
+    for model in meta['Models']:
+        name, cost = model['Name'], model['Metadata']
+        assert model['Config'] == f'configs/{folder}/{name}.py'
+        assert re.search(
+            rf'\| \[{name}\]\({name}\.py\) '
+            rf'\| {cost["Parameters"] / 1e6:.2f} \([\d.]+\) '
+            rf'\| {cost["FLOPs"] / 1e9:.2f} \([\d.]+\) \|', table), name
+        # Scores appear only if somebody measured them.
+        assert 'Results' not in model
