@@ -13,6 +13,8 @@ from .files import PathLike, make_folder, write_json
 from .running import build_runner
 from .weights import TRAINING_ONLY, WeightsGuard, require_checkpoint
 
+TRAINING_KEYS = ('train_dataloader', 'train_cfg', 'optim_wrapper',
+                 'param_scheduler')
 METRICS_FILE = 'test_metrics.json'
 
 
@@ -62,6 +64,9 @@ def test_model(cfg: Config,
         _keep_predictions(cfg, Path(out))
     if tta:
         _use_tta(cfg)
+    # Hooks that ask for the iteration would make MMEngine build these, and
+    # so look for training data.
+    cfg.update(dict.fromkeys(TRAINING_KEYS))
     runner = build_runner(cfg)
     runner.register_hook(WeightsGuard(cfg.load_from, TRAINING_ONLY))
     metrics = {name: _plain(value) for name, value in runner.test().items()}
