@@ -1,9 +1,12 @@
 """Parameters and multiply-adds of a config's model at test time."""
+import logging
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Tuple
+from typing import Iterator, Tuple
 
 from mmengine.analysis import get_model_complexity_info
 from mmengine.config import Config
+from mmengine.logging import MMLogger
 from mmengine.model import revert_sync_batchnorm
 from mmengine.registry import MODELS, init_default_scope
 from torch import nn
@@ -60,9 +63,22 @@ def count_complexity(model: nn.Module, size: Tuple[int, int]) -> Complexity:
     Returns:
         The counts.
     """
-    counts = get_model_complexity_info(
-        model, (3, *size), show_table=False, show_arch=False)
+    with _errors_only():
+        counts = get_model_complexity_info(
+            model, (3, *size), show_table=False, show_arch=False)
     return Complexity(params=int(counts['params']), macs=int(counts['flops']))
+
+
+@contextmanager
+def _errors_only() -> Iterator[None]:
+    """Keep the counter from listing every operator that it takes as free."""
+    logger = MMLogger.get_current_instance()
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def switch_to_deploy(model: nn.Module) -> int:

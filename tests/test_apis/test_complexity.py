@@ -1,6 +1,7 @@
 """Costs: closed-form counts, and the goals of the segmentors."""
 import pytest
 from mmengine.config import Config
+from mmengine.logging import MMLogger
 from torch import nn
 
 from mmanchor.apis.complexity import (build_test_model, complexity_of_forms,
@@ -15,6 +16,14 @@ def test_a_convolution_costs_its_weights_at_every_output_pixel():
     counts = count_complexity(conv, (10, 20))
     assert counts.params == 8 * 3 * 9
     assert counts.macs == counts.params * 5 * 10
+
+
+def test_counting_is_silent(monkeypatch):
+    logger, said = MMLogger.get_current_instance(), []
+    monkeypatch.setattr(logger, 'callHandlers', said.append)
+    level = logger.level
+    count_complexity(nn.Sequential(nn.Conv2d(3, 8, 3), nn.GELU()), (10, 20))
+    assert not said and logger.level == level
 
 
 @pytest.mark.parametrize('deploy', [False, True])
