@@ -1,4 +1,5 @@
 """A progress bar for runs that a person waits for."""
+import atexit
 import sys
 import time
 from typing import Optional
@@ -51,6 +52,9 @@ class ProgressHook(Hook):
                 total=runner.max_iters,
                 completed=runner.iter,
                 loss='')
+            # Ctrl+C ends training without telling the hooks, and the bar
+            # has hidden the terminal's cursor.
+            atexit.register(self._stop)
             self._bar.start()
 
     def after_train_iter(self,
@@ -79,6 +83,10 @@ class ProgressHook(Hook):
 
     def after_train(self, runner) -> None:
         """Take the bar away."""
+        self._stop()
+        atexit.unregister(self._stop)
+
+    def _stop(self) -> None:
         if self._bar is not None:
             self._bar.stop()
             self._bar = None
