@@ -83,7 +83,7 @@ param_scheduler = [
         begin=50,
         end=max_iters)
 ]
-train_cfg = dict(max_iters=max_iters, val_interval=400)
+train_cfg = dict(max_iters=max_iters, val_interval=max_iters)
 default_hooks = dict(
     logger=dict(interval=25), checkpoint=dict(interval=100, max_keep_ckpts=2))
 auto_scale_lr = dict(base_batch_size=8)

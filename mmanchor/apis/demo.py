@@ -9,11 +9,12 @@ import numpy as np
 from mmengine.config import Config, ConfigDict
 from mmengine.registry import DATASETS
 
+from ..compat.atomic import replacing
 from ..datasets import make_demo_data
 from ..visualization import class_legend, overlay_mask, picture_grid
 from .complexity import Complexity, complexity_of_forms
 from .config import load_config
-from .files import PathLike, make_folder, replacing, write_json
+from .files import PathLike, make_folder, write_json
 from .predictors import build_predictor, choose_device
 from .running import build_runner
 from .test import test_model
@@ -81,7 +82,7 @@ def run_segmentation_demo(data_root: PathLike,
             'stopped, the same command goes on from the last checkpoint')
         checkpoint = _train(cfg)
         say('4/5 scoring on the validation split')
-        metrics = test_model(_copy(cfg), checkpoint)
+        metrics = test_model(_watched(cfg, 'scoring'), checkpoint)
         say('5/5 drawing predictions')
         picture = work_dir / 'predictions.png'
         _draw(cfg, checkpoint, picture)
@@ -117,24 +118,32 @@ def _use_data(cfg: Config, root: str) -> None:
         cfg[f'{split}_dataloader'].dataset.data_root = root
 
 
+def _watched(cfg: Config, description: str) -> Config:
+    """A copy of ``cfg`` whose run shows its progress."""
+    cfg = _copy(cfg)
+    cfg.custom_hooks = [
+        *(cfg.get('custom_hooks') or ()),
+        ConfigDict(
+            type='mmanchor.ProgressHook', description=f'    {description}')
+    ]
+    return cfg
+
+
 def _score_untrained(cfg: Config, kept: PathLike) -> float:
     """mIoU of the model before training, measured once and kept."""
     if not kept.is_file():
         # By the test loop: validation belongs to a training run, whose hook
-        # would look for the best checkpoint. The seed is the config's, so
-        # this is the model that training starts from.
-        metrics = build_runner(_copy(cfg)).test()
+        # would look for the best checkpoint.
+        runner = build_runner(_watched(cfg, 'scoring'))
+        runner.model.init_weights()
+        metrics = runner.test()
         write_json(kept, {METRIC: metrics[METRIC]})
     return json.loads(kept.read_text(encoding='utf-8'))[METRIC]
 
 
 def _train(cfg: Config) -> str:
     """Train, or go on training; the path of the last checkpoint."""
-    cfg = _copy(cfg)
-    cfg.custom_hooks = [
-        *(cfg.get('custom_hooks') or ()),
-        ConfigDict(type='mmanchor.ProgressHook', description='    training')
-    ]
+    cfg = _watched(cfg, 'training')
     train_model(cfg, resume='auto')
     return latest_checkpoint(cfg.work_dir)
 

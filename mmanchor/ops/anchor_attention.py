@@ -74,7 +74,8 @@ def anchor_attention(keys: Tensor,
     Returns:
         H, (B, heads, N, Dv), in the dtype of ``values``. It is computed in
         float32 (float64 for float64 input), also under autocast: sums over
-        all tokens do not fit half precision.
+        all tokens do not fit half precision. It is finite as long as the
+        scores themselves fit float32.
 
     Raises:
         ValueError: If a shape does not fit.
@@ -82,7 +83,7 @@ def anchor_attention(keys: Tensor,
     Example:
         >>> k, v = torch.randn(2, 1, 3, 10, 8)
         >>> anchor_attention(k, v, torch.randn(4, 8)).shape
-        torch.Size([1, 1, 3, 10, 8])
+        torch.Size([1, 3, 10, 8])
     """
     _check_keys(keys, anchors)
     if values.dim() != 4 or values.shape[:3] != keys.shape[:3]:

@@ -41,3 +41,12 @@ def test_a_log_file_gets_lines_with_the_time_left(capsys):
     hook.after_train(runner)
     assert capsys.readouterr().err == (
         'work: 3/4, loss 0.500, 0:00 min left\n')
+
+
+def test_scoring_is_counted_in_batches(capsys):
+    hook = ProgressHook('scoring', line_interval=0.)
+    runner = SimpleNamespace(test_dataloader=range(3))
+    hook.before_test_epoch(runner)
+    hook.after_test_iter(runner, 0)
+    hook.after_test_epoch(runner)
+    assert capsys.readouterr().err.startswith('scoring: 1/3, 0:')

@@ -256,7 +256,7 @@ def test_exports_with_any_height_and_width():
     (dict(out_type='tokens'), 'needs extra_tokens'),
     (dict(extra_tokens=('dist', )), 'extra_tokens must be one of'),
     (dict(frozen_stages=4), 'frozen_stages must be -1 .* got 4'),
-    (dict(img_size=4), 'img_size=4 is smaller than a patch'),
+    (dict(img_size=4), r'img_size=\(4, 4\) is smaller than a patch'),
     (dict(num_anchors=0), 'num_anchors must be at least 1'),
 ])
 def test_arguments_out_of_range_are_refused(kwargs, message):

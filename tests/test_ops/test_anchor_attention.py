@@ -116,7 +116,7 @@ def test_gradients_agree_with_finite_differences():
     assert torch.autograd.gradcheck(anchor_attention, (keys, values, anchors))
 
 
-@pytest.mark.parametrize('scale_of_keys', [1e-8, 1., 1e4, 1e8])
+@pytest.mark.parametrize('scale_of_keys', [1e-8, 1., 1e4, 1e30])
 @pytest.mark.parametrize('tokens', [1, 3, 300])
 @pytest.mark.parametrize('dtype',
                          [torch.float32, torch.bfloat16, torch.float16])

@@ -15,7 +15,7 @@ from ...registry import HOOKS
 
 @HOOKS.register_module()
 class ProgressHook(Hook):
-    """Shows iterations, remaining time and loss of an iteration-based run.
+    """Shows iterations, remaining time and loss of training and of scoring.
 
     It writes to stderr: a bar on a terminal; elsewhere, as in a log file, a
     line now and then.
@@ -37,25 +37,7 @@ class ProgressHook(Hook):
 
     def before_train(self, runner) -> None:
         """Start the bar, or the clock of the lines."""
-        self._first, self._start = runner.iter, time.monotonic()
-        self._last_line = self._start
-        if is_main_process() and sys.stderr.isatty():
-            self._bar = Progress(
-                TextColumn('{task.description}'),
-                BarColumn(),
-                MofNCompleteColumn(),
-                TimeRemainingColumn(),
-                TextColumn('{task.fields[loss]}'),
-                console=Console(stderr=True))
-            self._task = self._bar.add_task(
-                self.description,
-                total=runner.max_iters,
-                completed=runner.iter,
-                loss='')
-            # Ctrl+C ends training without telling the hooks, and the bar
-            # has hidden the terminal's cursor.
-            atexit.register(self._stop)
-            self._bar.start()
+        self._begin(runner.iter, runner.max_iters)
 
     def after_train_iter(self,
                          runner,
@@ -63,26 +45,62 @@ class ProgressHook(Hook):
                          data_batch=None,
                          outputs: Optional[dict] = None) -> None:
         """Move on by one iteration."""
-        if not is_main_process():
-            return
-        done = runner.iter + 1
         loss = f'loss {outputs["loss"].item():.3f}' if outputs else ''
-        if self._bar is not None:
-            self._bar.update(self._task, completed=done, loss=loss)
-            return
-        now = time.monotonic()
-        if now - self._last_line >= self.line_interval:
-            self._last_line = now
-            pace = (now - self._start) / (done - self._first)
-            left = int(pace * (runner.max_iters - done))
-            print(
-                f'{self.description}: {done}/{runner.max_iters}, {loss}, '
-                f'{left // 60}:{left % 60:02d} min left',
-                file=sys.stderr,
-                flush=True)
+        self._advance(runner.iter + 1, loss)
 
     def after_train(self, runner) -> None:
         """Take the bar away."""
+        self._end()
+
+    def before_test_epoch(self, runner) -> None:
+        """Start the bar, or the clock of the lines."""
+        self._begin(0, len(runner.test_dataloader))
+
+    def after_test_iter(self,
+                        runner,
+                        batch_idx: int,
+                        data_batch=None,
+                        outputs=None) -> None:
+        """Move on by one batch."""
+        self._advance(batch_idx + 1)
+
+    def after_test_epoch(self, runner, metrics=None) -> None:
+        """Take the bar away."""
+        self._end()
+
+    def _begin(self, done: int, total: int) -> None:
+        self._first, self._total = done, total
+        self._start = self._last_line = time.monotonic()
+        if not is_main_process() or not sys.stderr.isatty():
+            return
+        self._bar = Progress(
+            TextColumn('{task.description}'),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            TextColumn('{task.fields[note]}'),
+            console=Console(stderr=True))
+        self._task = self._bar.add_task(
+            self.description, total=total, completed=done, note='')
+        # Ctrl+C ends a run without telling the hooks, and the bar has hidden
+        # the terminal's cursor.
+        atexit.register(self._stop)
+        self._bar.start()
+
+    def _advance(self, done: int, note: str = '') -> None:
+        if self._bar is not None:
+            self._bar.update(self._task, completed=done, note=note)
+            return
+        now = time.monotonic()
+        if is_main_process() and now - self._last_line >= self.line_interval:
+            self._last_line = now
+            pace = (now - self._start) / (done - self._first)
+            left = int(pace * (self._total - done))
+            facts = [f'{self.description}: {done}/{self._total}', note,
+                     f'{left // 60}:{left % 60:02d} min left']  # yapf: disable
+            print(', '.join(filter(None, facts)), file=sys.stderr, flush=True)
+
+    def _end(self) -> None:
         self._stop()
         atexit.unregister(self._stop)
 

@@ -108,24 +108,7 @@ class AnchorFormer(BaseBackbone):
         self.extra_tokens = _check_extra_tokens(extra_tokens)
         self.out_type = self._check_out_type(out_type)
         self.with_cp = with_cp
-        if min(to_2tuple(img_size)) < patch_size:
-            raise ValueError(f'img_size={img_size} is smaller than a patch of '
-                             f'patch_size={patch_size} pixels')
-        self.patch_embed = PatchEmbed(
-            in_channels,
-            self.embed_dims,
-            kernel_size=patch_size,
-            stride=patch_size,
-            padding=0)
-        self.patch_size = patch_size
-        self.grid = tuple(-(-side // patch_size)
-                          for side in to_2tuple(img_size))
-        for name in self.extra_tokens:
-            token = nn.Parameter(torch.zeros(1, 1, self.embed_dims))
-            self.register_parameter(f'{name}_token', token)
-        num_positions = len(self.extra_tokens) + self.grid[0] * self.grid[1]
-        self.pos_embed = nn.Parameter(
-            torch.zeros(1, num_positions, self.embed_dims))
+        self._build_embedding(in_channels, to_2tuple(img_size), patch_size)
         self.drop_after_pos = nn.Dropout(drop_rate)
         block = dict(
             attention=self._attention_cfg(attention, settings['num_heads'],
@@ -133,17 +116,38 @@ class AnchorFormer(BaseBackbone):
             mlp_ratio=settings['mlp_ratio'],
             drop_rate=drop_rate,
             norm_cfg=norm_cfg)
-        last = max(self.num_layers - 1, 1)
+        last = self.num_layers - 1
         self.layers = ModuleList(
             TransformerBlock(
                 self.embed_dims,
-                drop_path_rate=drop_path_rate * i / last,
+                drop_path_rate=drop_path_rate * i / max(last, 1),
                 **block) for i in range(self.out_indices[-1] + 1))
         self.norm = None
-        if final_norm and self.out_indices[-1] == self.num_layers - 1:
+        if final_norm and self.out_indices[-1] == last:
             self.norm = build_norm_layer(
                 norm_cfg or dict(type='LN', eps=1e-6), self.embed_dims)[1]
         self._init_freezing()
+
+    def _build_embedding(self, in_channels: int, img_size: Tuple[int, int],
+                         patch_size: int) -> None:
+        """Patches, extra tokens and their position embedding."""
+        if min(img_size) < patch_size:
+            raise ValueError(f'img_size={img_size} is smaller than a patch of '
+                             f'patch_size={patch_size} pixels')
+        self.patch_size = patch_size
+        self.patch_embed = PatchEmbed(
+            in_channels,
+            self.embed_dims,
+            kernel_size=patch_size,
+            stride=patch_size,
+            padding=0)
+        self.grid = tuple(-(-side // patch_size) for side in img_size)
+        for name in self.extra_tokens:
+            token = nn.Parameter(torch.zeros(1, 1, self.embed_dims))
+            self.register_parameter(f'{name}_token', token)
+        num_positions = len(self.extra_tokens) + self.grid[0] * self.grid[1]
+        self.pos_embed = nn.Parameter(
+            torch.zeros(1, num_positions, self.embed_dims))
 
     def _check_out_type(self, out_type: str) -> str:
         if out_type not in self.out_types:

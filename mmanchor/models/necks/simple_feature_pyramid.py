@@ -30,6 +30,7 @@ class SimpleFeaturePyramid(BaseModule):
             not among those above.
 
     Example:
+        >>> import torch
         >>> neck = SimpleFeaturePyramid(32, (8, 16, 32, 32))
         >>> [tuple(x.shape) for x in neck((torch.rand(1, 32, 4, 6), ))]
         [(1, 8, 16, 24), (1, 16, 8, 12), (1, 32, 4, 6), (1, 32, 2, 3)]
