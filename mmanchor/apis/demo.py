@@ -21,7 +21,7 @@ from .test import test_model
 from .train import train_model
 from .weights import latest_checkpoint
 
-CONFIG = 'upernet_anchorformer-demo_1xb8-800_demo-128'
+CONFIG = 'upernet_anchorformer-demo_1xb8-1100_demo-128'
 METRIC = 'mIoU'
 NUM_PICTURES = 8
 IGNORED = 255

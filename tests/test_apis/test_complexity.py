@@ -74,14 +74,14 @@ def test_segmentors_cost_no_more_than_the_paper_reports(name, params, macs):
 
 
 def test_training_only_heads_are_not_counted():
-    cfg = load_config('upernet_anchorformer-demo_1xb8-800_demo-128')
+    cfg = load_config('upernet_anchorformer-demo_1xb8-1100_demo-128')
     model = build_test_model(cfg)
     assert model.auxiliary_head is None and not model.training
     assert switch_to_deploy(model) > 0
 
 
 def test_a_model_without_a_deploy_form_has_one_row():
-    cfg = load_config('upernet_anchorformer-demo_1xb8-800_demo-128',
+    cfg = load_config('upernet_anchorformer-demo_1xb8-1100_demo-128',
                       {'model.backbone.attention': 'softmax'})
     # The backbone offers the switch, whatever its attention makes of it.
     forms = complexity_of_forms(cfg, (64, 64))

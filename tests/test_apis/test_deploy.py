@@ -9,7 +9,7 @@ from mmanchor.apis.deploy import export_deploy
 from mmanchor.apis.errors import UserError
 from mmanchor.cli.main import main
 
-NAME = 'upernet_anchorformer-demo_1xb8-800_demo-128'
+NAME = 'upernet_anchorformer-demo_1xb8-1100_demo-128'
 
 
 @pytest.fixture(scope='module')

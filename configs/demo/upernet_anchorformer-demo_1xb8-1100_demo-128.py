@@ -13,7 +13,7 @@ metainfo = dict(
 num_train = 1500
 num_val = 150
 crop_size = (128, 128)
-max_iters = 800
+max_iters = 1100
 
 model = dict(
     data_preprocessor=dict(size=crop_size),
