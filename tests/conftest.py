@@ -1,10 +1,13 @@
 """Fixtures for every test: a fixed seed, and tiny projects to run."""
 from pathlib import Path
+from typing import Iterator
 
 import pytest
 import tiny_project
 import torch
 from mmengine.registry import DefaultScope
+from mmengine.visualization import Visualizer
+from torch.multiprocessing.reductions import shared_cache
 
 import mmanchor  # noqa: F401  (the compatibility layer comes first)
 
@@ -18,6 +21,16 @@ def _fixed_seed() -> None:
 def _no_scope_left_behind() -> None:
     # Runners and inferencers leave their scope as everybody's default.
     DefaultScope._instance_dict.clear()
+    # And visualizers by their names, whatever toolbox they are of.
+    Visualizer._instance_dict.clear()
+
+
+@pytest.fixture(scope='session', autouse=True)
+def _quiet_exit() -> Iterator[None]:
+    yield
+    # Tensors that came from workers are freed here: while Python shuts down
+    # torch cannot any more, and says so once for each.
+    shared_cache.clear()
 
 
 @pytest.fixture

@@ -21,10 +21,9 @@ env_cfg = dict(
 # that the same config also runs on one device or on a CPU.
 sync_bn = 'torch'
 
+# Without a name, so that several runs in one process do not share it.
 visualizer = dict(
-    type='SegLocalVisualizer',
-    vis_backends=[dict(type='LocalVisBackend')],
-    name='visualizer')
+    type='SegLocalVisualizer', vis_backends=[dict(type='LocalVisBackend')])
 log_processor = dict(by_epoch=False)
 log_level = 'INFO'
 load_from = None
