@@ -1,0 +1,305 @@
+"""PicoDet's head: a tower per level, one convolution for class and box."""
+from typing import Dict, List, Optional, Sequence, Tuple, Union
+
+import torch
+from mmcv.cnn import DepthwiseSeparableConvModule
+from mmdet.models.dense_heads import GFLHead
+from mmdet.models.utils import filter_scores_and_topk
+from mmdet.structures.bbox import bbox_overlaps
+from mmdet.utils import InstanceList, OptInstanceList, reduce_mean
+from mmengine.model import bias_init_with_prob
+from mmengine.structures import InstanceData
+from torch import Tensor, nn
+
+from ...registry import MODELS
+
+# What is computed from logits is computed at least this exactly.
+_LEAST_DTYPE = torch.float32
+
+
+@MODELS.register_module()
+class PicoDetHead(GFLHead):
+    """Generalized focal head with SimOTA (PicoDet, arXiv 2111.00902).
+
+    It differs from mmdet's ``GFLHead`` in its layers (every level has its
+    own depth-wise-separable tower, shared by class and box, and one 1 x 1
+    convolution gives both), in its targets (SimOTA on decoded boxes, with
+    the IoU as the class's target in the varifocal loss), and in keeping the
+    ``nms_pre`` best scores of an image, not of a level. Integral, box coder
+    and NMS are the parent's. Crowd regions are not told apart from
+    background, as PicoDet has it.
+
+    Args:
+        num_classes: Number of classes, >= 1.
+        in_channels: Width of the input maps.
+        feat_channels: Width of the towers.
+        stacked_convs: Convolutions of a tower.
+        kernel_size: Side of the depth-wise kernels, odd.
+        strides: Stride of each input map, in pixels.
+        reg_max: Largest distance from a prior's centre to a side of its
+            box, in strides; a side has ``reg_max + 1`` bins.
+        norm_cfg, act_cfg: Configs of normalisation and activation.
+        loss_cls: Config of the loss of scores.
+        loss_bbox: Config of the loss of decoded boxes, in strides.
+        loss_dfl: Config of the loss of the bins.
+        train_cfg: With ``assigner``, for training.
+        test_cfg: With ``score_thr``, ``nms_pre`` (per image, -1 for all),
+            ``nms`` and ``max_per_img``.
+        init_cfg: MMEngine's initialisation config; ``None`` draws weights
+            from a normal distribution (0, 0.01) and starts scores at 0.01.
+
+    Example:
+        >>> head = PicoDetHead(80, in_channels=16, feat_channels=16)
+        >>> maps = [torch.rand(1, 16, side, side) for side in (8, 4, 2, 1)]
+        >>> scores, boxes = head.eval()(maps)
+        >>> tuple(scores[0].shape), tuple(boxes[0].shape)
+        ((1, 80, 8, 8), (1, 32, 8, 8))
+    """
+
+    def __init__(self,
+                 num_classes: int,
+                 in_channels: int,
+                 *,
+                 feat_channels: int = 96,
+                 stacked_convs: int = 2,
+                 kernel_size: int = 5,
+                 strides: Sequence[int] = (8, 16, 32, 64),
+                 reg_max: int = 7,
+                 norm_cfg: dict = dict(type='BN'),
+                 act_cfg: dict = dict(type='HSwish'),
+                 loss_cls: dict = dict(type='mmdet.VarifocalLoss'),
+                 loss_bbox: dict = dict(
+                     type='mmdet.GIoULoss', loss_weight=2.0),
+                 loss_dfl: dict = dict(
+                     type='mmdet.DistributionFocalLoss', loss_weight=0.25),
+                 train_cfg: Optional[dict] = None,
+                 test_cfg: Optional[dict] = None,
+                 init_cfg: Optional[Union[dict, List[dict]]] = None) -> None:
+        self.kernel_size = kernel_size
+        self.act_cfg = act_cfg
+        super().__init__(
+            num_classes,
+            in_channels,
+            stacked_convs=stacked_convs,
+            feat_channels=feat_channels,
+            norm_cfg=norm_cfg,
+            reg_max=reg_max,
+            anchor_generator=dict(
+                type='mmdet.MlvlPointGenerator',
+                strides=list(strides),
+                offset=0.5),
+            bbox_coder=dict(type='mmdet.DistancePointBBoxCoder'),
+            loss_cls={
+                'use_sigmoid': True,
+                **loss_cls
+            },
+            loss_bbox=loss_bbox,
+            loss_dfl=loss_dfl,
+            train_cfg=train_cfg,
+            test_cfg=test_cfg,
+            init_cfg=init_cfg or dict(type='Normal', layer='Conv2d', std=.01))
+
+    def _init_layers(self) -> None:
+        """Build the towers and the last convolutions."""
+        num_outputs = self.cls_out_channels + 4 * (self.reg_max + 1)
+        self.towers = nn.ModuleList()
+        self.preds = nn.ModuleList()
+        for _ in self.prior_generator.strides:
+            widths = [self.in_channels]
+            widths += [self.feat_channels] * self.stacked_convs
+            self.towers.append(
+                nn.Sequential(*(DepthwiseSeparableConvModule(
+                    before,
+                    after,
+                    self.kernel_size,
+                    padding=self.kernel_size // 2,
+                    norm_cfg=self.norm_cfg,
+                    act_cfg=self.act_cfg)
+                                for before, after in zip(widths, widths[1:]))))
+            self.preds.append(nn.Conv2d(widths[-1], num_outputs, 1))
+
+    def init_weights(self) -> None:
+        """Initialise by ``init_cfg``; scores start at 0.01."""
+        super().init_weights()
+        cfgs = self.init_cfg
+        cfgs = [cfgs] if isinstance(cfgs, dict) else cfgs or []
+        if any(cfg['type'] == 'Pretrained' for cfg in cfgs):
+            return
+        for pred in self.preds:
+            nn.init.constant_(pred.bias[:self.cls_out_channels],
+                              bias_init_with_prob(.01))
+
+    def forward(self,
+                x: Sequence[Tensor]) -> Tuple[List[Tensor], List[Tensor]]:
+        """Logits of classes and boxes.
+
+        Args:
+            x: A map per level, (B, in_channels, H, W).
+
+        Returns:
+            Class logits, (B, num_classes, H, W) per level, and box logits,
+            (B, 4 * (reg_max + 1), H, W) per level: the bins of the left
+            side, then of the top, the right and the bottom one.
+
+        Raises:
+            ValueError: If there are more or fewer maps than strides.
+        """
+        if len(x) != len(self.preds):
+            raise ValueError(f'PicoDetHead takes a map for each of its '
+                             f'{len(self.preds)} strides, got {len(x)}')
+        sizes = (self.cls_out_channels, 4 * (self.reg_max + 1))
+        outs = [
+            pred(tower(level)).split(sizes, dim=1)
+            for level, tower, pred in zip(x, self.towers, self.preds)
+        ]
+        return [out[0] for out in outs], [out[1] for out in outs]
+
+    def loss_by_feat(
+        self,
+        cls_scores: List[Tensor],
+        bbox_preds: List[Tensor],
+        batch_gt_instances: InstanceList,
+        batch_img_metas: List[dict],
+        batch_gt_instances_ignore: OptInstanceList = None
+    ) -> Dict[str, Tensor]:
+        """Losses of a batch.
+
+        Args:
+            cls_scores, bbox_preds: What :meth:`forward` gives.
+            batch_gt_instances: ``bboxes`` (G, 4) in pixels and ``labels``
+                (G,) per image; G may be 0.
+            batch_img_metas: Not used.
+            batch_gt_instances_ignore: Not used (see the class).
+
+        Returns:
+            ``loss_cls``, ``loss_bbox`` and ``loss_dfl``, scalars.
+        """
+        logits = self._flatten(cls_scores)  # (B, P, classes)
+        bins = self._flatten(bbox_preds)  # (B, P, 4 * bins)
+        priors = torch.cat(
+            self.prior_generator.grid_priors(
+                [level.shape[2:] for level in cls_scores],
+                dtype=bins.dtype,
+                device=bins.device,
+                with_stride=True))  # (P, 4)
+        scores = logits.detach().sigmoid()
+        boxes = self._decode(bins.detach(), priors)
+        images, indices, truth, labels, num_pos = self._targets(
+            scores, boxes, priors, batch_gt_instances)
+
+        strides = priors[indices, 2:3]
+        centers = priors[indices, :2] / strides
+        truth = truth / strides
+        bins = bins[images, indices]  # (positives, 4 * bins)
+        decoded = self.bbox_coder.decode(centers, self.integral(bins))
+        quality = torch.zeros_like(logits)
+        quality[images, indices, labels] = bbox_overlaps(
+            decoded.detach(), truth, is_aligned=True)
+        weights = scores[images, indices].amax(1)
+        num_pos, total = reduce_mean(
+            torch.stack((weights.new_tensor(num_pos), weights.sum())))
+        loss_cls = self.loss_cls(
+            logits.flatten(0, 1),
+            quality.flatten(0, 1),
+            avg_factor=num_pos.clamp(min=1))
+        if not len(images):
+            # Zero, but part of the graph: each parameter has a gradient.
+            zero = sum(level.sum() for level in bbox_preds) * 0
+            return dict(loss_cls=loss_cls, loss_bbox=zero, loss_dfl=zero)
+
+        total = total.clamp(min=1)
+        sides = self.bbox_coder.encode(centers, truth, self.reg_max)
+        return dict(
+            loss_cls=loss_cls,
+            loss_bbox=self.loss_bbox(
+                decoded, truth, weight=weights, avg_factor=total),
+            loss_dfl=self.loss_dfl(
+                bins.reshape(-1, self.reg_max + 1),
+                sides.flatten(),
+                weight=weights.repeat_interleave(4),
+                avg_factor=4 * total))
+
+    @staticmethod
+    def _flatten(maps: List[Tensor]) -> Tensor:
+        """Levels of (B, C, H, W) as (B, P, C), in float32 or better."""
+        flat = torch.cat([level.flatten(2) for level in maps], dim=2)
+        dtype = torch.promote_types(flat.dtype, _LEAST_DTYPE)
+        return flat.transpose(1, 2).to(dtype)
+
+    def _decode(self, bins: Tensor, priors: Tensor) -> Tensor:
+        """Boxes in pixels, (B, P, 4), of box logits (B, P, 4 * bins)."""
+        distances = self.integral(bins).view(*bins.shape[:2], 4)
+        return self.bbox_coder.decode(priors[:, :2].expand(len(bins), -1, -1),
+                                      distances * priors[:, 2:3])
+
+    def _targets(self, scores: Tensor, boxes: Tensor, priors: Tensor,
+                 batch_gt_instances: InstanceList) -> tuple:
+        """Assign boxes to priors, image by image.
+
+        Returns:
+            Of each positive: its image, its prior, its box (4,) in pixels
+            and its label; and the number of positives, at least 1 for an
+            image with boxes.
+        """
+        found, num_pos = [], 0
+        for i, truth in enumerate(batch_gt_instances):
+            assigned = self.assigner.assign(
+                InstanceData(bboxes=boxes[i], scores=scores[i], priors=priors),
+                truth)
+            indices = assigned.gt_inds.nonzero()[:, 0]
+            which = assigned.gt_inds[indices] - 1
+            found.append((torch.full_like(indices, i), indices,
+                          truth.bboxes[which], truth.labels[which]))
+            num_pos += max(len(indices), 1) if len(truth) else 0
+        return (*(torch.cat(each) for each in zip(*found)), num_pos)
+
+    def _predict_by_feat_single(self,
+                                cls_score_list: List[Tensor],
+                                bbox_pred_list: List[Tensor],
+                                score_factor_list: List[Optional[Tensor]],
+                                mlvl_priors: List[Tensor],
+                                img_meta: dict,
+                                cfg: dict,
+                                rescale: bool = False,
+                                with_nms: bool = True) -> InstanceData:
+        """Boxes of one image.
+
+        Args:
+            cls_score_list, bbox_pred_list: Logits of each level, (C, H, W).
+            score_factor_list: Not used.
+            mlvl_priors: Centres of each level, (P, 2), in pixels.
+            img_meta: With ``img_shape`` and, to rescale, ``scale_factor``.
+            cfg: In place of ``test_cfg``, if not ``None``.
+            rescale: Whether boxes are given in the original image.
+            with_nms: Whether doubles are removed.
+
+        Returns:
+            ``bboxes`` (K, 4), ``scores`` and ``labels`` (K,), best first.
+        """
+        cfg = self.test_cfg if cfg is None else cfg
+        scores, bins = (
+            self._flatten([level[None] for level in levels])[0]
+            for levels in (cls_score_list, bbox_pred_list))
+        scores = scores.sigmoid()
+        priors = torch.cat([
+            torch.cat((centers, centers.new_full((len(centers), 1),
+                                                 stride[0])), dim=1)
+            for centers, stride in zip(mlvl_priors,
+                                       self.prior_generator.strides)
+        ])  # (P, 3), yapf: disable
+        most = cfg.get('nms_pre', -1)
+        scores, labels, _, kept = filter_scores_and_topk(
+            scores, cfg.get('score_thr', 0),
+            most if most > 0 else scores.numel(),
+            dict(bins=bins, priors=priors.to(bins.dtype)))
+        boxes = self.bbox_coder.decode(
+            kept['priors'][:, :2],
+            self.integral(kept['bins']) * kept['priors'][:, 2:],
+            max_shape=img_meta['img_shape'])
+        results = InstanceData(bboxes=boxes, scores=scores, labels=labels)
+        return self._bbox_post_process(
+            results,
+            cfg,
+            rescale=rescale,
+            with_nms=with_nms,
+            img_meta=img_meta)

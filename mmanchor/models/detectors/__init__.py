@@ -1,0 +1,4 @@
+"""Detectors."""
+from .picodet import PicoDet
+
+__all__ = ['PicoDet']
