@@ -7,6 +7,7 @@ from mmdet.models.dense_heads import GFLHead
 from mmdet.models.utils import filter_scores_and_topk
 from mmdet.structures.bbox import bbox_overlaps
 from mmdet.utils import InstanceList, OptInstanceList, reduce_mean
+from mmengine.config import ConfigDict
 from mmengine.model import bias_init_with_prob
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
@@ -96,7 +97,7 @@ class PicoDetHead(GFLHead):
             loss_bbox=loss_bbox,
             loss_dfl=loss_dfl,
             train_cfg=train_cfg,
-            test_cfg=test_cfg,
+            test_cfg=test_cfg and ConfigDict(test_cfg),
             init_cfg=init_cfg or dict(type='Normal', layer='Conv2d', std=.01))
 
     def _init_layers(self) -> None:
@@ -276,7 +277,7 @@ class PicoDetHead(GFLHead):
         Returns:
             ``bboxes`` (K, 4), ``scores`` and ``labels`` (K,), best first.
         """
-        cfg = self.test_cfg if cfg is None else cfg
+        cfg = self.test_cfg if cfg is None else ConfigDict(cfg)
         scores, bins = (
             self._flatten([level[None] for level in levels])[0]
             for levels in (cls_score_list, bbox_pred_list))
