@@ -40,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
     from rich.table import Table
 
     from ..apis.config import parse_options
-    from ..apis.demo import METRIC, run_segmentation_demo
+    from ..apis.demo_segmentation import METRIC, run_segmentation_demo
 
     quiet_toolboxes()
     # Bound now: while the demo runs, stdout takes what MMEngine prints.

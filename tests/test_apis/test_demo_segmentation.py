@@ -4,7 +4,7 @@ import json
 import cv2
 import pytest
 
-from mmanchor.apis.demo import run_segmentation_demo
+from mmanchor.apis.demo_segmentation import run_segmentation_demo
 from mmanchor.cli.main import main
 
 TINY = {

@@ -1,12 +1,11 @@
-"""The demo: from nothing to a trained, scored and drawn model."""
+"""The segmentation demo: from nothing to a trained, drawn model."""
 import json
-from contextlib import contextmanager, redirect_stdout
 from dataclasses import asdict, dataclass
-from typing import Any, Callable, Dict, Iterator, Optional, Tuple
+from typing import Any, Callable, Dict, Optional, Tuple
 
 import cv2
 import numpy as np
-from mmengine.config import Config, ConfigDict
+from mmengine.config import Config
 from mmengine.registry import DATASETS
 
 from ..compat.atomic import replacing
@@ -14,12 +13,13 @@ from ..datasets import make_demo_data
 from ..visualization import class_legend, overlay_mask, picture_grid
 from .complexity import Complexity, complexity_of_forms
 from .config import load_config
+from .demo_steps import console_to, copy_config, enlarge, train_on
+
+ use_data, watched
 from .files import PathLike, make_folder, write_json
 from .predictors import build_predictor, choose_device
 from .running import build_runner
 from .test import test_model
-from .train import train_model
-from .weights import latest_checkpoint
 
 CONFIG = 'upernet_anchorformer-demo_1xb8-1100_demo-128'
 METRIC = 'mIoU'
@@ -74,19 +74,19 @@ def run_segmentation_demo(data_root: PathLike,
         num_val=cfg.num_val,
         size=size,
         layout='ade')
-    _use_data(cfg, str(data.root / 'ade'))
-    with _console_to(work_dir / 'console.log'):
+    use_data(cfg, str(data.root / 'ade'))
+    with console_to(work_dir / 'console.log'):
         say('2/5 scoring the model before training')
         untrained = _score_untrained(cfg, work_dir / 'untrained.json')
         say(f'3/5 training for {cfg.train_cfg.max_iters} iterations; when '
             'stopped, the same command goes on from the last checkpoint')
-        checkpoint = _train(cfg)
+        checkpoint = train_on(cfg)
         say('4/5 scoring on the validation split')
-        metrics = test_model(_watched(cfg, 'scoring'), checkpoint)
+        metrics = test_model(watched(cfg, 'scoring'), checkpoint)
         say('5/5 drawing predictions')
         picture = work_dir / 'predictions.png'
         _draw(cfg, checkpoint, picture)
-        forms = complexity_of_forms(_copy(cfg), size)
+        forms = complexity_of_forms(copy_config(cfg), size)
     files = dict(
         data=data.root,
         checkpoint=checkpoint,
@@ -99,53 +99,16 @@ def run_segmentation_demo(data_root: PathLike,
     return result
 
 
-@contextmanager
-def _console_to(path: PathLike) -> Iterator[None]:
-    """Send what MMEngine prints to a file; its log files are not touched."""
-    with open(path, 'a', encoding='utf-8') as file, redirect_stdout(file):
-        yield
-
-
-def _copy(cfg: Config) -> Config:
-    """Running changes a config, so each run takes its own."""
-    return Config(cfg.copy().to_dict(), filename=cfg.filename)
-
-
-def _use_data(cfg: Config, root: str) -> None:
-    """Point every loader of ``cfg`` at the demo data in ``root``."""
-    cfg.data_root = root
-    for split in ('train', 'val', 'test'):
-        cfg[f'{split}_dataloader'].dataset.data_root = root
-
-
-def _watched(cfg: Config, description: str) -> Config:
-    """A copy of ``cfg`` whose run shows its progress."""
-    cfg = _copy(cfg)
-    cfg.custom_hooks = [
-        *(cfg.get('custom_hooks') or ()),
-        ConfigDict(
-            type='mmanchor.ProgressHook', description=f'    {description}')
-    ]
-    return cfg
-
-
 def _score_untrained(cfg: Config, kept: PathLike) -> float:
     """mIoU of the model before training, measured once and kept."""
     if not kept.is_file():
         # By the test loop: validation belongs to a training run, whose hook
         # would look for the best checkpoint.
-        runner = build_runner(_watched(cfg, 'scoring'))
+        runner = build_runner(watched(cfg, 'scoring'))
         runner.model.init_weights()
         metrics = runner.test()
         write_json(kept, {METRIC: metrics[METRIC]})
     return json.loads(kept.read_text(encoding='utf-8'))[METRIC]
-
-
-def _train(cfg: Config) -> str:
-    """Train, or go on training; the path of the last checkpoint."""
-    cfg = _watched(cfg, 'training')
-    train_model(cfg, resume='auto')
-    return latest_checkpoint(cfg.work_dir)
 
 
 def _draw(cfg: Config, checkpoint: str, path: PathLike) -> None:
@@ -160,9 +123,9 @@ def _draw(cfg: Config, checkpoint: str, path: PathLike) -> None:
         # difference wraps 0 around to the ignored label.
         truth = cv2.imread(info['seg_map_path'], cv2.IMREAD_UNCHANGED)
         masks = (truth - np.uint8(1), predictor.predict([image])[0])
-        image = _enlarge(image[..., ::-1])
+        image = enlarge(image[..., ::-1])
         cells.append([
-            image, *(overlay_mask(image, _enlarge(mask), predictor.palette,
+            image, *(overlay_mask(image, enlarge(mask), predictor.palette,
                                   MASK_OPACITY, IGNORED) for mask in masks)
         ])
     rows = [left + right for left, right in zip(cells[::2], cells[1::2])]
@@ -174,8 +137,3 @@ def _draw(cfg: Config, checkpoint: str, path: PathLike) -> None:
         legend=class_legend(predictor.classes, predictor.palette, width))
     with replacing(path) as part:
         cv2.imwrite(str(part), grid[..., ::-1])
-
-
-def _enlarge(image: np.ndarray) -> np.ndarray:
-    """Twice the size, pixels kept whole."""
-    return image.repeat(2, axis=0).repeat(2, axis=1)
