@@ -13,9 +13,8 @@ from ..datasets import make_demo_data
 from ..visualization import class_legend, overlay_mask, picture_grid
 from .complexity import Complexity, complexity_of_forms
 from .config import load_config
-from .demo_steps import console_to, copy_config, enlarge, train_on
-
- use_data, watched
+from .demo_steps import (console_to, copy_config, enlarge, train_on, use_data,
+                         watched)
 from .files import PathLike, make_folder, write_json
 from .predictors import build_predictor, choose_device
 from .running import build_runner
