@@ -207,11 +207,12 @@ def test_half_precision_logits_are_scored_in_float32():
 def test_channels_are_class_logits_then_sides_in_order():
     head = build()
     torch.nn.init.zeros_(head.preds[0].weight)
+    head.scales[0].scale.data.fill_(2.)
     head.preds[0].bias.data = torch.arange(35.)
     maps = [torch.randn(1, 8, *size) for size in SIZES]
     scores, boxes = head.eval()(maps)
     assert scores[0][0, :, 0, 0].tolist() == [0, 1, 2]
-    assert boxes[0][0, :, 0, 0].tolist() == list(range(3, 35))
+    assert boxes[0][0, :, 0, 0].tolist() == list(range(6, 70, 2))
     assert [tuple(x.shape[2:]) for x in boxes] == list(SIZES)
 
 
@@ -294,8 +295,8 @@ def test_pretrained_biases_are_kept(tmp_path):
 
 @pytest.mark.parametrize(
     'width, convs, expected',
-    [(96, 2, 4 * (2 * (96 * 25 + 96 * 96 + 4 * 96) + 97 * 112)),
-     (128, 4, 4 * (4 * (128 * 25 + 128 * 128 + 4 * 128) + 129 * 112))])
+    [(96, 2, 4 * (2 * (96 * 25 + 96 * 96 + 4 * 96) + 97 * 112 + 1)),
+     (128, 4, 4 * (4 * (128 * 25 + 128 * 128 + 4 * 128) + 129 * 112 + 1))])
 def test_parameter_count(width, convs, expected):
     head = PicoDetHead(
         80, in_channels=width, feat_channels=width, stacked_convs=convs)

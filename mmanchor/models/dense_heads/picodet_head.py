@@ -2,7 +2,7 @@
 from typing import Dict, List, Optional, Sequence, Tuple, Union
 
 import torch
-from mmcv.cnn import DepthwiseSeparableConvModule
+from mmcv.cnn import DepthwiseSeparableConvModule, Scale
 from mmdet.models.dense_heads import GFLHead
 from mmdet.models.utils import filter_scores_and_topk
 from mmdet.structures.bbox import bbox_overlaps
@@ -27,7 +27,9 @@ class PicoDetHead(GFLHead):
     convolution gives both), in its targets (SimOTA on decoded boxes, with
     the IoU as the class's target in the varifocal loss), and in keeping the
     ``nms_pre`` best scores of an image, not of a level. Integral, box coder
-    and NMS are the parent's. Crowd regions are not told apart from
+    and NMS are the parent's, and so is the learned scale of each level's box
+    logits: PicoDet's parameter counts include one, which its code does not
+    apply, so that in converted weights it stays 1. Crowd regions are not told apart from
     background, as PicoDet has it.
 
     Args:
@@ -118,6 +120,7 @@ class PicoDetHead(GFLHead):
                     act_cfg=self.act_cfg)
                                 for before, after in zip(widths, widths[1:]))))
             self.preds.append(nn.Conv2d(widths[-1], num_outputs, 1))
+        self.scales = nn.ModuleList(Scale(1.) for _ in self.preds)
 
     def init_weights(self) -> None:
         """Initialise by ``init_cfg``; scores start at 0.01."""
@@ -149,11 +152,13 @@ class PicoDetHead(GFLHead):
             raise ValueError(f'PicoDetHead takes a map for each of its '
                              f'{len(self.preds)} strides, got {len(x)}')
         sizes = (self.cls_out_channels, 4 * (self.reg_max + 1))
-        outs = [
-            pred(tower(level)).split(sizes, dim=1)
-            for level, tower, pred in zip(x, self.towers, self.preds)
-        ]
-        return [out[0] for out in outs], [out[1] for out in outs]
+        cls_scores, bbox_preds = [], []
+        for level, tower, pred, scale in zip(x, self.towers, self.preds,
+                                             self.scales):
+            scores, bins = pred(tower(level)).split(sizes, dim=1)
+            cls_scores.append(scores)
+            bbox_preds.append(scale(bins))
+        return cls_scores, bbox_preds
 
     def loss_by_feat(
         self,
