@@ -19,12 +19,15 @@ class UnsafeCheckpointError(CheckpointError):
     Args:
         name: The file, as the user named it.
         wants: What it wants: the class or function, or what it is.
+        can_trust: Whether the user can have it loaded all the same.
     """
 
-    def __init__(self, name: str, wants: str) -> None:
+    def __init__(self, name: str, wants: str, can_trust: bool = True) -> None:
+        advice = (
+            '. If you trust whoever made the file, say so: '
+            '--trust-checkpoint, mmanchor.compat.trust_checkpoint(path), or '
+            f'the path in the environment variable {ENVIRONMENT}')
         super().__init__(
             f'{name} was not loaded: it wants {wants}, which a checkpoint has '
-            'no need of and which could run code on this machine. If you '
-            'trust whoever made the file, say so: --trust-checkpoint, '
-            'mmanchor.compat.trust_checkpoint(path), or the path in the '
-            f'environment variable {ENVIRONMENT}')
+            'no need of and which could run code on this machine' +
+            (advice if can_trust else ''))

@@ -44,8 +44,19 @@ def is_torchscript(file: BinaryIO) -> bool:
         return False
 
 
-def _names_in(stream: BinaryIO) -> Iterator[str]:
-    """Full names that one pickle imports; the stream ends behind it."""
+def names_in(stream: BinaryIO) -> Iterator[str]:
+    """Full names that one pickle imports, without unpickling it.
+
+    Args:
+        stream: Its position is behind the pickle afterwards.
+
+    Yields:
+        Names as Python 3 spells them; ``?`` where a part is not a string
+        that the pickle spells out.
+
+    Raises:
+        ValueError: If the bytes are no pickle, or end too early.
+    """
     memo: Dict[int, str] = {}
     strings = ['?', '?']
     for opcode, argument, _ in pickletools.genops(stream):
@@ -58,13 +69,13 @@ def _names_in(stream: BinaryIO) -> Iterator[str]:
         elif opcode.name in ('BINGET', 'LONG_BINGET'):
             strings.append(memo.get(argument, '?'))
         elif opcode.name in ('GLOBAL', 'INST'):
-            yield _name_today(*argument.split(' ', 1))
+            yield name_today(*argument.split(' ', 1))
         elif opcode.name == 'STACK_GLOBAL':
-            yield _name_today(*strings[-2:])
+            yield name_today(*strings[-2:])
 
 
-def _name_today(module: str, name: str) -> str:
-    # Pickles of protocol 2 spell some names as Python 2 did.
+def name_today(module: str, name: str) -> str:
+    """A full name as Python 3 has it; protocol 2 spells some as Python 2."""
     module = IMPORT_MAPPING.get(module, module)
     return '.'.join(NAME_MAPPING.get((module, name), (module, name)))
 
@@ -86,10 +97,10 @@ def find_names_not_allowed(file: BinaryIO) -> Tuple[List[str], bool]:
     try:
         if _is_zip(file):
             record = _open_zip(file).get_record('data.pkl')
-            names.extend(_names_in(io.BytesIO(record)))
+            names.extend(names_in(io.BytesIO(record)))
         else:
             for _ in range(LEGACY_PICKLES):
-                names.extend(_names_in(file))
+                names.extend(names_in(file))
     except (*DAMAGED, ValueError, IndexError):
         is_whole = False
     allowed = {*_get_allowed_globals(), *allowed_names()}
