@@ -19,7 +19,7 @@ DATA_SAMPLERS = Registry(
     parent=MMENGINE_DATA_SAMPLERS,
     locations=['mmanchor.engine.samplers'])
 DATASETS = Registry(
-    'dataset', parent=MMENGINE_DATASETS, locations=['mmanchor.datasets'])
+    'dataset', parent=MMENGINE_DATASETS, locations=['mmanchor.datasets.coco'])
 HOOKS = Registry(
     'hook', parent=MMENGINE_HOOKS, locations=['mmanchor.engine.hooks'])
 MODELS = Registry(

@@ -1,11 +1,11 @@
 """Check of annotation files in COCO's format (mmdet's ``CocoDataset``)."""
-import difflib
 import json
 import math
 import os.path as osp
 from collections import Counter
 from typing import Any, Dict, List, Optional, Sequence
 
+from ..datasets.coco_rules import is_box, near
 from .data_report import SplitReport, Track, picture_error, read_all, spread
 from .data_sources import DataSource, require_paths
 from .errors import UserError
@@ -83,11 +83,11 @@ def _check_names(report: SplitReport, source: DataSource,
     extra = [name for name in names if name not in classes]
     report.add('class_not_in_file',
                'classes of metainfo that the file does not have',
-               [name + _near(name, extra) for name in absent])
+               [name + near(name, extra) for name in absent])
     if absent:
         report.add('category_not_in_metainfo',
                    'categories of the file that metainfo does not have',
-                   [name + _near(name, absent) for name in extra])
+                   [name + near(name, absent) for name in extra])
     elif extra:
         report.notes.append(
             f'{len(extra)} categories of the file are left out, as metainfo '
@@ -99,13 +99,6 @@ def _check_names(report: SplitReport, source: DataSource,
             'class_order', 'metainfo lists the classes in another order than '
             'the file; mmdet numbers them by the file, so that names would '
             f'be swapped: write classes={tuple(order)}', 1)
-
-
-def _near(name: str, others: Sequence[str]) -> str:
-    """A hint of a name that differs by little, case or spaces."""
-    lower = {other.lower(): other for other in others}
-    close = difflib.get_close_matches(name.lower(), lower, 1, 0.75)
-    return f' (near {lower[close[0]]!r})' if close else ''
 
 
 def _check_annotations(report: SplitReport, data: Dict[str, Any]) -> None:
@@ -152,9 +145,7 @@ def _check_annotations(report: SplitReport, data: Dict[str, Any]) -> None:
 
 def _box_fault(box: Any, width: float, height: float) -> Optional[str]:
     """The code of what is wrong with a box; ``None`` if nothing is."""
-    if (not isinstance(box, list) or len(box) != 4 or not all(
-            isinstance(value, (int, float)) and math.isfinite(value)
-            for value in box)):
+    if not is_box(box):
         return 'not_a_box'
     x, y, w, h = box
     if w <= 0 or h <= 0:

@@ -1,5 +1,11 @@
 """Training hooks."""
 from .exact_resume import ExactResumeHook
 from .progress import ProgressHook
+from .restarted_ema import RestartedEMAHook
+from .skipped_pictures import SkippedPicturesHook
+from .stop_on_nan import StopOnNanHook
 
-__all__ = ['ExactResumeHook', 'ProgressHook']
+__all__ = [
+    'ExactResumeHook', 'ProgressHook', 'RestartedEMAHook',
+    'SkippedPicturesHook', 'StopOnNanHook'
+]

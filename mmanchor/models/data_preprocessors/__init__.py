@@ -1,0 +1,4 @@
+"""Parts of data preprocessors."""
+from .random_square_size import RandomSquareSize
+
+__all__ = ['RandomSquareSize']

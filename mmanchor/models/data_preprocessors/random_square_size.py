@@ -1,0 +1,84 @@
+"""One random square size for the whole batch."""
+from typing import List, Sequence, Tuple
+
+import torch.nn.functional as F
+from mmdet.structures import DetDataSample
+from mmengine.logging import MessageHub
+from torch import Tensor, nn
+
+from ...engine.seeding import mix_seed
+from ...registry import MODELS
+
+
+@MODELS.register_module()
+class RandomSquareSize(nn.Module):
+    """Resize every batch to a square, of another size in each iteration.
+
+    It stands in ``batch_augments`` of mmdet's ``DetDataPreprocessor``. Other
+    than mmdet's ``BatchSyncRandomResize`` it keeps no state: the size is a
+    function of the run's seed and the iteration, so that a resumed run sees
+    the sizes of one that was never stopped, and all processes agree without
+    talking.
+
+    Args:
+        sizes: The sides to draw from, in pixels.
+
+    Example:
+        >>> from mmdet.testing import demo_mm_inputs
+        >>> data = demo_mm_inputs(1, [(3, 64, 64)])
+        >>> images, _ = RandomSquareSize([96])(
+        ...     data['inputs'][0][None].float(), data['data_samples'])
+        >>> tuple(images.shape)
+        (1, 3, 96, 96)
+    """
+
+    def __init__(self, sizes: Sequence[int]) -> None:
+        super().__init__()
+        if not sizes or min(sizes) < 1:
+            raise ValueError('sizes must be some sides of at least one '
+                             f'pixel, got {sizes}')
+        self.sizes = tuple(sizes)
+
+    def forward(
+        self, inputs: Tensor, data_samples: List[DetDataSample]
+    ) -> Tuple[Tensor, List[DetDataSample]]:
+        """Resize a batch and its boxes.
+
+        Args:
+            inputs: Images, (B, 3, H, W).
+            data_samples: Their annotations, boxes in pixels as tensors;
+                changed in place.
+
+        Returns:
+            Images, (B, 3, size, size), and annotations.
+        """
+        side = self._draw()
+        height, width = inputs.shape[-2:]
+        if (height, width) == (side, side):
+            return inputs, data_samples
+        inputs = F.interpolate(
+            inputs, size=(side, side), mode='bilinear', align_corners=False)
+        scale = inputs.new_tensor((side / width, side / height) * 2)
+        for sample in data_samples:
+            sample.set_metainfo(
+                dict(
+                    batch_input_shape=(side, side),
+                    img_shape=_resized(sample.img_shape, scale),
+                    pad_shape=(side, side)))
+            sample.gt_instances.bboxes = sample.gt_instances.bboxes * scale
+            if 'ignored_instances' in sample:
+                ignored = sample.ignored_instances
+                ignored.bboxes = ignored.bboxes * scale
+        return inputs, data_samples
+
+    def _draw(self) -> int:
+        """The size of this iteration."""
+        hub = MessageHub.get_current_instance()
+        seed = mix_seed(hub.get_info('seed') or 0, hub.get_info('iter', 0), 2)
+        return self.sizes[seed % len(self.sizes)]
+
+
+def _resized(shape: Sequence[int], scale: Tensor) -> Tuple[int, int]:
+    """Height and width of an image after resizing."""
+    across, down = scale[:2].tolist()
+    return round(shape[0] * down), round(shape[1] * across)
