@@ -1,0 +1,16 @@
+# As over 300 epochs, but stopped after 250 of them with the cosine not at its
+# end, at a lower learning rate: PicoDet-L's schedule.
+_base_ = ['./sgd-cosine_300e.py']
+optim_wrapper = dict(optimizer=dict(lr=0.3))
+param_scheduler = [
+    dict(type='LinearLR', start_factor=0.1, by_epoch=False, begin=0, end=300),
+    dict(
+        type='CosineAnnealingLR',
+        T_max=300,
+        eta_min=0.,
+        by_epoch=True,
+        convert_to_iter_based=True,
+        begin=0,
+        end=250)
+]
+train_cfg = dict(max_epochs=250)

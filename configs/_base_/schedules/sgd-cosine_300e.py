@@ -1,0 +1,31 @@
+# SGD with a cosine over 300 epochs, as PicoDet is trained: learning rate 0.4
+# for a total batch of 320 (4 x 80), warm-up of 300 iterations from a tenth.
+optim_wrapper = dict(
+    type='OptimWrapper',
+    optimizer=dict(type='SGD', lr=0.4, momentum=0.9, weight_decay=4e-5),
+    paramwise_cfg=dict(
+        # PaddleDetection decays everything except batch norm in backbone and
+        # head; that of the neck it does decay.
+        norm_decay_mult=0.,
+        custom_keys={
+            'neck.': dict(decay_mult=1.),
+            # An anchor's length is the temperature of its softmax, and a
+            # position embedding is no weight either: neither is decayed.
+            'anchors': dict(decay_mult=0.),
+            'pos_embed': dict(decay_mult=0.)
+        }))
+param_scheduler = [
+    dict(type='LinearLR', start_factor=0.1, by_epoch=False, begin=0, end=300),
+    dict(
+        type='CosineAnnealingLR',
+        T_max=300,
+        eta_min=0.,
+        by_epoch=True,
+        convert_to_iter_based=True,
+        begin=0,
+        end=300)
+]
+train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=300, val_interval=10)
+val_cfg = dict(type='ValLoop')
+test_cfg = dict(type='TestLoop')
+auto_scale_lr = dict(enable=False, base_batch_size=320)

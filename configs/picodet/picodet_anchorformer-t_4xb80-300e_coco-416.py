@@ -1,0 +1,8 @@
+# PicoDet-S with AnchorFormer-T in place of ESNet: Table 2 of arXiv
+# 2505.16463, which has 2.9M parameters and 1.1 GMACs; a reconstruction.
+_base_ = [
+    '../_base_/models/picodet_anchorformer-t.py',
+    '../_base_/datasets/coco_picodet-416.py',
+    '../_base_/schedules/sgd-cosine_300e.py', '../_base_/runtimes/mmdet.py'
+]
+model = dict(data_preprocessor=dict(batch_augments=_base_.batch_augments))

@@ -1,0 +1,8 @@
+# PicoDet-S on COCO (arXiv 2111.00902). PaddleDetection reports 30.7 box AP
+# at 416 x 416.
+_base_ = [
+    '../_base_/models/picodet_esnet-s.py',
+    '../_base_/datasets/coco_picodet-416.py',
+    '../_base_/schedules/sgd-cosine_300e.py', '../_base_/runtimes/mmdet.py'
+]
+model = dict(data_preprocessor=dict(batch_augments=_base_.batch_augments))
