@@ -1,0 +1,136 @@
+"""ESNet, PicoDet's backbone."""
+from typing import Iterable, List, Optional, Sequence, Union
+
+from mmcv.cnn import ConvModule
+from mmdet.models.utils import make_divisible
+from torch import Tensor, nn
+
+from ...registry import MODELS
+from ..layers.shuffle_block import (EnhancedShuffleBlock,
+                                    EnhancedShuffleDownBlock)
+from .base import BaseBackbone, normalize_out_indices
+
+STEM_CHANNELS = 24
+STAGE_CHANNELS = (128, 256, 512)  # At scale 1.
+STAGE_BLOCKS = (3, 7, 3)
+RATIOS_S = (.875, .5, .5, .5, .625, .5, .625, .5, .5, .5, .5, .5, .5)
+
+
+@MODELS.register_module()
+class ESNet(BaseBackbone):
+    """Enhanced ShuffleNet (PicoDet, arXiv 2111.00902).
+
+    A stem of stride 4 and three stages of strides 8, 16 and 32. Weights that
+    PaddleDetection published convert by ``mmanchor convert``.
+
+    Args:
+        scale: Factor of the stages' widths 128, 256 and 512, which are
+            rounded to multiples of 16: PicoDet's S has 0.75, M 1, L 1.25.
+        ratios: Of each of the 13 blocks, the width inside it over its output
+            width, in (0, 1].
+        out_indices: Stages whose outputs are returned, 0 to 2, negative ones
+            counted from the end. Stages after the last are not built.
+        frozen_stages: 0 freezes the stem, i > 0 the first i stages too, -1
+            nothing.
+        norm_eval: Whether normalisations keep their statistics also while
+            training.
+        norm_cfg, act_cfg: Configs of normalisation and activation.
+        init_cfg: MMEngine's initialisation config; ``None`` draws
+            convolutions as He et al. do, by their outputs.
+
+    Attributes:
+        out_channels: Widths of the returned maps.
+
+    Raises:
+        ValueError: If an argument is out of its range.
+
+    Example:
+        >>> maps = ESNet()(torch.rand(1, 3, 64, 96))
+        >>> [tuple(x.shape) for x in maps]
+        [(1, 96, 8, 12), (1, 192, 4, 6), (1, 384, 2, 3)]
+    """
+
+    def __init__(self,
+                 scale: float = 0.75,
+                 ratios: Sequence[float] = RATIOS_S,
+                 *,
+                 out_indices: Union[int, Sequence[int]] = (0, 1, 2),
+                 frozen_stages: int = -1,
+                 norm_eval: bool = False,
+                 norm_cfg: dict = dict(type='BN'),
+                 act_cfg: dict = dict(type='HSwish'),
+                 init_cfg: Optional[Union[dict, List[dict]]] = None) -> None:
+        if init_cfg is None:
+            init_cfg = dict(type='Kaiming', layer='Conv2d')
+        super().__init__(frozen_stages, norm_eval, init_cfg)
+        _check_sizes(scale, ratios)
+        self.norm_cfg = norm_cfg
+        self.act_cfg = act_cfg
+        self.out_indices = normalize_out_indices(out_indices,
+                                                 len(STAGE_BLOCKS))
+        self.stem = ConvModule(
+            3,
+            STEM_CHANNELS,
+            3,
+            stride=2,
+            padding=1,
+            norm_cfg=norm_cfg,
+            act_cfg=act_cfg)
+        self.pool = nn.MaxPool2d(3, stride=2, padding=1)
+        self.stages = nn.ModuleList()
+        widths = [make_divisible(scale * w, 16) for w in STAGE_CHANNELS]
+        before, ratios = STEM_CHANNELS, list(ratios)
+        for index in range(self.out_indices[-1] + 1):
+            num = STAGE_BLOCKS[index]
+            self.stages.append(
+                self._make_stage(index, before, widths[index], ratios[:num]))
+            before, ratios = widths[index], ratios[num:]
+        self.out_channels = tuple(widths[i] for i in self.out_indices)
+        self._init_freezing()
+
+    def _make_stage(self, index: int, in_channels: int, channels: int,
+                    ratios: Sequence[float]) -> nn.Sequential:
+        """Build a stage.
+
+        Args:
+            index: Which stage, from 0.
+            in_channels: Width of its input.
+            channels: Width of its output.
+            ratios: Of its blocks.
+        """
+        cfg = dict(norm_cfg=self.norm_cfg, act_cfg=self.act_cfg)
+        mids = [make_divisible(int(channels * ratio), 8) for ratio in ratios]
+        return nn.Sequential(
+            EnhancedShuffleDownBlock(in_channels, channels, mids[0], **cfg),
+            *(EnhancedShuffleBlock(channels, mid, **cfg) for mid in mids[1:]))
+
+    def _stages(self) -> List[Iterable[nn.Module]]:
+        return [[self.stem], *([stage] for stage in self.stages)]
+
+    def forward(self, x: Tensor) -> tuple:
+        """Map images to features.
+
+        Args:
+            x: Images, (B, 3, H, W), of any size.
+
+        Returns:
+            Of each of ``out_indices`` a map (B, width, H / stride,
+            W / stride), sides rounded up.
+        """
+        x = self.pool(self.stem(x))
+        outs = []
+        for index, stage in enumerate(self.stages):
+            x = stage(x)
+            if index in self.out_indices:
+                outs.append(x)
+        return tuple(outs)
+
+
+def _check_sizes(scale: float, ratios: Sequence[float]) -> None:
+    if scale <= 0:
+        raise ValueError(f'scale must be above 0, got {scale}')
+    if len(ratios) != sum(STAGE_BLOCKS):
+        raise ValueError(f'ratios must hold {sum(STAGE_BLOCKS)} numbers, one '
+                         f'per block, got {len(ratios)}')
+    if not all(0 < ratio <= 1 for ratio in ratios):
+        raise ValueError(f'ratios must be in (0, 1], got {tuple(ratios)}')

@@ -1,0 +1,124 @@
+"""The blocks of ESNet: ShuffleNetV2's, with squeeze and excitation."""
+from typing import Optional
+
+import torch
+from mmcv.cnn import ConvModule
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+from torchvision.ops import SqueezeExcitation
+
+
+def _squeeze_excitation(channels: int) -> SqueezeExcitation:
+    """Channel weights by clip(x / 6 + 1 / 2, 0, 1), squeezed fourfold."""
+    return SqueezeExcitation(
+        channels, channels // 4, scale_activation=nn.Hardsigmoid)
+
+
+class EnhancedShuffleBlock(BaseModule):
+    """ESNet's block of stride 1 (PicoDet, arXiv 2111.00902, Fig. 3b).
+
+    One half of the channels passes by; the other goes through a point-wise
+    and a depth-wise convolution, whose outputs are weighted by squeeze and
+    excitation together. A channel shuffle mixes the halves.
+
+    Args:
+        channels: Width of input and output, even.
+        mid_channels: Width of the weighted maps, even.
+        norm_cfg, act_cfg: Configs of normalisation and activation.
+        init_cfg: MMEngine's initialisation config.
+
+    Example:
+        >>> block = EnhancedShuffleBlock(16, mid_channels=8)
+        >>> block(torch.rand(2, 16, 5, 7)).shape
+        torch.Size([2, 16, 5, 7])
+    """
+
+    def __init__(self,
+                 channels: int,
+                 mid_channels: int,
+                 norm_cfg: dict = dict(type='BN'),
+                 act_cfg: dict = dict(type='HSwish'),
+                 init_cfg: Optional[dict] = None) -> None:
+        super().__init__(init_cfg)
+        half, mid = channels // 2, mid_channels // 2
+        cfg = dict(norm_cfg=norm_cfg, act_cfg=act_cfg)
+        self.conv_pw = ConvModule(half, mid, 1, **cfg)
+        self.conv_dw = ConvModule(
+            mid,
+            mid,
+            3,
+            padding=1,
+            groups=mid,
+            norm_cfg=norm_cfg,
+            act_cfg=None)
+        self.se = _squeeze_excitation(mid_channels)
+        self.conv_linear = ConvModule(mid_channels, half, 1, **cfg)
+        self.shuffle = nn.ChannelShuffle(2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, C, H, W)."""
+        bypass, x = x.chunk(2, dim=1)
+        x = self.conv_pw(x)
+        x = self.se(torch.cat((x, self.conv_dw(x)), dim=1))
+        return self.shuffle(torch.cat((bypass, self.conv_linear(x)), dim=1))
+
+
+class EnhancedShuffleDownBlock(BaseModule):
+    """ESNet's block of stride 2 (PicoDet, arXiv 2111.00902, Fig. 3a).
+
+    Two branches halve the map, one by a depth-wise convolution, one with
+    squeeze and excitation too; a depth-wise-separable convolution of both
+    takes the place of ShuffleNet's channel shuffle.
+
+    Args:
+        in_channels: Width of the input.
+        out_channels: Width of the output, even.
+        mid_channels: Twice the width inside the second branch, even.
+        norm_cfg, act_cfg: Configs of normalisation and activation.
+        init_cfg: MMEngine's initialisation config.
+
+    Example:
+        >>> block = EnhancedShuffleDownBlock(8, 16, mid_channels=8)
+        >>> block(torch.rand(2, 8, 5, 8)).shape
+        torch.Size([2, 16, 3, 4])
+    """
+
+    def __init__(self,
+                 in_channels: int,
+                 out_channels: int,
+                 mid_channels: int,
+                 norm_cfg: dict = dict(type='BN'),
+                 act_cfg: dict = dict(type='HSwish'),
+                 init_cfg: Optional[dict] = None) -> None:
+        super().__init__(init_cfg)
+        half, mid = out_channels // 2, mid_channels // 2
+
+        def conv(before: int, after: int, **kwargs) -> ConvModule:
+            kwargs = dict(kernel_size=1, act_cfg=act_cfg) | kwargs
+            return ConvModule(before, after, norm_cfg=norm_cfg, **kwargs)
+
+        def depthwise(channels: int, **kwargs) -> ConvModule:
+            return conv(
+                channels,
+                channels,
+                kernel_size=3,
+                padding=1,
+                groups=channels,
+                **kwargs)
+
+        self.conv_dw_1 = depthwise(in_channels, stride=2, act_cfg=None)
+        self.conv_linear_1 = conv(in_channels, half)
+        self.conv_pw_2 = conv(in_channels, mid)
+        self.conv_dw_2 = depthwise(mid, stride=2, act_cfg=None)
+        self.se = _squeeze_excitation(mid)
+        self.conv_linear_2 = conv(mid, half)
+        self.conv_dw_3 = depthwise(out_channels)
+        self.conv_pw_3 = conv(out_channels, out_channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, out_channels, ceil(H / 2), ceil(W / 2))."""
+        first = self.conv_linear_1(self.conv_dw_1(x))
+        second = self.conv_dw_2(self.conv_pw_2(x))
+        second = self.conv_linear_2(self.se(second))
+        out = torch.cat((first, second), dim=1)
+        return self.conv_pw_3(self.conv_dw_3(out))
