@@ -19,6 +19,7 @@ COMMANDS = {
     'check-data': 'check_data',
     'complexity': 'complexity',
     'export-deploy': 'export_deploy',
+    'convert': 'convert',
     'doctor': 'doctor',
 }
 

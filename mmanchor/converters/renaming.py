@@ -1,7 +1,8 @@
 """Rename the entries of a foreign checkpoint through one table."""
 import re
 from dataclasses import dataclass
-from typing import Any, Callable, Dict, Mapping, Match, Optional, Tuple, Union
+from typing import (Any, Callable, Dict, Mapping, Match, Optional, Set, Tuple,
+                    Union)
 
 import numpy as np
 import torch
@@ -73,15 +74,17 @@ def convert_state_dict(
     """
     report = ConversionReport()
     state: Dict[str, Tensor] = {}
+    taken: Set[str] = set()
     for name, value in source.items():
         reason = renaming.why_unused(name)
         if reason:
             report.skipped[name] = reason
             continue
         ours = renaming.rename(name)
-        if ours not in target or ours in state:
+        if ours not in target or ours in taken:
             report.unmatched.append(name)
             continue
+        taken.add(ours)
         difference = _difference(value, target[ours])
         if difference:
             report.mismatched[name] = difference
@@ -90,7 +93,7 @@ def convert_state_dict(
             'cpu', target[ours].dtype, copy=True).contiguous()
         report.converted[name] = ours
     for ours, wanted in target.items():
-        if ours in state:
+        if ours in taken:
             continue
         make = renaming.maker(ours)
         if make is None:

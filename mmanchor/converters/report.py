@@ -12,9 +12,9 @@ class ConversionReport:
         skipped: Name in the file -> why no model of ours has it.
         made: Names in the model that got a fixed value.
         unmatched: Names in the file that nothing took.
-        missing: Names in the model that nothing gave.
+        missing: Names in the model that nothing in the file is for.
         mismatched: Name in the file -> how its array differs from what the
-            model has. The model's name counts as missing too.
+            model has under the name that goes with it.
     """
     converted: Dict[str, str] = field(default_factory=dict)
     skipped: Dict[str, str] = field(default_factory=dict)

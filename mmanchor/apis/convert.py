@@ -1,0 +1,121 @@
+"""From a foreign checkpoint file to one of ours, checked before it is kept."""
+from pathlib import Path
+from typing import Any, Dict
+
+import torch
+from mmengine.config import Config
+from mmengine.registry import DATASETS, MODELS, init_default_scope
+from torch import nn
+
+from .. import __version__
+from ..compat.atomic import replacing
+from ..compat.plain_pickle import load_plain_pickle
+from ..compat.safetensors_files import save_safetensors
+from ..converters import KINDS, ConversionReport, arrays_of_paddle
+from .config import building
+from .errors import UserError
+from .files import PathLike, make_folder
+
+# What decides the names and shapes of an ESNet's weights.
+ESNET_ARGUMENTS = ('scale', 'ratios')
+
+
+def convert(kind: str,
+            source: PathLike,
+            out: PathLike,
+            cfg: Config,
+            strict: bool = True) -> ConversionReport:
+    """Convert a checkpoint of another project and write it as ours.
+
+    Args:
+        kind: ``'paddledet-picodet'``, a whole detector, or
+            ``'paddledet-esnet'``, the backbone of such a file or a file of
+            the backbone alone; its weights are named as ``init_cfg`` of
+            type ``Pretrained`` takes them.
+        source: The file, ``.pdparams``; nothing in it is run.
+        out: The file to write, ``.pth`` or ``.safetensors``.
+        cfg: The config of the detector that the weights are for. For
+            ``'paddledet-esnet'`` its backbone may be an ``AnchorESNet``: the
+            weights are those of an ``ESNet`` of the same size.
+        strict: Whether entries that are left over, missing or of another
+            shape are an error. Otherwise what fits is written.
+
+    Returns:
+        What became of every entry.
+
+    Raises:
+        UserError: If ``kind`` or the suffix of ``out`` is unknown, the source
+            cannot be read or wants to run code, or, if ``strict``, it does
+            not fit; then nothing is written.
+    """
+    out = Path(out)
+    if kind not in KINDS:
+        raise UserError(f'there is no conversion {kind!r}; choose one of '
+                        f'{", ".join(KINDS)}')
+    if out.suffix not in ('.pth', '.safetensors') or out.is_dir():
+        raise UserError(f'DST must be a file that ends in .pth or '
+                        f'.safetensors, got {out}')
+    if out.resolve() == Path(source).resolve():
+        raise UserError(f'DST {out} is the source itself; give another name')
+    arrays = arrays_of_paddle(load_plain_pickle(source), str(source))
+    model = _build(kind, cfg)
+    state, report = KINDS[kind](arrays, model.state_dict())
+    if strict and not report.is_complete:
+        raise UserError(
+            f'{source} does not fit the {type(model).__name__} of '
+            f'{cfg.filename}; {report.problems()}. Give the config of the '
+            'same size, or --no-strict to write what fits')
+    if not report.converted:
+        raise UserError(f'nothing in {source} fits the '
+                        f'{type(model).__name__} of {cfg.filename}; '
+                        f'{report.problems()}')
+    model.load_state_dict(state, strict=report.is_complete)
+    make_folder(out.parent, 'the folder of DST')
+    meta = dict(
+        mmanchor_version=__version__,
+        converted=dict(
+            kind=kind,
+            source=Path(source).name,
+            config=Path(cfg.filename or '').stem,
+            missing=report.missing),
+        **_dataset_meta(cfg, model))
+    checkpoint = dict(state_dict=state, meta=meta)
+    if out.suffix == '.safetensors':
+        save_safetensors(checkpoint, out)
+    else:
+        with replacing(out) as part:
+            torch.save(checkpoint, part)
+    return report
+
+
+def _build(kind: str, cfg: Config) -> nn.Module:
+    """The model that a conversion is for, with random weights."""
+    init_default_scope(cfg.get('default_scope', 'mmengine'))
+    model = cfg.model
+    if kind == 'paddledet-esnet':
+        backbone = model.get('backbone', {})
+        name = str(backbone.get('type')).rsplit('.', 1)[-1]
+        if name not in ('ESNet', 'AnchorESNet'):
+            raise UserError(f'{kind} needs a config whose backbone is an '
+                            f'ESNet or an AnchorESNet; that of {cfg.filename} '
+                            f'is {backbone.get("type")!r}')
+        # An AnchorESNet keeps the names of the stages that it keeps.
+        model = dict(type='mmanchor.ESNet')
+        model.update(
+            (key, backbone[key]) for key in ESNET_ARGUMENTS if key in backbone)
+    with building(cfg):
+        return MODELS.build(model)
+
+
+def _dataset_meta(cfg: Config, model: nn.Module) -> Dict[str, Any]:
+    """Names of the classes, if the config's data set has as many."""
+    num_classes = getattr(
+        getattr(model, 'bbox_head', None), 'num_classes', None)
+    dataset = cfg.get('test_dataloader', {}).get('dataset', {})
+    # By the default scope, as the data set would be built.
+    with DATASETS.switch_scope_and_registry(None) as registry:
+        kind = registry.get(dataset['type']) if 'type' in dataset else None
+    meta = {**getattr(kind, 'METAINFO', {}), **dataset.get('metainfo', {})}
+    if num_classes is None or len(meta.get('classes', ())) != num_classes:
+        return {}
+    return dict(dataset_meta=meta)

@@ -1,0 +1,71 @@
+"""``mmanchor convert``: checkpoints of other projects become ours."""
+import argparse
+from collections import Counter
+
+HELP = "convert another project's checkpoint, such as PaddleDetection's"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options to ``parser``."""
+    parser.add_argument(
+        'kind',
+        help='paddledet-picodet for a detector, paddledet-esnet for its '
+        'backbone alone')
+    parser.add_argument('source', metavar='SRC', help='the .pdparams file')
+    parser.add_argument(
+        'out', metavar='DST', help='file to write, .pth or .safetensors')
+    parser.add_argument(
+        '--config',
+        required=True,
+        help='path or name of the config of the detector that the weights '
+        'are for')
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        metavar='KEY=VALUE',
+        help='override parts of the config, such as '
+        'model.bbox_head.num_classes=20')
+    parser.add_argument(
+        '--no-strict',
+        action='store_true',
+        help='write what fits even if entries are left over, missing or of '
+        'another shape')
+
+
+def run(args: argparse.Namespace) -> int:
+    """Convert, and say what became of the entries.
+
+    Args:
+        args: The parsed options.
+
+    Returns:
+        0; what cannot be done raises ``UserError``.
+    """
+    from rich.console import Console
+    from rich.table import Table
+
+    from ..apis.config import load_config, parse_options
+    from ..apis.convert import convert
+    from .options import quiet_toolboxes
+
+    quiet_toolboxes()
+    cfg = load_config(args.config, parse_options(args.cfg_options))
+    report = convert(
+        args.kind, args.source, args.out, cfg, strict=not args.no_strict)
+    table = Table('entries')
+    table.add_column('number', justify='right')
+    table.add_row('converted', str(len(report.converted)))
+    table.add_row('given a fixed value', str(len(report.made)))
+    for reason, number in Counter(report.skipped.values()).items():
+        table.add_row(f'left out: {reason}', str(number))
+    rest = [('left over', name) for name in report.unmatched]
+    rest += [('missing', name) for name in report.missing]
+    rest += [('not fitting', f'{name}: {difference}')
+             for name, difference in report.mismatched.items()]
+    for title, number in Counter(title for title, _ in rest).items():
+        table.add_row(title, str(number))
+    Console().print(table)
+    for title, text in rest:
+        print(f'{title}: {text}')
+    print(f'{args.out}: {len(report.converted)} weights of {args.source}')
+    return 0
