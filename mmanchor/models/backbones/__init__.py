@@ -1,5 +1,6 @@
 """Backbones; each returns a tuple of features."""
 from .anchorformer import AnchorFormer
 from .esnet import ESNet
+from .esnet_anchor import AnchorESNet
 
-__all__ = ['AnchorFormer', 'ESNet']
+__all__ = ['AnchorESNet', 'AnchorFormer', 'ESNet']

@@ -11,9 +11,11 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from ...registry import MODELS
+from ..layers.attention import attention_config
 from ..layers.block import TransformerBlock
 from ..layers.token_grid import resize_position_embedding
-from .base import BaseBackbone, lookup_arch, normalize_out_indices
+from .base import (BaseBackbone, is_pretrained, lookup_arch,
+                   normalize_out_indices)
 
 # `torch.compiler.is_exporting` is newer than the oldest torch we support.
 _is_exporting = getattr(torch.compiler, 'is_exporting',
@@ -74,11 +76,6 @@ class AnchorFormer(BaseBackbone):
         'small': dict(embed_dims=384, num_layers=12, num_heads=6, mlp_ratio=4),
         'base': dict(embed_dims=768, num_layers=12, num_heads=12, mlp_ratio=4),
     }
-    attentions = {
-        'learned': 'mmanchor.LearnedAnchorAttention',
-        'token': 'mmanchor.TokenAnchorAttention',
-        'softmax': 'mmanchor.SoftmaxAttention',
-    }
     out_types = ('featmap', 'avg_featmap', 'tokens')
 
     def __init__(self,
@@ -111,8 +108,8 @@ class AnchorFormer(BaseBackbone):
         self._build_embedding(in_channels, to_2tuple(img_size), patch_size)
         self.drop_after_pos = nn.Dropout(drop_rate)
         block = dict(
-            attention=self._attention_cfg(attention, settings['num_heads'],
-                                          num_anchors, deploy),
+            attention=attention_config(attention, settings['num_heads'],
+                                       num_anchors, deploy),
             mlp_ratio=settings['mlp_ratio'],
             drop_rate=drop_rate,
             norm_cfg=norm_cfg)
@@ -157,27 +154,10 @@ class AnchorFormer(BaseBackbone):
             raise ValueError("out_type='tokens' needs extra_tokens, got ()")
         return out_type
 
-    def _attention_cfg(self, attention: Union[str, dict], num_heads: int,
-                       num_anchors: int, deploy: bool) -> dict:
-        """The attention's config, this class's arguments put into it."""
-        if isinstance(attention, str):
-            if attention not in self.attentions:
-                raise ValueError(
-                    f'attention must be one of {sorted(self.attentions)} or '
-                    f'a config dict, got {attention!r}')
-            attention = dict(type=self.attentions[attention])
-        cfg = dict(num_heads=num_heads, **attention)
-        kind = MODELS.get(cfg['type'])
-        if kind is None:
-            raise ValueError(f'attention has the unknown type {cfg["type"]!r}')
-        shared = dict(num_anchors=num_anchors, deploy=deploy)
-        wanted = getattr(kind, 'backbone_args', ())
-        return {**{name: shared[name] for name in wanted}, **cfg}
-
     def init_weights(self) -> None:
         """Initialise as DeiT does, or as ``init_cfg`` says."""
         super().init_weights()
-        if not _is_pretrained(self.init_cfg):
+        if not is_pretrained(self.init_cfg):
             for param in (self.pos_embed, *self._extra_params()):
                 nn.init.trunc_normal_(param, std=.02)
 
@@ -318,8 +298,3 @@ def _check_extra_tokens(extra_tokens: Sequence[str]) -> Tuple[str, ...]:
         raise ValueError(
             f'extra_tokens must be one of {allowed}, got {extra_tokens!r}')
     return tuple(extra_tokens)
-
-
-def _is_pretrained(init_cfg: Optional[Union[dict, List[dict]]]) -> bool:
-    cfgs = [init_cfg] if isinstance(init_cfg, dict) else init_cfg or []
-    return any(cfg['type'] == 'Pretrained' for cfg in cfgs)

@@ -88,13 +88,21 @@ def lookup_arch(arch: Union[str, Mapping], table: Dict[str, dict]) -> dict:
     return dict(arch)
 
 
+def is_pretrained(init_cfg: Optional[Union[dict, List[dict]]]) -> bool:
+    """Whether MMEngine's ``init_cfg`` loads a checkpoint."""
+    cfgs = [init_cfg] if isinstance(init_cfg, dict) else init_cfg or []
+    return any(cfg['type'] == 'Pretrained' for cfg in cfgs)
+
+
 def normalize_out_indices(out_indices: Union[int, Sequence[int]],
-                          num: int) -> tuple:
+                          num: int,
+                          name: str = 'out_indices') -> tuple:
     """``out_indices`` as a tuple of increasing, non-negative ints.
 
     Args:
         out_indices: One index or several; negative ones count from the end.
         num: How many stages there are to choose from.
+        name: What errors call the argument.
 
     Raises:
         ValueError: If one is out of range, or they do not increase.
@@ -108,8 +116,8 @@ def normalize_out_indices(out_indices: Union[int, Sequence[int]],
         out_indices = (out_indices, )
     out_indices = tuple(i + num if i < 0 else i for i in out_indices)
     if not out_indices or any(not 0 <= i < num for i in out_indices):
-        raise ValueError(f'out_indices must be within {-num} and {num - 1}, '
+        raise ValueError(f'{name} must be within {-num} and {num - 1}, '
                          f'got {given}')
     if any(a >= b for a, b in zip(out_indices, out_indices[1:])):
-        raise ValueError(f'out_indices must increase, got {given}')
+        raise ValueError(f'{name} must increase, got {given}')
     return out_indices

@@ -3,6 +3,7 @@ from typing import Iterable, List, Optional, Sequence, Union
 
 from mmcv.cnn import ConvModule
 from mmdet.models.utils import make_divisible
+from mmengine.model import ModuleList
 from torch import Tensor, nn
 
 from ...registry import MODELS
@@ -13,6 +14,8 @@ from .base import BaseBackbone, normalize_out_indices
 STEM_CHANNELS = 24
 STAGE_CHANNELS = (128, 256, 512)  # At scale 1.
 STAGE_BLOCKS = (3, 7, 3)
+# He's, by the number of outputs.
+CONV_INIT = dict(type='Kaiming', layer='Conv2d')
 RATIOS_S = (.875, .5, .5, .5, .625, .5, .625, .5, .5, .5, .5, .5, .5)
 
 
@@ -45,6 +48,7 @@ class ESNet(BaseBackbone):
         ValueError: If an argument is out of its range.
 
     Example:
+        >>> import torch
         >>> maps = ESNet()(torch.rand(1, 3, 64, 96))
         >>> [tuple(x.shape) for x in maps]
         [(1, 96, 8, 12), (1, 192, 4, 6), (1, 384, 2, 3)]
@@ -60,9 +64,7 @@ class ESNet(BaseBackbone):
                  norm_cfg: dict = dict(type='BN'),
                  act_cfg: dict = dict(type='HSwish'),
                  init_cfg: Optional[Union[dict, List[dict]]] = None) -> None:
-        if init_cfg is None:
-            init_cfg = dict(type='Kaiming', layer='Conv2d')
-        super().__init__(frozen_stages, norm_eval, init_cfg)
+        super().__init__(frozen_stages, norm_eval, init_cfg or CONV_INIT)
         _check_sizes(scale, ratios)
         self.norm_cfg = norm_cfg
         self.act_cfg = act_cfg
@@ -77,7 +79,7 @@ class ESNet(BaseBackbone):
             norm_cfg=norm_cfg,
             act_cfg=act_cfg)
         self.pool = nn.MaxPool2d(3, stride=2, padding=1)
-        self.stages = nn.ModuleList()
+        self.stages = ModuleList()
         widths = [make_divisible(scale * w, 16) for w in STAGE_CHANNELS]
         before, ratios = STEM_CHANNELS, list(ratios)
         for index in range(self.out_indices[-1] + 1):

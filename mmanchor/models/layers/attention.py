@@ -4,7 +4,7 @@ All three take tokens (B, N, C), give tokens (B, N, C), and share the
 constructor arguments of :class:`Attention`.
 """
 from abc import abstractmethod
-from typing import Optional, Tuple
+from typing import Optional, Tuple, Union
 
 import torch
 import torch.nn.functional as F
@@ -17,6 +17,13 @@ from .token_grid import even_token_indices
 
 # DeiT's: normal, standard deviation 0.02, cut at 2; biases zero.
 LINEAR_INIT = dict(type='TruncNormal', layer='Linear', std=.02)
+
+# The short names that backbones take.
+ATTENTIONS = {
+    'learned': 'mmanchor.LearnedAnchorAttention',
+    'token': 'mmanchor.TokenAnchorAttention',
+    'softmax': 'mmanchor.SoftmaxAttention',
+}
 
 
 class Attention(BaseModule):
@@ -288,3 +295,35 @@ class LearnedAnchorAttention(Attention):
 def _check_num_anchors(num_anchors: int) -> None:
     if num_anchors < 1:
         raise ValueError(f'num_anchors must be at least 1, got {num_anchors}')
+
+
+def attention_config(attention: Union[str, dict], num_heads: int,
+                     num_anchors: int, deploy: bool) -> dict:
+    """The config of a backbone's attention, the backbone's values put in.
+
+    Args:
+        attention: A name of :data:`ATTENTIONS`, or the config of an
+            attention, whose own values win.
+        num_heads: Number of heads.
+        num_anchors: M, given to attentions with anchors.
+        deploy: Given to attentions with a deploy form.
+
+    Raises:
+        ValueError: If the name or the type is unknown.
+
+    Example:
+        >>> attention_config('softmax', 3, num_anchors=30, deploy=False)
+        {'num_heads': 3, 'type': 'mmanchor.SoftmaxAttention'}
+    """
+    if isinstance(attention, str):
+        if attention not in ATTENTIONS:
+            raise ValueError(f'attention must be one of {sorted(ATTENTIONS)} '
+                             f'or a config dict, got {attention!r}')
+        attention = dict(type=ATTENTIONS[attention])
+    cfg = dict(num_heads=num_heads, **attention)
+    kind = MODELS.get(cfg['type'])
+    if kind is None:
+        raise ValueError(f'attention has the unknown type {cfg["type"]!r}')
+    shared = dict(num_anchors=num_anchors, deploy=deploy)
+    wanted = getattr(kind, 'backbone_args', ())
+    return {**{name: shared[name] for name in wanted}, **cfg}

@@ -1,9 +1,6 @@
 """The blocks of ESNet: ShuffleNetV2's, with squeeze and excitation."""
-from typing import Optional
-
 import torch
 from mmcv.cnn import ConvModule
-from mmengine.model import BaseModule
 from torch import Tensor, nn
 from torchvision.ops import SqueezeExcitation
 
@@ -14,7 +11,7 @@ def _squeeze_excitation(channels: int) -> SqueezeExcitation:
         channels, channels // 4, scale_activation=nn.Hardsigmoid)
 
 
-class EnhancedShuffleBlock(BaseModule):
+class EnhancedShuffleBlock(nn.Module):
     """ESNet's block of stride 1 (PicoDet, arXiv 2111.00902, Fig. 3b).
 
     One half of the channels passes by; the other goes through a point-wise
@@ -25,7 +22,6 @@ class EnhancedShuffleBlock(BaseModule):
         channels: Width of input and output, even.
         mid_channels: Width of the weighted maps, even.
         norm_cfg, act_cfg: Configs of normalisation and activation.
-        init_cfg: MMEngine's initialisation config.
 
     Example:
         >>> block = EnhancedShuffleBlock(16, mid_channels=8)
@@ -33,13 +29,14 @@ class EnhancedShuffleBlock(BaseModule):
         torch.Size([2, 16, 5, 7])
     """
 
-    def __init__(self,
-                 channels: int,
-                 mid_channels: int,
-                 norm_cfg: dict = dict(type='BN'),
-                 act_cfg: dict = dict(type='HSwish'),
-                 init_cfg: Optional[dict] = None) -> None:
-        super().__init__(init_cfg)
+    def __init__(
+        self,
+        channels: int,
+        mid_channels: int,
+        norm_cfg: dict = dict(type='BN'),
+        act_cfg: dict = dict(type='HSwish')
+    ) -> None:
+        super().__init__()
         half, mid = channels // 2, mid_channels // 2
         cfg = dict(norm_cfg=norm_cfg, act_cfg=act_cfg)
         self.conv_pw = ConvModule(half, mid, 1, **cfg)
@@ -63,7 +60,7 @@ class EnhancedShuffleBlock(BaseModule):
         return self.shuffle(torch.cat((bypass, self.conv_linear(x)), dim=1))
 
 
-class EnhancedShuffleDownBlock(BaseModule):
+class EnhancedShuffleDownBlock(nn.Module):
     """ESNet's block of stride 2 (PicoDet, arXiv 2111.00902, Fig. 3a).
 
     Two branches halve the map, one by a depth-wise convolution, one with
@@ -75,7 +72,6 @@ class EnhancedShuffleDownBlock(BaseModule):
         out_channels: Width of the output, even.
         mid_channels: Twice the width inside the second branch, even.
         norm_cfg, act_cfg: Configs of normalisation and activation.
-        init_cfg: MMEngine's initialisation config.
 
     Example:
         >>> block = EnhancedShuffleDownBlock(8, 16, mid_channels=8)
@@ -83,14 +79,15 @@ class EnhancedShuffleDownBlock(BaseModule):
         torch.Size([2, 16, 3, 4])
     """
 
-    def __init__(self,
-                 in_channels: int,
-                 out_channels: int,
-                 mid_channels: int,
-                 norm_cfg: dict = dict(type='BN'),
-                 act_cfg: dict = dict(type='HSwish'),
-                 init_cfg: Optional[dict] = None) -> None:
-        super().__init__(init_cfg)
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        mid_channels: int,
+        norm_cfg: dict = dict(type='BN'),
+        act_cfg: dict = dict(type='HSwish')
+    ) -> None:
+        super().__init__()
         half, mid = out_channels // 2, mid_channels // 2
 
         def conv(before: int, after: int, **kwargs) -> ConvModule:
