@@ -46,11 +46,12 @@ def plain_configs(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope='session')
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with ``data``, ``seg.py`` and ``det.py``; only read it."""
+    """A folder with ``data`` and configs; only read it."""
     root = tmp_path_factory.mktemp('tiny')
     data = tiny_project.make_data(root / 'data')
     tiny_project.write_config(root, tiny_project.SEGMENTATION, data, 'seg')
     tiny_project.write_config(root, tiny_project.DETECTION, data, 'det')
+    tiny_project.write_config(root, tiny_project.PICODET, data, 'picodet')
     return root
 
 

@@ -8,6 +8,8 @@ from PIL import Image
 CLASSES = ('ground', 'red', 'green', 'blue')
 THINGS = ('red', 'green', 'blue')
 SIZE = 32
+PICODET_BASE = Path(__file__).parents[1].joinpath(
+    'configs/picodet/picodet_esnet-s_4xb80-300e_coco-320.py')
 
 SEGMENTATION = """
 default_scope = 'mmseg'
@@ -208,6 +210,36 @@ visualizer = dict(
     type='DetLocalVisualizer', name='visualizer', vis_backends=vis_backends)
 """
 
+# The recipe as it is, with a small model on small data.
+PICODET = """
+_base_ = [{picodet!r}]
+randomness = dict(seed=3)
+model = dict(
+    data_preprocessor=dict(batch_augments=[
+        dict(type='mmanchor.RandomSquareSize', sizes=(64, 96, 128))]),
+    backbone=dict(scale=0.25),
+    neck=dict(in_channels=(32, 64, 128), out_channels=16),
+    bbox_head=dict(
+        num_classes=3, in_channels=16, feat_channels=16, stacked_convs=1),
+    # A model hardly trained is sure of nothing.
+    test_cfg=dict(score_thr=0.001))
+data = dict(
+    data_root={root!r},
+    metainfo=dict(classes={things!r}),
+    ann_file='annotations/instances_train.json',
+    data_prefix=dict(img='images/training'))
+train_dataloader = dict(
+    batch_size=2, num_workers=0, persistent_workers=False, dataset=data)
+val_dataloader = dict(num_workers=0, persistent_workers=False, dataset=data)
+test_dataloader = val_dataloader
+val_evaluator = dict(ann_file={root!r} + '/annotations/instances_train.json')
+test_evaluator = val_evaluator
+custom_hooks = _base_.custom_hooks
+custom_hooks[-1].restart_interval = 1
+train_cfg = dict(max_epochs=2, val_interval=2)
+default_hooks = dict(checkpoint=dict(interval=1))
+"""
+
 
 def make_data(root: Path, num_train: int = 6, num_val: int = 2) -> Path:
     """Write squares on grey in ADE20K's and COCO's layouts.
@@ -269,6 +301,9 @@ def write_config(folder: Path,
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f'{name}.py'
     path.write_text(
-        text.format(root=str(data_root), classes=CLASSES, things=THINGS
-                    ) if '{root' in text else text)
+        text.format(
+            root=str(data_root),
+            classes=CLASSES,
+            things=THINGS,
+            picodet=str(PICODET_BASE)) if '{root' in text else text)
     return path

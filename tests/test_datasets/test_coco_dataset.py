@@ -209,7 +209,9 @@ def test_scores_do_not_change_in_silence(build, torn):
         build(test_mode=True)[1]
 
 
-@pytest.mark.parametrize('workers', [0, 1])
+# Ending a worker takes torch five seconds.
+@pytest.mark.parametrize('workers',
+                         [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_no_picture_at_all_is_an_error(build, data, workers):
     for index in range(4):
         picture(data, index).write_bytes(b'nothing')

@@ -15,7 +15,7 @@ class RestartedEMAHook(EMAHook):
     PaddleDetection trains PicoDet so (``cycle_epoch``). With
     ``ema_type='MomentumAnnealingEMA', momentum=0.0002, gamma=9,
     update_buffers=True`` the average is PaddleDetection's too: its decay is
-    ``min(0.9998, (1 + n) / (10 + n))`` after n updates of a cycle, and it
+    ``min(0.9998, (1 + n) / (10 + n))`` after n updates of its start, and it
     averages the statistics of batch norm as well. PaddleDetection starts a
     cycle from zeros and divides by the sum of the weights afterwards, where
     MMEngine starts from the weights of the first iteration.
