@@ -6,11 +6,15 @@ import numpy as np
 import torch
 from mmengine.config import Config
 
-from ..visualization import distinct_palette, overlay_mask, write_names
+from ..visualization import (distinct_palette, draw_boxes, overlay_mask,
+                             write_names)
 from .config import building, toolbox
 from .data_sources import data_sources
 from .errors import UserError
 from .weights import TRAINING_ONLY, load_weights, read_checkpoint
+
+BOX_OPACITY = 0.15
+MASK_OPACITY = 0.5
 
 
 def choose_device(device: Optional[str] = None) -> str:
@@ -179,22 +183,14 @@ class DetPredictor(Predictor):
 
     def __init__(self, cfg: Config, device: str) -> None:
         from mmdet.apis import init_detector
-        from mmdet.visualization import DetLocalVisualizer
-
         # Not 'none', which would build the test data to look for colours.
         super().__init__(init_detector(cfg, None, 'random', device))
-        self._visualizer = DetLocalVisualizer()
 
     def _num_classes(self) -> int:
         model = self.model
         head = getattr(model, 'bbox_head', None) or model.roi_head.bbox_head
         heads = head if isinstance(head, torch.nn.ModuleList) else [head]
         return heads[-1].num_classes
-
-    def set_meta(self, meta: Dict[str, Any]) -> None:
-        """Take class names and colours, also for drawing."""
-        super().set_meta(meta)
-        self._visualizer.dataset_meta = self.model.dataset_meta
 
     def predict(self, images: Sequence[np.ndarray]) -> List[Any]:
         """Predict boxes.
@@ -211,7 +207,7 @@ class DetPredictor(Predictor):
 
     def draw(self, image: np.ndarray, sample: Any,
              score_thr: float) -> np.ndarray:
-        """Draw boxes, labels and scores.
+        """Draw boxes, labels and scores, and masks if there are any.
 
         Args:
             image: (H, W, 3) uint8, RGB.
@@ -221,14 +217,23 @@ class DetPredictor(Predictor):
         Returns:
             (H, W, 3) uint8, RGB.
         """
-        self._visualizer.add_datasample(
-            'prediction',
+        found = sample.pred_instances
+        found = found[found.scores >= score_thr].numpy()
+        opacity = BOX_OPACITY
+        if 'masks' in found:
+            opacity = 0.
+            labels = np.full(image.shape[:2], -1)
+            for index in found.scores.argsort():
+                labels[found.masks[index]] = found.labels[index]
+            image = overlay_mask(image, labels, self.palette, MASK_OPACITY, -1)
+        return draw_boxes(
             image,
-            sample,
-            draw_gt=False,
-            show=False,
-            pred_score_thr=score_thr)
-        return self._visualizer.get_image()
+            found.bboxes,
+            found.labels,
+            self.classes,
+            self.palette,
+            found.scores,
+            opacity=opacity)
 
     def annotations(self, sample: Any,
                     score_thr: float) -> List[Dict[str, Any]]:

@@ -29,8 +29,8 @@ class PicoDetHead(GFLHead):
     ``nms_pre`` best scores of an image, not of a level. Integral, box coder
     and NMS are the parent's, and so is the learned scale of each level's box
     logits: PicoDet's parameter counts include one, which its code does not
-    apply, so that in converted weights it stays 1. Crowd regions are not told apart from
-    background, as PicoDet has it.
+    apply, so that in converted weights it stays 1. Crowd regions are not
+    told apart from background, as PicoDet has it.
 
     Args:
         num_classes: Number of classes, >= 1.
