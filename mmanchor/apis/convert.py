@@ -48,29 +48,20 @@ def convert(kind: str,
             cannot be read or wants to run code, or, if ``strict``, it does
             not fit; then nothing is written.
     """
-    out = Path(out)
+    out = _require_out(out, source)
     if kind not in KINDS:
         raise UserError(f'there is no conversion {kind!r}; choose one of '
                         f'{", ".join(KINDS)}')
-    if out.suffix not in ('.pth', '.safetensors') or out.is_dir():
-        raise UserError(f'DST must be a file that ends in .pth or '
-                        f'.safetensors, got {out}')
-    if out.resolve() == Path(source).resolve():
-        raise UserError(f'DST {out} is the source itself; give another name')
     arrays = arrays_of_paddle(load_plain_pickle(source), str(source))
     model = _build(kind, cfg)
     state, report = KINDS[kind](arrays, model.state_dict())
-    if strict and not report.is_complete:
+    if not report.converted or strict and not report.is_complete:
+        advice = ', or --no-strict to write what fits' if strict else ''
         raise UserError(
             f'{source} does not fit the {type(model).__name__} of '
             f'{cfg.filename}; {report.problems()}. Give the config of the '
-            'same size, or --no-strict to write what fits')
-    if not report.converted:
-        raise UserError(f'nothing in {source} fits the '
-                        f'{type(model).__name__} of {cfg.filename}; '
-                        f'{report.problems()}')
+            f'same size{advice}')
     model.load_state_dict(state, strict=report.is_complete)
-    make_folder(out.parent, 'the folder of DST')
     meta = dict(
         mmanchor_version=__version__,
         converted=dict(
@@ -79,13 +70,27 @@ def convert(kind: str,
             config=Path(cfg.filename or '').stem,
             missing=report.missing),
         **_dataset_meta(cfg, model))
-    checkpoint = dict(state_dict=state, meta=meta)
+    _write(dict(state_dict=state, meta=meta), out)
+    return report
+
+
+def _require_out(out: PathLike, source: PathLike) -> Path:
+    out = Path(out)
+    if out.suffix not in ('.pth', '.safetensors') or out.is_dir():
+        raise UserError(f'DST must be a file that ends in .pth or '
+                        f'.safetensors, got {out}')
+    if out.resolve() == Path(source).resolve():
+        raise UserError(f'DST {out} is the source itself; give another name')
+    return out
+
+
+def _write(checkpoint: Dict[str, Any], out: Path) -> None:
+    make_folder(out.parent, 'the folder of DST')
     if out.suffix == '.safetensors':
         save_safetensors(checkpoint, out)
-    else:
-        with replacing(out) as part:
-            torch.save(checkpoint, part)
-    return report
+        return
+    with replacing(out) as part:
+        torch.save(checkpoint, part)
 
 
 def _build(kind: str, cfg: Config) -> nn.Module:

@@ -151,6 +151,15 @@ def test_what_does_not_fit_is_an_error_unless_allowed(folder, paddle, tmp_path,
     ]
 
 
+def test_nothing_that_fits_is_an_error_even_if_allowed(folder, tmp_path,
+                                                       capsys):
+    source = tmp_path / 'a.pdparams'
+    source.write_bytes(pickle.dumps(dict(a=np.ones(1)), 4))
+    assert convert(folder, source, tmp_path / 'a.pth', '--no-strict') == 1
+    assert 'does not fit the PicoDet' in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == [source]
+
+
 class Payload:
 
     def __init__(self, marker):
