@@ -204,7 +204,7 @@ def test_weights_are_decayed_as_paddledetection_does(scope):
     names = {id(value): name for name, value in model.named_parameters()}
     decay = {
         names[id(value)]: group['weight_decay']
-        for group in wrapper.param_groups
+        for group in wrapper.optimizer.param_groups
         for value in group['params']
     }
     assert len(decay) == len(names)
