@@ -12,7 +12,7 @@ from mmengine.registry import (DATASETS, HOOKS, METRICS, MODELS, TRANSFORMS,
                                DefaultScope)
 from torch import nn
 
-from mmanchor.datasets import DEMO_CLASSES, DEMO_PALETTE
+from mmanchor.datasets import DEMO_CLASSES, DEMO_PALETTE, DEMO_THING_CLASSES
 
 ROOT = Path(__file__).parents[1] / 'configs'
 PATHS = sorted(
@@ -233,12 +233,14 @@ def test_entry_points_add_nothing_to_a_named_config(path):
     assert len(code) == 1
 
 
-def test_the_demo_names_the_classes_of_the_demo_data():
-    for path in (ROOT / 'demo').glob('*.py'):
-        meta = load(path).train_dataloader.dataset.metainfo
-        assert tuple(meta.classes) == DEMO_CLASSES
-        assert [tuple(colour) for colour in meta.palette
-                ] == [tuple(colour) for colour in DEMO_PALETTE]
+@by_stem([path for path in NAMED if path.parent.name == 'demo'])
+def test_the_demo_names_the_classes_of_the_demo_data(path):
+    meta = load(path).train_dataloader.dataset.metainfo
+    colours = dict(zip(DEMO_CLASSES, map(tuple, DEMO_PALETTE)))
+    assert tuple(meta.classes) == (
+        DEMO_THING_CLASSES if path in DETECTION else DEMO_CLASSES)
+    assert [tuple(colour) for colour in meta.palette
+            ] == [colours[name] for name in meta.classes]
 
 
 @pytest.mark.parametrize('folder', ['picodet', 'upernet', 'semantic_fpn'])
