@@ -1,0 +1,156 @@
+import pytest
+import torch
+import torch.nn.functional as F
+
+from mmanchor.models import (EnhancedShuffleBlock, EnhancedShuffleDownBlock,
+                             ESNet)
+
+RATIOS_M = (.875, .5, 1, .625, .5, .75, .625, .625, .5, .625, 1, .625, .75)
+
+
+def randomise(module, seed=0):
+    """Weights and statistics of normalisations that hide nothing."""
+    torch.manual_seed(seed)
+    for name, value in module.state_dict().items():
+        if name.endswith('running_var'):
+            value.copy_(torch.rand_like(value) + .5)
+        elif value.is_floating_point():
+            value.copy_(torch.randn_like(value) * .5)
+    return module.double().eval()
+
+
+def conv(x, part, stride=1, groups=1, act=True):
+    """Convolution, normalisation and x * relu6(x + 3) / 6."""
+    weight, bn = part.conv.weight, part.bn
+    x = F.conv2d(
+        x, weight, stride=stride, padding=weight.shape[-1] // 2, groups=groups)
+    shape = (1, -1, 1, 1)
+    x = (x - bn.running_mean.view(shape)
+         ) / torch.sqrt(bn.running_var.view(shape) + 1e-5)
+    x = x * bn.weight.view(shape) + bn.bias.view(shape)
+    return x * (x + 3).clamp(0, 6) / 6 if act else x
+
+
+def squeeze_excite(x, se):
+    weight = x.mean((2, 3), keepdim=True)
+    weight = F.conv2d(weight, se.fc1.weight, se.fc1.bias).relu()
+    weight = F.conv2d(weight, se.fc2.weight, se.fc2.bias)
+    return x * (weight / 6 + .5).clamp(0, 1)
+
+
+def test_the_block_agrees_with_an_obvious_version():
+    block = randomise(EnhancedShuffleBlock(12, mid_channels=16))
+    x = torch.randn(2, 12, 5, 7, dtype=torch.float64)
+    y = conv(x[:, 6:], block.conv_pw)
+    y = torch.cat((y, conv(y, block.conv_dw, groups=8, act=False)), 1)
+    y = conv(squeeze_excite(y, block.se), block.conv_linear)
+    # Shuffled: the halves take turns.
+    expected = torch.stack((x[:, :6], y), dim=2).flatten(1, 2)
+    torch.testing.assert_close(block(x), expected, atol=1e-12, rtol=1e-12)
+
+
+def test_the_block_of_stride_two_agrees_with_an_obvious_version():
+    block = randomise(EnhancedShuffleDownBlock(6, 12, mid_channels=16))
+    x = torch.randn(2, 6, 5, 8, dtype=torch.float64)
+    a = conv(x, block.conv_dw_1, stride=2, groups=6, act=False)
+    a = conv(a, block.conv_linear_1)
+    b = conv(x, block.conv_pw_2)
+    b = conv(b, block.conv_dw_2, stride=2, groups=8, act=False)
+    b = conv(squeeze_excite(b, block.se), block.conv_linear_2)
+    y = conv(torch.cat((a, b), 1), block.conv_dw_3, groups=12)
+    expected = conv(y, block.conv_pw_3)
+    assert expected.shape == (2, 12, 3, 4)
+    torch.testing.assert_close(block(x), expected, atol=1e-12, rtol=1e-12)
+
+
+@pytest.mark.parametrize('scale, widths', [(.75, (96, 192, 384)),
+                                           (1., (128, 256, 512)),
+                                           (1.25, (160, 320, 640)),
+                                           (.3, (48, 80, 160))])
+def test_widths_are_multiples_of_sixteen_never_below_nine_tenths(scale, widths):
+    with torch.device('meta'):
+        model = ESNet(scale)
+    assert model.out_channels == widths
+
+
+def test_widths_inside_blocks_follow_the_ratios():
+    with torch.device('meta'):
+        model = ESNet(1., RATIOS_M)
+    found = [
+        block.se.fc1.in_channels * (2 if i == 0 else 1)
+        for stage in model.stages for i, block in enumerate(stage)
+    ]
+    widths = [128] * 3 + [256] * 7 + [512] * 3
+    assert found == [int(w * r) for w, r in zip(widths, RATIOS_M)]
+
+
+@pytest.mark.parametrize('size, sides', [((64, 96), ((8, 12), (4, 6), (2, 3))),
+                                         ((33, 70), ((5, 9), (3, 5), (2, 3))),
+                                         ((1, 1), ((1, 1), ) * 3)])
+@pytest.mark.parametrize('out_indices', [(0, 1, 2), (1, ), (0, -1)])
+def test_maps_follow_out_indices(size, sides, out_indices):
+    model = ESNet(.25, out_indices=out_indices).eval()
+    maps = model(torch.rand(2, 3, *size))
+    widths = (32, 64, 128)
+    assert [tuple(x.shape) for x in maps] == [(2, widths[i], *sides[i])
+                                              for i in out_indices]
+    assert model.out_channels == tuple(widths[i] for i in out_indices)
+
+
+def test_stages_after_the_last_output_are_not_built():
+    assert len(ESNet(.25, out_indices=1).stages) == 2
+
+
+@pytest.mark.parametrize('frozen, trainable',
+                         [(-1, {'stem', 's0', 's1', 's2'}),
+                          (0, {'s0', 's1', 's2'}), (2, {'s2'}), (3, set())])
+def test_frozen_stages_stay_frozen_after_train(frozen, trainable):
+    model = ESNet(.25, frozen_stages=frozen).train()
+    parts = dict(stem=model.stem)
+    parts.update({f's{i}': stage for i, stage in enumerate(model.stages)})
+    for name, part in parts.items():
+        learns = name in trainable
+        assert all(p.requires_grad == learns for p in part.parameters()), name
+        assert all(m.training == learns for m in part.modules()), name
+
+
+def test_norm_eval_keeps_the_statistics():
+    before = ESNet(.25, norm_eval=True)
+    kept = {k: v.clone() for k, v in before.state_dict().items()}
+    before.train()(torch.rand(2, 3, 64, 64))
+    assert all(torch.equal(v, kept[k]) for k, v in before.state_dict().items())
+
+
+def test_images_of_a_batch_do_not_touch_each_other():
+    model = randomise(ESNet(.25))
+    x = torch.rand(3, 3, 32, 64, dtype=torch.float64)
+    for together, alone in zip(model(x), zip(*(model(i[None]) for i in x))):
+        torch.testing.assert_close(together, torch.cat(alone))
+
+
+def test_every_parameter_gets_a_finite_gradient():
+    model = ESNet(.25)
+    sum(x.square().sum() for x in model(torch.rand(2, 3, 64, 64))).backward()
+    for name, param in model.named_parameters():
+        assert param.grad is not None and param.grad.isfinite().all(), name
+
+
+def test_convolutions_start_as_he_draws_them():
+    torch.manual_seed(0)
+    model = ESNet()
+    model.init_weights()
+    weight = model.stages[2][0].conv_pw_3.conv.weight
+    # Variance 2 / fan out.
+    assert float(weight.std()) == pytest.approx((2 / len(weight))**.5, rel=.02)
+
+
+@pytest.mark.parametrize('kwargs, message', [
+    (dict(scale=0), 'scale must be above 0, got 0'),
+    (dict(ratios=(.5, )), 'ratios must hold 13 numbers, one per block, got 1'),
+    (dict(ratios=(.5, ) * 12 + (1.5, )), r'ratios must be in \(0, 1\]'),
+    (dict(out_indices=(0, 3)), 'out_indices must be within -3 and 2'),
+    (dict(frozen_stages=4), 'frozen_stages must be -1 .* to 3, got 4')
+])
+def test_bad_arguments_are_named(kwargs, message):
+    with pytest.raises(ValueError, match=message):
+        ESNet(**kwargs)
