@@ -71,7 +71,9 @@ def export_deploy(cfg: Config, checkpoint: PathLike,
         model = MODELS.build(cfg.model).eval()
     loaded = read_checkpoint(source)
     load_weights(model, loaded, source)
-    if not hasattr(model.backbone, 'switch_to_deploy'):
+    if not any(
+            hasattr(part, 'switch_to_deploy')
+            for part in model.backbone.modules()):
         raise UserError(f'the backbone {type(model.backbone).__name__} of '
                         f'{cfg.filename} has no deploy form')
     params_before = _num_params(model)

@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 import torch
 from mmengine.fileio import load
+from mmengine.registry import MODELS, DefaultScope
 from tiny_project import PICODET, make_data, write_config
 
 from mmanchor.apis.config import load_config
 from mmanchor.apis.data_check import check_data
+from mmanchor.apis.deploy import export_deploy
 from mmanchor.apis.errors import UserError
 from mmanchor.apis.test import test_model as score
 from mmanchor.apis.train import train_model
@@ -184,6 +186,22 @@ def test_other_commands_know_it(tiny, tmp_path, trained, capsys):
     assert main(['complexity',
                  str(tiny / 'picodet.py'), '--shape', '320']) == 0
     assert 'one image of 320 x 320 pixels' in capsys.readouterr().out
+
+
+def test_its_backbone_is_folded(tiny, tmp_path):
+    cfg = config(
+        tiny / 'picodet.py',
+        tmp_path,
+        model__backbone__type='mmanchor.AnchorESNet')
+    with DefaultScope.overwrite_default_scope('mmdet'):
+        model = MODELS.build(cfg.model)
+        torch.save(dict(state_dict=model.state_dict()), tmp_path / 'whole.pth')
+        report = export_deploy(cfg, tmp_path / 'whole.pth',
+                               tmp_path / 'folded.pth')
+        assert report.params_after < report.params_before
+        folded = MODELS.build(load_config(report.config).model)
+        state = torch.load(report.checkpoint, weights_only=True)
+        folded.load_state_dict(state['state_dict'])
 
 
 TRAIN = '''
