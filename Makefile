@@ -6,18 +6,21 @@ VENV_ONEDL ?= .venv-onedl
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-onedl doctor lint format wheel-check env \
-	env-onedl clean-venv
+.PHONY: help demo demo-detection test test-onedl doctor lint format \
+	wheel-check env env-onedl clean-venv
 
 help: ## List the targets
 	@echo 'usage: make TARGET [ARGS="more options"] [PYTHON=python3.11]'
 	@echo
 	@sed -n 's/^\([a-z-]*\):.*## /\1 /p' Makefile | \
-		while read -r name text; do printf '  %-12s %s\n' "$$name" "$$text"; \
+		while read -r name text; do printf '  %-14s %s\n' "$$name" "$$text"; \
 		done
 
 demo: env ## Train, score and draw a small model on rendered scenes
 	$(VENV)/bin/mmanchor demo segmentation $(ARGS)
+
+demo-detection: env ## The same for detectors: with AnchorFormer, and without
+	$(VENV)/bin/mmanchor demo detection $(ARGS)
 
 test: env ## Run the tests
 	$(VENV)/bin/python -m pytest $(ARGS)

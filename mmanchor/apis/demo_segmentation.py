@@ -1,5 +1,4 @@
 """The segmentation demo: from nothing to a trained, drawn model."""
-import json
 from dataclasses import asdict, dataclass
 from typing import Any, Callable, Dict, Optional, Tuple
 
@@ -15,7 +14,7 @@ from .complexity import Complexity, complexity_of_forms
 from .config import load_config
 from .demo_steps import (console_to, copy_config, enlarge, train_on, use_data,
                          watched)
-from .files import PathLike, make_folder, write_json
+from .files import PathLike, make_folder, read_json, write_json
 from .predictors import build_predictor, choose_device
 from .running import build_runner
 from .test import test_model
@@ -107,7 +106,7 @@ def _score_untrained(cfg: Config, kept: PathLike) -> float:
         runner.model.init_weights()
         metrics = runner.test()
         write_json(kept, {METRIC: metrics[METRIC]})
-    return json.loads(kept.read_text(encoding='utf-8'))[METRIC]
+    return read_json(kept)[METRIC]
 
 
 def _draw(cfg: Config, checkpoint: str, path: PathLike) -> None:

@@ -46,3 +46,8 @@ def write_json(path: PathLike, data: Any) -> None:
     with replacing(path) as part:
         text = json.dumps(data, indent=1, default=lambda value: value.tolist())
         part.write_text(text + '\n', encoding='utf-8')
+
+
+def read_json(path: PathLike) -> Any:
+    """What :func:`write_json` wrote."""
+    return json.loads(Path(path).read_text(encoding='utf-8'))

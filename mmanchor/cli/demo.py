@@ -4,22 +4,19 @@ import sys
 
 from .options import quiet_toolboxes
 
-HELP = 'train, score and draw a small model on generated scenes'
+HELP = 'train, score and draw small models on generated scenes'
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's options to ``parser``."""
-    parser.add_argument(
-        'task', choices=('segmentation', ), help='which demo to run')
+    parser.add_argument('task', choices=tuple(TASKS), help='which demo to run')
     parser.add_argument(
         '--data-root',
-        default='data/demo-segmentation',
-        help='folder of the generated scenes (default: %(default)s)')
+        help='folder of the generated scenes (default: data/demo-TASK)')
     parser.add_argument(
         '--work-dir',
-        default='work_dirs/demo-segmentation',
-        help='folder for checkpoints, scores and pictures; with those of '
-        'an earlier run in it, that run goes on (default: %(default)s)')
+        help='folder for checkpoints, scores and pictures; with those of an '
+        'earlier run in it, that run goes on (default: work_dirs/demo-TASK)')
     parser.add_argument(
         '--cfg-options',
         nargs='+',
@@ -37,30 +34,67 @@ def run(args: argparse.Namespace) -> int:
         0; what cannot be done raises ``UserError``.
     """
     from rich.console import Console
-    from rich.table import Table
 
     from ..apis.config import parse_options
-    from ..apis.demo_segmentation import METRIC, run_segmentation_demo
 
     quiet_toolboxes()
     # Bound now: while the demo runs, stdout takes what MMEngine prints.
     console = Console(file=sys.stdout, highlight=False)
-    result = run_segmentation_demo(
-        args.data_root,
-        args.work_dir,
-        parse_options(args.cfg_options),
-        say=console.print)
-
-    scores = Table('', 'validation split', title='UperNet + AnchorFormer')
-    scores.add_row(f'{METRIC}, untrained', f'{result.untrained:.1f}')
-    for name in (METRIC, 'mAcc', 'aAcc'):
-        scores.add_row(name, f'{result.metrics[name]:.1f}')
-    size = ' x '.join(map(str, result.size))
-    for form, counts in result.complexity.items():
-        scores.add_row(
-            f'cost, {form} form', f'{counts.params / 1e6:.2f}M parameters, '
-            f'{counts.macs / 1e9:.3f} GMACs at {size}')
-    console.print(scores)
-    for name, path in result.files.items():
+    table, files = TASKS[args.task](args.data_root or f'data/demo-{args.task}',
+                                    args.work_dir
+                                    or f'work_dirs/demo-{args.task}',
+                                    parse_options(args.cfg_options),
+                                    console.print)
+    console.print(table)
+    for name, path in files.items():
         console.print(f'{name + ":":<13} {path}', soft_wrap=True)
     return 0
+
+
+def _segmentation(*args) -> tuple:
+    """Run the segmentation demo; its table and files."""
+    from rich.table import Table
+
+    from ..apis.demo_segmentation import METRIC, run_segmentation_demo
+
+    result = run_segmentation_demo(*args)
+    table = Table('', 'validation split', title='UperNet + AnchorFormer')
+    table.add_row(f'{METRIC}, untrained', f'{result.untrained:.1f}')
+    for name in (METRIC, 'mAcc', 'aAcc'):
+        table.add_row(name, f'{result.metrics[name]:.1f}')
+    size = ' x '.join(map(str, result.size))
+    for form, counts in result.complexity.items():
+        table.add_row(
+            f'cost, {form} form', f'{counts.params / 1e6:.2f}M parameters, '
+            f'{counts.macs / 1e9:.3f} GMACs at {size}')
+    return table, result.files
+
+
+def _detection(*args) -> tuple:
+    """Run the detection demo; its table and files."""
+    from rich.table import Table
+
+    from ..apis.demo_detection import run_detection_demo
+
+    result = run_detection_demo(*args)
+    size = ' x '.join(map(str, result.size))
+    names = list(result.detectors)
+    table = Table(
+        '', *names, title=f'PicoDet, validation split, {size} pixels')
+    detectors = result.detectors.values()
+    costs = [each.cost() for each in detectors]
+    table.add_row('parameters',
+                  *(f'{cost.params / 1e6:.2f}M' for cost in costs))
+    table.add_row('GMACs', *(f'{cost.macs / 1e9:.3f}' for cost in costs))
+    for metric in next(iter(detectors)).metrics:
+        scores = [each.metrics[metric] for each in detectors]
+        table.add_row(
+            metric,
+            *('-' if score is None else f'{score:.3f}' for score in scores))
+    table.add_row('minutes of training',
+                  *(f'{each.minutes:.1f}' for each in detectors))
+    return table, result.files
+
+
+# A task runs its demo and gives the table and the files to print.
+TASKS = dict(segmentation=_segmentation, detection=_detection)

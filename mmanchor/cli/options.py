@@ -52,3 +52,5 @@ def quiet_toolboxes() -> None:
     """Hide warnings that the toolboxes give about their own code."""
     for module in ('mmcv', 'mmdet', 'mmengine', 'mmpretrain', 'mmseg'):
         warnings.filterwarnings('ignore', module=rf'{module}\.')
+    # Given by mmdet's priors, though torch says that it gives it itself.
+    warnings.filterwarnings('ignore', message=r'torch\.meshgrid')

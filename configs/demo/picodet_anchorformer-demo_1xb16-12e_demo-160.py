@@ -1,0 +1,105 @@
+# The COCO recipe at a size that two CPU cores train in minutes, on the scenes
+# of `mmanchor make-demo-data`. Only data, sizes and schedule differ.
+_base_ = ['../picodet/picodet_anchorformer-t_4xb80-300e_coco-320.py']
+
+data_root = 'data/demo/coco/'
+metainfo = dict(
+    classes=('disc', 'star', 'spiral', 'rectangle', 'zigzag', 'cross', 'ring',
+             'triangle'),
+    palette=[[230, 40, 40], [255, 190, 0], [120, 200, 0], [0, 130, 60],
+             [0, 200, 200], [20, 70, 220], [150, 60, 220], [255, 90, 190]])
+# How many scenes the demo command draws.
+num_train = 1500
+num_val = 150
+image_size = 160
+max_epochs = 12
+
+model = dict(
+    data_preprocessor=dict(batch_augments=[
+        dict(type='mmanchor.RandomSquareSize', sizes=(128, 160, 192))
+    ]),
+    backbone=dict(scale=0.5),
+    neck=dict(in_channels=(64, 128, 256), out_channels=64),
+    bbox_head=dict(num_classes=8, in_channels=64, feat_channels=64))
+
+resize = dict(
+    type='Resize',
+    scale=(image_size, image_size),
+    keep_ratio=False,
+    interpolation='bicubic')
+# So short a training does not need more variety than the scenes have.
+train_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(type='LoadAnnotations', with_bbox=True),
+    dict(type='RandomFlip', prob=0.5), resize,
+    dict(type='PackDetInputs')
+]
+test_pipeline = [
+    dict(type='LoadImageFromFile'), resize,
+    dict(type='LoadAnnotations', with_bbox=True),
+    dict(
+        type='PackDetInputs',
+        meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape',
+                   'scale_factor'))
+]
+tta_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(
+        type='TestTimeAug',
+        transforms=[[resize],
+                    [dict(type='RandomFlip', prob=prob) for prob in (0., 1.)],
+                    [dict(type='LoadAnnotations', with_bbox=True)],
+                    [
+                        dict(
+                            type='PackDetInputs',
+                            meta_keys=('img_id', 'img_path', 'ori_shape',
+                                       'img_shape', 'scale_factor', 'flip',
+                                       'flip_direction'))
+                    ]])
+]
+loading = dict(num_workers=0, persistent_workers=False)
+train_dataloader = dict(
+    batch_size=16,
+    dataset=dict(
+        data_root=data_root, metainfo=metainfo, pipeline=train_pipeline),
+    **loading)
+val_dataloader = dict(
+    batch_size=16,
+    dataset=dict(
+        data_root=data_root, metainfo=metainfo, pipeline=test_pipeline),
+    **loading)
+test_dataloader = val_dataloader
+val_evaluator = dict(ann_file=data_root + 'annotations/instances_val2017.json')
+test_evaluator = val_evaluator
+
+optim_wrapper = dict(optimizer=dict(lr=0.1))
+param_scheduler = [
+    dict(type='LinearLR', start_factor=0.1, by_epoch=False, begin=0, end=50),
+    dict(
+        type='CosineAnnealingLR',
+        T_max=max_epochs,
+        eta_min=0.,
+        by_epoch=True,
+        convert_to_iter_based=True,
+        begin=0,
+        end=max_epochs)
+]
+train_cfg = dict(max_epochs=max_epochs, val_interval=max_epochs)
+default_hooks = dict(
+    logger=dict(interval=20), checkpoint=dict(interval=1, max_keep_ckpts=2))
+# An average as long as this training can fill: decay 0.995, no restart.
+custom_hooks = [
+    dict(type='NumClassCheckHook'),
+    dict(type='mmanchor.StopOnNanHook'),
+    dict(type='mmanchor.SkippedPicturesHook'),
+    dict(
+        type='mmanchor.RestartedEMAHook',
+        restart_interval=max_epochs,
+        ema_type='MomentumAnnealingEMA',
+        momentum=0.005,
+        gamma=9,
+        update_buffers=True,
+        priority=49)
+]
+auto_scale_lr = dict(base_batch_size=16)
+randomness = dict(seed=0)
