@@ -40,8 +40,11 @@ class StopOnNanHook(Hook):
                           batch_idx: int,
                           data_batch: Optional[dict] = None) -> None:
         """Note the files of the batch."""
-        samples = data_batch.get('data_samples') or ()
-        self._files = [str(each.get('img_path', '?')) for each in samples]
+        samples = data_batch.get('data_samples') if isinstance(
+            data_batch, dict) else None
+        self._files = [
+            str(each.get('img_path', '?')) for each in samples or ()
+        ]
 
     def after_train(self, runner) -> None:
         """Step out again."""
@@ -64,7 +67,8 @@ class StopOnNanHook(Hook):
         values = [loss.detach().float()]
         if not hasattr(self._wrapper, 'loss_scaler'):
             values += [
-                torch.linalg.vector_norm(each.grad, dtype=torch.float32)
+                torch.linalg.vector_norm(each.grad,
+                                         dtype=torch.float32).to(loss.device)
                 for each in self._model.parameters() if each.grad is not None
             ]
         if not torch.stack(values).isfinite().all():
