@@ -33,4 +33,6 @@ TASK_UTILS = Registry(
     parent=MMENGINE_TASK_UTILS,
     locations=['mmanchor.models.task_modules'])
 TRANSFORMS = Registry(
-    'transform', parent=MMENGINE_TRANSFORMS, locations=['mmanchor.datasets'])
+    'transform',
+    parent=MMENGINE_TRANSFORMS,
+    locations=['mmanchor.datasets.transforms'])

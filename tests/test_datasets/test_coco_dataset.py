@@ -273,7 +273,7 @@ def test_recipe_survives_one_pixel(build, data):
     dataset = build(
         set_box([0, 0, 1, 1]),
         more=[
-            dict(type='MinIoURandomCrop'),
+            dict(type='mmanchor.RandomObjectCrop'),
             dict(type='PhotoMetricDistortion'),
             dict(
                 type='Resize',

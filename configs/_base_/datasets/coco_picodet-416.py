@@ -1,6 +1,6 @@
 # COCO 2017 as PicoDet is trained and tested on it: a random crop, a flip and a
-# colour distortion, then squares without keeping the ratio. mmdet's transforms
-# stand for PaddleDetection's; see configs/picodet/README.md on differences.
+# colour distortion, then squares without keeping the ratio. What differs from
+# PaddleDetection is in configs/picodet/README.md.
 dataset_type = 'mmanchor.CocoDataset'
 data_root = 'data/coco/'
 img_scale = (416, 416)
@@ -11,7 +11,7 @@ batch_augments = [
 augment = [
     dict(type='LoadImageFromFile'),
     dict(type='LoadAnnotations', with_bbox=True),
-    dict(type='MinIoURandomCrop', min_crop_size=0.3),
+    dict(type='mmanchor.RandomObjectCrop'),
     dict(type='RandomFlip', prob=0.5),
     dict(type='PhotoMetricDistortion')
 ]
