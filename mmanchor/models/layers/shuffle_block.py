@@ -50,14 +50,15 @@ class EnhancedShuffleBlock(nn.Module):
             act_cfg=None)
         self.se = _squeeze_excitation(mid_channels)
         self.conv_linear = ConvModule(mid_channels, half, 1, **cfg)
-        self.shuffle = nn.ChannelShuffle(2)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, C, H, W)."""
         bypass, x = x.chunk(2, dim=1)
         x = self.conv_pw(x)
         x = self.se(torch.cat((x, self.conv_dw(x)), dim=1))
-        return self.shuffle(torch.cat((bypass, self.conv_linear(x)), dim=1))
+        x = torch.cat((bypass, self.conv_linear(x)), dim=1)
+        # nn.ChannelShuffle has no gradient in torch 2.4.
+        return x.unflatten(1, (2, -1)).transpose(1, 2).flatten(1, 2)
 
 
 class EnhancedShuffleDownBlock(nn.Module):
