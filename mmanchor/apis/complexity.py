@@ -11,7 +11,7 @@ from mmengine.model import revert_sync_batchnorm
 from mmengine.registry import MODELS, init_default_scope
 from torch import nn
 
-from .config import building
+from .config import building, toolbox
 from .errors import UserError
 from .weights import TRAINING_ONLY
 
@@ -122,3 +122,30 @@ def complexity_of_forms(cfg: Config, size: Tuple[int, int]) -> dict:
         raise UserError(f'the model of {cfg.filename} does not take images of '
                         f'{size[0]} x {size[1]} pixels: {error}') from error
     return forms
+
+
+def default_size(cfg: Config) -> Tuple[int, int]:
+    """The size at which a config's model is usually counted.
+
+    Args:
+        cfg: A config.
+
+    Returns:
+        Height and width in pixels: 512 x 2048 for segmentation, as papers
+        have it, else the size to which the test pipeline resizes.
+
+    Raises:
+        UserError: If the pipeline does not say one.
+    """
+    if toolbox(cfg) == 'mmseg':
+        return 512, 2048
+    sizes = [
+        step.scale for step in cfg.get('test_pipeline') or ()
+        if step.type == 'Resize' and step.get('scale')
+    ]
+    if not sizes:
+        raise UserError(f'the test_pipeline of {cfg.filename} has no Resize '
+                        'to a scale; give the size by --shape')
+    scale = sizes[-1]
+    width, height = (scale, scale) if isinstance(scale, int) else scale
+    return height, width

@@ -13,10 +13,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--shape',
         type=int,
         nargs='+',
-        default=[512, 2048],
         metavar='PIXELS',
-        help='image height and width, or one number for both '
-        '(default: 512 2048)')
+        help='image height and width, or one number for both (default: '
+        '512 2048 for segmentation, as papers count it; for others the size '
+        'that the config tests at)')
 
 
 def run(args: argparse.Namespace) -> int:
@@ -31,23 +31,26 @@ def run(args: argparse.Namespace) -> int:
     from rich.console import Console
     from rich.table import Table
 
-    from ..apis.complexity import complexity_of_forms
+    from ..apis.complexity import complexity_of_forms, default_size
     from ..apis.config import load_config
     from ..apis.errors import UserError
 
     quiet_toolboxes()
-    if len(args.shape) > 2 or min(args.shape) < 1:
+    shape = args.shape
+    if shape and (len(shape) > 2 or min(shape) < 1):
         raise UserError('--shape takes a height and a width in pixels, or one '
-                        f'number for both, got {args.shape}')
-    size = (args.shape[0], args.shape[-1])
-    table = Table(
-        'config', 'form', title=f'one image of {size[0]} x {size[1]} pixels')
-    table.add_column('parameters (M)', justify='right')
-    table.add_column('MACs (G)', justify='right')
+                        f'number for both, got {shape}')
+    table = Table(title='one image at test time')
+    table.add_column('config', overflow='fold')
+    table.add_column('form')
+    for title in ('pixels', 'parameters (M)', 'MACs (G)'):
+        table.add_column(title, justify='right')
     for name in args.configs:
         cfg = load_config(name)
+        size = (shape[0], shape[-1]) if shape else default_size(cfg)
         for form, counts in complexity_of_forms(cfg, size).items():
-            table.add_row(name, form, f'{counts.params / 1e6:.2f}',
+            table.add_row(name, form, f'{size[0]} x {size[1]}',
+                          f'{counts.params / 1e6:.2f}',
                           f'{counts.macs / 1e9:.2f}')
     Console().print(table)
     return 0

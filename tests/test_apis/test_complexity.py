@@ -5,7 +5,8 @@ from mmengine.logging import MMLogger
 from torch import nn
 
 from mmanchor.apis.complexity import (build_test_model, complexity_of_forms,
-                                      count_complexity, switch_to_deploy)
+                                      count_complexity, default_size,
+                                      switch_to_deploy)
 from mmanchor.apis.config import load_config
 from mmanchor.apis.errors import UserError
 from mmanchor.models import AnchorFormer
@@ -99,3 +100,29 @@ def test_sizes_that_the_model_cannot_take_are_refused():
                 scales=(2, ))))
     with pytest.raises(UserError, match='32 x 48'):
         complexity_of_forms(cfg, (32, 48))
+
+
+@pytest.mark.parametrize('name, size',
+                         [('upernet_anchorformer_ade', (512, 2048)),
+                          ('picodet_anchorformer-t_coco', (416, 416)),
+                          ('picodet_esnet-l_8xb32-250e_coco-640', (640, 640))])
+def test_the_size_that_is_usually_counted(name, size):
+    assert default_size(load_config(name)) == size
+
+
+def test_a_pipeline_without_a_size_asks_for_one():
+    cfg = load_config('picodet_anchorformer-t_coco')
+    cfg.test_pipeline = [dict(type='PackDetInputs')]
+    with pytest.raises(UserError, match='give the size by --shape'):
+        default_size(cfg)
+
+
+@pytest.mark.parametrize('name, params, macs', [('t', 2.9e6, 1.1e9),
+                                                ('s', 5.5e6, 1.7e9),
+                                                ('b', 8.6e6, 2.8e9)])
+def test_detectors_keep_to_the_papers_budgets(name, params, macs):
+    """Table 2 of the paper, at 416 x 416; ours in deploy form."""
+    cfg = load_config(f'picodet_anchorformer-{name}_coco')
+    counts = complexity_of_forms(cfg, (416, 416))['deploy']
+    assert .9 * params <= counts.params <= params
+    assert counts.macs <= macs
