@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from mmanchor.visualization import draw_boxes
+from mmanchor.visualization.chips import write_chips
 
 GREY = np.full((100, 140, 3), 100, np.uint8)
 LOOK = dict(classes=['dog', 'cat'], palette=[(255, 0, 0), (0, 0, 255)])
@@ -12,54 +13,99 @@ def draw(boxes, labels, image=GREY, **kwargs):
     return draw_boxes(image, np.array(boxes), labels, **{**LOOK, **kwargs})
 
 
+def outlines(boxes, labels, image=GREY, **kwargs):
+    return draw(boxes, labels, image, opacity=0, font_size=0, **kwargs)
+
+
 def has(picture, colour):
-    return (picture == colour).all(-1)
+    """Where a picture nearly has a colour."""
+    return (np.abs(picture - np.float32(colour)) < 70).all(-1)
 
 
 def test_the_outline_runs_along_the_box():
-    out = draw([[20, 30, 60, 80]], [1], opacity=0, font_size=0)
-    ys, xs = np.nonzero((out != GREY).any(-1))
-    assert (xs.min(), ys.min(), xs.max(), ys.max()) == (20, 30, 60, 80)
-    assert (out[30, 20:61] == BLUE).all() and (out[30:81, 60] == BLUE).all()
-    assert (out[31:80, 21:60] == 100).all()
+    out = outlines([[20, 30, 60, 80]], [1])
+    for y, x in ((30, 40), (80, 40), (55, 20), (55, 60)):
+        around = out[y - 1:y + 1, x - 1:x + 1].reshape(-1, 3)
+        assert has(around, BLUE).any()
+    near = np.full(GREY.shape[:2], True)
+    near[34:76, 24:56] = False
+    near[:26] = near[84:] = near[:, :16] = near[:, 64:] = False
+    assert (out[~near] == 100).all()
+
+
+def test_half_a_pixel_is_seen():
+    first, second = (outlines([[20 + x, 30, 60, 80]], [1]) for x in (0, .5))
+    assert (first[40:70, 17:24] != second[40:70, 17:24]).any()
+    assert (first[40:70, 57:64] == second[40:70, 57:64]).all()
 
 
 def test_opacity_blends_the_inside():
     out = draw([[20, 30, 60, 80]], [0], opacity=.5, font_size=0)
-    assert out[50, 40] == pytest.approx([177, 50, 50], abs=1)
+    assert out[50, 40].tolist() == pytest.approx([177, 50, 50], abs=1)
+    with pytest.raises(ValueError, match='opacity must be .* got 2'):
+        draw([[20, 30, 60, 80]], [0], opacity=2)
+
+
+def test_dashes_leave_gaps_but_no_corner():
+    solid = has(outlines([[20, 20, 80, 80]], [0]), RED)
+    dashed = has(outlines([[20, 20, 80, 80]], [0], dashed=True), RED)
+    assert .3 < dashed.sum() / solid.sum() < .8
+    assert not (dashed & ~solid).any()
+    for y, x in ((20, 20), (20, 79), (79, 20), (79, 79)):
+        assert dashed[y - 2:y + 3, x - 2:x + 3].any()
 
 
 def test_small_boxes_lie_over_large_ones():
     boxes = [[40, 40, 60, 60], [40, 20, 90, 90]]
-    out = draw(boxes, [0, 1], opacity=0, font_size=0)
-    assert (out[50, 40] == RED).all() and (out[80, 40] == BLUE).all()
+    out = outlines(boxes, [0, 1])
+    assert has(out[50, 39:41], RED).any() and has(out[80, 39:41], BLUE).any()
 
 
 def test_names_hide_no_other_name():
-    boxes = [[30, 40, 100, 90], [31, 41, 99, 89]]
+    # Six boxes in one place, and none of their names is lost.
+    canvas, boxes = np.zeros((100, 300, 3)), np.array([[100, 40, 200, 70]] * 6)
+    colours = [(0, 0, 40 * i + 50) for i in range(6)]
+    alone, together = canvas.copy(), canvas.copy()
+    write_chips(alone, boxes[:1], [('dog', '9%')], colours[:1], 12)
+    write_chips(together, boxes, [('dog', '9%')] * 6, colours, 12)
+    expected = (alone == colours[0]).all(-1).sum()
+    for colour in colours:
+        assert (together == colour).all(-1).sum() == expected > 100
+
+
+def test_names_hide_no_small_box():
+    # Above its box the name of the first would hide the second.
+    boxes = [[30, 50, 100, 90], [32, 36, 44, 48]]
     out = draw(boxes, [0, 1], opacity=0, font_size=12)
-    alone = [
-        has(draw([box], [label], opacity=0, font_size=12), colour).sum()
-        for box, label, colour in zip(boxes, (0, 1), (RED, BLUE))
-    ]
-    # At most the outline of the one is under the chip of the other.
-    for colour, expected in zip((RED, BLUE), alone):
-        assert has(out, colour).sum() > .8 * expected
+    for x in (32, 44):
+        assert has(out[38:46, x - 1:x + 1], BLUE).any(1).all()
 
 
-def test_scores_are_written():
+def test_scores_are_written_as_percent():
     boxes = [[20, 30, 60, 80]]
-    plain = draw(boxes, [0], font_size=12)
-    scored = draw(boxes, [0], scores=[.87], font_size=12)
-    other = draw(boxes, [0], scores=[.17], font_size=12)
-    assert (plain != scored).any() and (scored != other).any()
+    scored = draw(boxes, [0], scores=[.874], font_size=12)
+    named = draw(boxes, [0], font_size=12, classes=['dog 87%', ''])
+    assert (scored == named).all()
+
+
+@pytest.mark.parametrize('colour, ink', [((255, 255, 0), 0),
+                                         ((0, 0, 90), 255)])
+def test_names_can_be_read_on_any_colour(colour, ink):
+    out = draw([[20, 40, 120, 90]], [0], font_size=20, palette=[colour])
+    assert (out[17:40, 20:80] == ink).all(-1).sum() > 20
 
 
 @pytest.mark.parametrize(
     'box', [[-50, -50, 20, 20], [120, 80, 300, 300], [-9, -9, 999, 999]])
 def test_boxes_that_stick_out_are_cut(box):
-    out = draw([box], [0], opacity=.5)
+    out = outlines([box], [0])
     assert out.shape == GREY.shape and has(out, RED).any()
+
+
+def test_the_border_does_not_hide_the_line_along_it():
+    out = has(outlines([[-50, -50, 999, 999]], [0]), RED)
+    assert out[50, :2].any() and out[50, -2:].any()
+    assert out[:2, 50].any() and out[-2:, 50].any()
 
 
 @pytest.mark.parametrize(
@@ -68,14 +114,41 @@ def test_boxes_outside_are_left_out(box):
     assert (draw([box], [0]) == GREY).all()
 
 
-def test_odd_pictures_and_names_are_drawn():
+@pytest.mark.parametrize('name', [
+    '非常に長い名前', 'two\nlines', 'half \ud800', 'a nul \0', '', 'very long ' * 50
+])
+def test_any_name_is_drawn(name):
+    boxes, classes = [[0, 0, 50, 50], [9, 9, 40, 40]], [name, name]
+    for scores in (None, [1., 0.]):
+        out = draw(boxes, [0, 1], classes=classes, scores=scores)
+        assert out.shape == GREY.shape
+
+
+def test_long_names_are_cut_before_their_scores():
+    out = draw([[20, 50, 60, 80]], [0], classes=['w' * 99], scores=[.5])
+    red = has(out, RED).any(0).nonzero()[0]
+    assert 100 < red.max() - red.min() <= 121
+    other = draw([[20, 50, 60, 80]], [0], classes=['w' * 99], scores=[.6])
+    assert (out != other).any()
+
+
+@pytest.mark.parametrize('size', [1, 2, 12])
+def test_tiny_pictures_are_drawn(size):
+    dot = np.zeros((size, size, 3), np.uint8)
+    out = draw([[0, 0, 1, 1], [-5, -5, 5, 5]], [0, 1], dot, scores=[.1, .2])
+    assert out.shape == dot.shape
+
+
+def test_nothing_and_grey_are_drawn():
     assert (draw(np.zeros((0, 4)), []) == GREY).all()
-    dot = np.zeros((1, 1, 3), np.uint8)
-    assert draw([[0, 0, 1, 1]], [0], image=dot).shape == (1, 1, 3)
-    name = dict(classes=['非常に長い名前' * 20, ''])
-    draw([[0, 0, 50, 50], [9, 9, 40, 40]], [0, 1], **name)
     grey = draw([[0, 0, 9, 9]], [0], image=GREY[..., 0])
-    assert grey.shape == GREY.shape
+    assert grey.shape == GREY.shape and has(grey, RED).any()
+
+
+def test_the_picture_given_stays_as_it_is():
+    image = GREY.copy()
+    draw([[20, 30, 60, 80]], [0], image)
+    assert (image == GREY).all()
 
 
 @pytest.mark.parametrize('kwargs, name',
