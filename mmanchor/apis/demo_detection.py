@@ -192,7 +192,8 @@ def _draw_row(info: Dict[str, Any], predictors: Dict[str,
             np.array([each['bbox'] for each in truth]).reshape(-1, 4) * TIMES,
             [each['bbox_label'] for each in truth],
             classes=first.classes,
-            palette=first.palette)
+            palette=first.palette,
+            dashed=True)
     ]
     for predictor in predictors.values():
         sample, = predictor.predict([image])

@@ -9,7 +9,7 @@ from .text import load_font
 
 # What a plate costs that hides all of another one; hiding all of a box
 # costs 1.
-_HIDDEN_NAME = 8.
+_HIDDEN_NAME = 1000.
 # What the next best place costs: rows above the box come first.
 _NEXT_PLACE = .02
 

@@ -64,14 +64,12 @@ def test_small_boxes_lie_over_large_ones():
 def test_names_hide_no_other_name():
     # Six boxes in one place, and none of their names is lost.
     canvas, boxes = np.zeros((100, 300, 3)), np.array([[100, 40, 200, 70]] * 6)
-    colours = [(0, 0, 40 * i + 50) for i in range(6)]
+    texts, colours = [('dog', '9%')] * 6, [RED] * 6
     alone, together = canvas.copy(), canvas.copy()
-    write_chips(alone, boxes[:1], [('dog', '9%')], colours[:1], 12)
-    write_chips(together, boxes, [('dog', '9%')] * 6, colours, 12)
-    expected = (alone.round() == colours[0]).all(-1).sum()
-    for colour in colours:
-        found = (together.round() == colour).all(-1).sum()
-        assert found == expected > 100
+    write_chips(alone, boxes[:1], texts, colours, 12)
+    write_chips(together, boxes, texts, colours, 12)
+    areas = [picture.any(-1).sum() for picture in (alone, together)]
+    assert areas[1] == 6 * areas[0] > 0
 
 
 def test_names_hide_no_small_box():
