@@ -105,8 +105,46 @@ def test_the_deploy_form_gives_the_same_maps():
     expected = model(x)
     folded = build(seed=1, deploy=True).eval()
     folded.load_state_dict(model.state_dict())
-    for ours, theirs in zip(folded(x), expected):
-        torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-5)
+    model.switch_to_deploy()
+    assert model.state_dict().keys() == folded.state_dict().keys()
+    for maps in (folded(x), model(x)):
+        for ours, theirs in zip(maps, expected):
+            torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-5)
+
+
+def test_attention_without_a_deploy_form_stays():
+    model = build(attention='softmax')
+    before = list(model.state_dict())
+    model.switch_to_deploy()
+    assert list(model.state_dict()) == before
+
+
+def test_images_of_a_batch_do_not_touch_each_other():
+    model = build(anchor_stages=(1, 2)).double().eval()
+    x = torch.rand(3, 3, 32, 64, dtype=torch.float64)
+    order = [2, 0, 1]
+    for ours, expected in zip(model(x[order]), model(x)):
+        torch.testing.assert_close(ours, expected[order])
+
+
+def test_building_twice_gives_the_same_names():
+    assert list(build().state_dict()) == list(build(seed=1).state_dict())
+
+
+@pytest.mark.slow
+def test_exports_with_any_multiple_of_32():
+    # torch exports max-pooling for even sides or for odd ones, not for both.
+    model = build().eval()
+    sides = {
+        2: 32 * torch.export.Dim('height', min=2, max=128),
+        3: 32 * torch.export.Dim('width', min=2, max=128)
+    }
+    program = torch.export.export(
+        model, (torch.rand(1, 3, 64, 96), ), dynamic_shapes=(sides, ))
+    for size in ((64, 64), (96, 160)):
+        x = torch.rand(1, 3, *size)
+        for ours, expected in zip(program.module()(x), model(x)):
+            torch.testing.assert_close(ours, expected, atol=1e-5, rtol=1e-4)
 
 
 def test_every_parameter_gets_a_finite_gradient():
@@ -146,7 +184,10 @@ def test_esnets_weights_reach_what_is_kept(tmp_path, messages):
     assert float(model.stages[2].blocks[0].attn.proj.weight.std()) < .03
     lines = [line for line in messages if line.startswith('AnchorESNet')]
     assert len(lines) == 1
-    assert 'stages [2]' in lines[0] and 'start anew' in lines[0]
+    loaded = sum(len(part.state_dict()) for part in kept.values())
+    new = len(model.state_dict()) - loaded
+    assert f': {loaded} tensors initialised from {path}; {new} of' in lines[0]
+    assert 'blocks of stages [2] start anew' in lines[0]
     assert not any('missing' in line or 'unexpected' in line
                    for line in messages)
 
@@ -171,7 +212,52 @@ def test_its_own_checkpoint_initialises_all_of_it(tmp_path, messages):
     model = build(seed=2, init_cfg=dict(type='Pretrained', checkpoint=path))
     for key, value in model.state_dict().items():
         assert torch.equal(value, source.state_dict()[key]), key
-    assert [line for line in messages if 'all tensors' in line]
+    line, = [line for line in messages if line.startswith('AnchorESNet')]
+    assert f': {len(model.state_dict())} tensors' in line
+    assert 'anew' not in line
+
+
+def test_the_log_names_only_stages_that_start_anew(tmp_path, messages):
+    source = build(seed=1)
+    path = str(tmp_path / 'own.pth')
+    save_checkpoint(dict(state_dict=source.state_dict()), path)
+    model = build(
+        seed=2,
+        anchor_stages=(1, 2),
+        init_cfg=dict(type='Pretrained', checkpoint=path))
+    for key, value in source.stages[2].state_dict().items():
+        assert torch.equal(model.stages[2].state_dict()[key], value), key
+    line, = [line for line in messages if line.startswith('AnchorESNet')]
+    assert 'blocks of stages [1] start anew' in line
+
+
+def test_other_initialisations_come_before_the_checkpoint(tmp_path):
+    source = build(ESNet, seed=1)
+    path = str(tmp_path / 'esnet.pth')
+    save_checkpoint(dict(state_dict=source.state_dict()), path)
+    model = build(init_cfg=[
+        dict(type='Pretrained', checkpoint=path),
+        dict(type='Constant', layer='LayerNorm', val=3.)
+    ])
+    assert (model.stages[2].norm.weight == 3).all()
+    assert torch.equal(model.stem.conv.weight, source.stem.conv.weight)
+
+
+def test_numbers_of_batches_may_be_missing(tmp_path, messages):
+    state = {
+        key: value
+        for key, value in build(ESNet, seed=1).state_dict().items()
+        if not key.endswith('num_batches_tracked')
+    }
+    path = str(tmp_path / 'esnet.pth')
+    save_checkpoint(dict(state_dict=state), path)
+    build(init_cfg=dict(type='Pretrained', checkpoint=path))
+    line, = [line for line in messages if line.startswith('AnchorESNet')]
+    kept = [
+        key for key in state
+        if not key.startswith(('stages.2.1.', 'stages.2.2.'))
+    ]
+    assert f': {len(kept)} tensors' in line
 
 
 def test_esnets_weights_do_not_load_as_its_own():
@@ -183,6 +269,7 @@ def test_esnets_weights_do_not_load_as_its_own():
     'kwargs, message',
     [(dict(head_dims=48), 'head_dims=48 does not divide the width 128'),
      (dict(anchor_stages=(3, )), 'anchor_stages must be within -3 and 2'),
+     (dict(out_indices=(0, 1)), r'anchor_stages=\(2,\) goes beyond the last'),
      (dict(attention='linear'), 'attention must be one of'),
      (dict(num_anchors=0), 'num_anchors must be at least 1')])
 def test_bad_arguments_are_named(kwargs, message):

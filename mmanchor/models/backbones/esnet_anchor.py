@@ -111,6 +111,10 @@ class AnchorESNet(ESNet):
         self.block = dict(mlp_ratio=mlp_ratio, drop_path_rate=drop_path_rate)
         self._attention = (attention, num_anchors, deploy)
         super().__init__(scale, ratios, **kwargs)
+        if self.anchor_stages[-1] >= len(self.stages):
+            raise ValueError(
+                f'anchor_stages={self.anchor_stages} goes beyond the last '
+                f'stage of out_indices={self.out_indices}, which is not built')
 
     def _make_stage(self, index: int, in_channels: int, channels: int,
                     ratios: Sequence[float]) -> nn.Module:
@@ -134,10 +138,13 @@ class AnchorESNet(ESNet):
             super().init_weights()
             return
         # MMEngine would leave what a checkpoint lacks as torch made it.
-        given, self.init_cfg = self.init_cfg, CONV_INIT
+        given = self.init_cfg
+        cfgs = [given] if isinstance(given, dict) else given
+        others = [cfg for cfg in cfgs if cfg['type'] != 'Pretrained']
+        self.init_cfg = others or CONV_INIT
         super().init_weights()
         self.init_cfg = given
-        for cfg in [given] if isinstance(given, dict) else given:
+        for cfg in cfgs:
             if cfg['type'] == 'Pretrained':
                 self._load_pretrained(cfg['checkpoint'], cfg.get('prefix', ''))
 
@@ -157,26 +164,35 @@ class AnchorESNet(ESNet):
             for name, param in loaded.get('state_dict', loaded).items()
             if name.startswith(prefix)
         })
-        new, missing = [], []
-        for name in self.load_state_dict(loaded, strict=False).missing_keys:
-            is_new = re.match(self._replaced + r'(blocks|norm)\.', name)
-            (new if is_new else missing).append(name)
-        missing = [x for x in missing if not x.endswith('_batches_tracked')]
-        if missing:
+        missing = self.load_state_dict(loaded, strict=False).missing_keys
+        replaced = re.compile(self._replaced + r'(blocks|norm)\.')
+        new = [name for name in missing if replaced.match(name)]
+        lost = [name for name in missing if not replaced.match(name)]
+        if lost:
             raise ValueError(
-                f'init_cfg: {checkpoint} has no {prefix}{missing[0]}, and '
-                f'{len(missing)} of {len(self.state_dict())} tensors in all '
+                f'init_cfg: {checkpoint} has no {prefix}{lost[0]}, and '
+                f'{len(lost)} of {len(self.state_dict())} tensors in all '
                 f'are missing under prefix={prefix!r}; it must be of an '
                 "ESNet, or of a detector with prefix='backbone.'")
         if hasattr(self, '_params_init_info'):
             update_init_info(self, f'loaded from {checkpoint}')
+        stages = sorted({int(name.split('.')[1]) for name in new})
+        rest = (f'; {len(new)} of the transformer blocks of stages {stages} '
+                'start anew' if new else '')
         print_log(
-            f'AnchorESNet: {len(self.state_dict()) - len(new)} tensors '
-            f'initialised from {checkpoint}; the transformer blocks of '
-            f'stages {list(self.anchor_stages)} '
-            f'({len(new)} tensors) start anew' if new else
-            f'AnchorESNet: all tensors initialised from {checkpoint}',
+            f'AnchorESNet: {len(loaded.keys() & self.state_dict().keys())} '
+            f'tensors initialised from {checkpoint}{rest}',
             logger='current')
+
+    def switch_to_deploy(self) -> None:
+        """Fold keys and anchors of every block, in place; exact.
+
+        Attentions that have nothing to fold stay as they are.
+        """
+        for index in self.anchor_stages:
+            for block in self.stages[index].blocks:
+                if hasattr(block.attn, 'switch_to_deploy'):
+                    block.attn.switch_to_deploy()
 
     @property
     def _replaced(self) -> str:
