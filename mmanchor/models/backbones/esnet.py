@@ -14,8 +14,8 @@ from .base import BaseBackbone, normalize_out_indices
 STEM_CHANNELS = 24
 STAGE_CHANNELS = (128, 256, 512)  # At scale 1.
 STAGE_BLOCKS = (3, 7, 3)
-# He's, by the number of outputs.
-CONV_INIT = dict(type='Kaiming', layer='Conv2d')
+# He's by the number of inputs, as PaddleDetection has it.
+CONV_INIT = dict(type='Kaiming', layer='Conv2d', mode='fan_in')
 RATIOS_S = (.875, .5, .5, .5, .625, .5, .625, .5, .5, .5, .5, .5, .5)
 
 
@@ -39,7 +39,7 @@ class ESNet(BaseBackbone):
             training.
         norm_cfg, act_cfg: Configs of normalisation and activation.
         init_cfg: MMEngine's initialisation config; ``None`` draws
-            convolutions as He et al. do, by their outputs.
+            convolutions as He et al. do, by their inputs.
 
     Attributes:
         out_channels: Widths of the returned maps.

@@ -52,7 +52,7 @@ class CSPPAN(BaseModule):
         kernel_size: Side of the depth-wise kernels, odd.
         norm_cfg, act_cfg: Configs of normalisation and activation.
         init_cfg: MMEngine's initialisation config; ``None`` draws
-            convolutions as He et al. do, by their outputs.
+            convolutions as He et al. do, by their inputs.
 
     Raises:
         ValueError: If ``out_channels`` or ``kernel_size`` does not fit.
@@ -73,7 +73,8 @@ class CSPPAN(BaseModule):
                  norm_cfg: dict = dict(type='BN'),
                  act_cfg: dict = dict(type='HSwish'),
                  init_cfg: Optional[Union[dict, List[dict]]] = None) -> None:
-        super().__init__(init_cfg or dict(type='Kaiming', layer='Conv2d'))
+        super().__init__(
+            init_cfg or dict(type='Kaiming', layer='Conv2d', mode='fan_in'))
         if out_channels < 2 or out_channels % 2:
             raise ValueError('out_channels must be even and above 0, got '
                              f'{out_channels}')
@@ -110,7 +111,8 @@ class CSPPAN(BaseModule):
 
         Args:
             inputs: Maps (B, C, H, W), finest first, each half the size of
-                the one before, rounded up.
+                the one before, rounded up, as convolutions of stride 2 give
+                them: those of the bottom-up path round alike.
 
         Returns:
             As many maps of the same sizes, and one of half the last's, all
