@@ -3,7 +3,7 @@ import json
 import os
 import tempfile
 from pathlib import Path
-from typing import Any, Union
+from typing import Any, Optional, Union
 
 from ..compat.atomic import replacing
 from .errors import UserError
@@ -36,15 +36,17 @@ def make_folder(path: PathLike, name: str) -> Path:
     return folder
 
 
-def write_json(path: PathLike, data: Any) -> None:
+def write_json(path: PathLike, data: Any, indent: Optional[int] = 1) -> None:
     """Write ``data`` as JSON; numbers of numpy and torch become plain ones.
 
     Args:
         path: The file.
         data: Dicts, lists, strings and numbers.
+        indent: Spaces by level; ``None`` writes one line, for long lists.
     """
     with replacing(path) as part:
-        text = json.dumps(data, indent=1, default=lambda value: value.tolist())
+        text = json.dumps(
+            data, indent=indent, default=lambda value: value.tolist())
         part.write_text(text + '\n', encoding='utf-8')
 
 

@@ -44,11 +44,15 @@ class ImageInput:
         self.paths = list(paths)
         self.total = len(self.paths)
 
+    @property
+    def files(self) -> List[str]:
+        """Paths relative to the root, with slashes."""
+        return [path.relative_to(self.root).as_posix() for path in self.paths]
+
     def __iter__(self) -> Iterator[Frame]:
         """Read the files one by one."""
         names = _distinct_names(self.root, self.paths)
-        for path in self.paths:
-            file = path.relative_to(self.root).as_posix()
+        for path, file in zip(self.paths, self.files):
             yield Frame(names[path], file, read_image(path))
 
 

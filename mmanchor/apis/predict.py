@@ -2,7 +2,7 @@
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Dict, Iterable, Iterator, List, Optional
+from typing import Any, Iterable, Iterator, List, Optional, Union
 
 import cv2
 import numpy as np
@@ -11,10 +11,11 @@ from PIL import Image
 
 from ..compat.atomic import replacing
 from ..compat.trust import trust_checkpoint as trust_file
+from .coco_results import CocoResults
 from .data_report import Track
 from .errors import UserError
-from .files import PathLike, make_folder, write_json
-from .inputs import Frame, open_input
+from .files import PathLike, make_folder
+from .inputs import Frame, ImageInput, VideoInput, open_input
 from .predictors import SegPredictor, build_predictor, choose_device
 from .weights import require_checkpoint
 
@@ -33,6 +34,8 @@ class PredictOptions:
         color_masks: Give the masks a palette; their values stay the same.
         batch_size: Pictures of equal size that go through the model at once.
         max_frames: Limit for videos and webcams.
+        ann_file: For detection on pictures: a COCO annotation file whose ids
+            the results get, to be scored against it.
     """
     opacity: float = 0.6
     with_labels: bool = False
@@ -42,6 +45,7 @@ class PredictOptions:
     color_masks: bool = False
     batch_size: int = 1
     max_frames: Optional[int] = None
+    ann_file: Optional[PathLike] = None
 
     def __post_init__(self) -> None:
         for name in ('opacity', 'score_thr'):
@@ -62,10 +66,13 @@ class PredictSummary:
         folder: Where the results are.
         done: Number of pictures or frames.
         unreadable: Files that could not be read.
+        unlisted: Files that ``ann_file`` does not list, so that their boxes
+            are in no file.
     """
     folder: Path
     done: int = 0
     unreadable: List[str] = field(default_factory=list)
+    unlisted: List[str] = field(default_factory=list)
 
 
 def predict_files(cfg: Config,
@@ -79,8 +86,9 @@ def predict_files(cfg: Config,
     """Predict on an image, a folder, a video or a webcam.
 
     Segmentation writes ``overlays/NAME.png`` and ``masks/NAME.png`` (class
-    indices from 0), detection ``overlays/NAME.png`` and ``predictions.json``
-    (COCO's format); of a video the overlays make ``overlays/NAME.mp4``.
+    indices from 0), detection ``overlays/NAME.png`` and the files of
+    :class:`~mmanchor.apis.coco_results.CocoResults`; of a video the overlays
+    make ``overlays/NAME.mp4``.
 
     Args:
         cfg: A config of mmseg or mmdet.
@@ -113,7 +121,8 @@ def predict_files(cfg: Config,
         if frames.is_video and options.overlays:
             path = summary.folder / 'overlays' / f'{frames.name}.mp4'
             video = stack.enter_context(_VideoFile(path, frames.fps))
-        writer = kind(predictor, summary.folder, options, video)
+        writer = kind(predictor, summary, options, video)
+        writer.check(frames)
         if frames.is_video and options.masks is None:
             writer.masks = False
         shown = track(frames, 'predicting', frames.total)
@@ -194,13 +203,17 @@ class _VideoFile:
 class _Writer:
     """Writes painted pictures; subclasses write what else there is."""
 
-    def __init__(self, predictor: Any, folder: Path, options: PredictOptions,
-                 video: Optional[_VideoFile]) -> None:
+    def __init__(self, predictor: Any, summary: PredictSummary,
+                 options: PredictOptions, video: Optional[_VideoFile]) -> None:
         self.predictor = predictor
-        self.folder = folder
+        self.summary = summary
+        self.folder = summary.folder
         self.options = options
         self.video = video
         self.masks = options.masks is not False
+
+    def check(self, frames: Union[ImageInput, VideoInput]) -> None:
+        """Refuse options that the input or the task does not have."""
 
     def write(self, frame: Frame, result: Any) -> None:
         """Write the result of one picture."""
@@ -229,6 +242,11 @@ class _Writer:
 class _SegWriter(_Writer):
     """Masks of class indices."""
 
+    def check(self, frames: Union[ImageInput, VideoInput]) -> None:
+        if self.options.ann_file is not None:
+            raise UserError('--ann-file is for detection, and this is a '
+                            'config of segmentation')
+
     def keep(self, frame: Frame, result: np.ndarray) -> None:
         if not self.masks:
             return
@@ -246,31 +264,34 @@ class _SegWriter(_Writer):
 
 
 class _DetWriter(_Writer):
-    """Boxes in one file of COCO's format."""
+    """Boxes in COCO's formats."""
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
-        self.data: Dict[str, List[dict]] = dict(
-            images=[],
-            annotations=[],
-            categories=[
-                dict(id=index, name=name)
-                for index, name in enumerate(self.predictor.classes)
-            ])
+        self.results = CocoResults(self.predictor.classes,
+                                   self.options.ann_file)
+
+    def check(self, frames: Union[ImageInput, VideoInput]) -> None:
+        if self.options.ann_file is None:
+            return
+        if frames.is_video:
+            raise UserError('--ann-file is for pictures, not for videos')
+        if not any(map(self.results.lists, frames.files)):
+            raise UserError(f'--ann-file {self.options.ann_file} lists none '
+                            f'of the pictures, such as {frames.files[0]!r}; '
+                            'INPUT must be the folder that its file names '
+                            'are relative to')
 
     def keep(self, frame: Frame, result: Any) -> None:
-        image_id = len(self.data['images'])
+        if not self.results.lists(frame.file):
+            self.summary.unlisted.append(frame.file)
+            return
         height, width = frame.image.shape[:2]
-        self.data['images'].append(
-            dict(
-                id=image_id, file_name=frame.file, width=width, height=height))
-        for one in self.predictor.annotations(result, self.options.score_thr):
-            number = len(self.data['annotations'])
-            self.data['annotations'].append(
-                dict(id=number, image_id=image_id, **one))
+        found = self.predictor.annotations(result, self.options.score_thr)
+        self.results.add(frame.file, width, height, found)
 
     def draw(self, image: np.ndarray, result: Any) -> np.ndarray:
         return self.predictor.draw(image, result, self.options.score_thr)
 
     def finish(self) -> None:
-        write_json(self.folder / 'predictions.json', self.data)
+        self.results.write(self.folder)

@@ -182,9 +182,15 @@ class DetPredictor(Predictor):
     """
 
     def __init__(self, cfg: Config, device: str) -> None:
+        from mmcv.transforms import Compose
         from mmdet.apis import init_detector
+        from mmdet.utils import get_test_pipeline_cfg
+
         # Not 'none', which would build the test data to look for colours.
         super().__init__(init_detector(cfg, None, 'random', device))
+        pipeline = get_test_pipeline_cfg(cfg.copy())
+        pipeline[0].type = 'mmdet.LoadImageFromNDArray'
+        self._pipeline = Compose(pipeline)
 
     def _num_classes(self) -> int:
         model = self.model
@@ -195,14 +201,21 @@ class DetPredictor(Predictor):
     def predict(self, images: Sequence[np.ndarray]) -> List[Any]:
         """Predict boxes.
 
+        mmdet's ``inference_detector`` would give the same, but takes one
+        picture after the other.
+
         Args:
             images: Pictures, (H, W, 3) uint8 BGR.
 
         Returns:
             mmdet's data samples, on the CPU.
         """
-        from mmdet.apis import inference_detector
-        samples = inference_detector(self.model, list(images))
+        data = [self._pipeline(dict(img=each, img_id=0)) for each in images]
+        with torch.no_grad():
+            samples = self.model.test_step({
+                key: [each[key] for each in data]
+                for key in ('inputs', 'data_samples')
+            })
         return [sample.cpu() for sample in samples]
 
     def draw(self, image: np.ndarray, sample: Any,
@@ -251,7 +264,8 @@ class DetPredictor(Predictor):
         found = sample.pred_instances
         found = found[found.scores >= score_thr]
         out = []
-        for index in found.scores.argsort(descending=True).tolist():
+        for index in found.scores.argsort(
+                descending=True, stable=True).tolist():
             x1, y1, x2, y2 = (
                 round(value, 3) for value in found.bboxes[index].tolist())
             one = dict(
@@ -260,7 +274,7 @@ class DetPredictor(Predictor):
                       round(y2 - y1, 3)],
                 area=round((x2 - x1) * (y2 - y1), 3),
                 iscrowd=0,
-                score=round(float(found.scores[index]), 5))
+                score=round(float(found.scores[index]), 6))
             if 'masks' in found:
                 one['segmentation'] = _encode(found.masks[index].numpy())
             out.append(one)

@@ -34,8 +34,9 @@ def test_model(cfg: Config,
         cfg: What :func:`~mmanchor.apis.config.load_config` returned; changed
             in place.
         checkpoint: The weights; they must be those of the config's model.
-        out: Where to keep predictions: a folder of masks for segmentation, a
-            ``.pkl`` file for detection.
+        out: Where to keep predictions: a folder of masks for segmentation,
+            for detection a ``.pkl`` file of mmdet's results, or a
+            ``.bbox.json`` file of COCO's.
         show: Show every prediction in a window.
         show_dir: Folder for painted predictions.
         wait_time: How long a window stays (seconds).
@@ -122,22 +123,29 @@ def _keep_predictions(cfg: Config, out: Path) -> None:
     """Make the evaluators write predictions to ``out``."""
     scope = toolbox(cfg)
     if scope == 'mmseg':
-        metrics = [
-            each for each in _evaluators(cfg)
-            if str(each.get('type')).endswith('IoUMetric')
-        ]
-        if not metrics:
-            raise UserError('--out needs an IoUMetric in test_evaluator, '
-                            'which writes the masks')
-        metrics[0].output_dir = str(make_folder(out, '--out'))
+        metric = _evaluator(cfg, 'IoUMetric', 'which writes the masks')
+        metric.output_dir = str(make_folder(out, '--out'))
     elif scope == 'mmdet':
-        if out.suffix not in ('.pkl', '.pickle'):
-            raise UserError(f'--out must be a .pkl file for mmdet, got {out}')
         make_folder(out.parent, 'the folder of --out')
-        _evaluators(cfg).append(
-            ConfigDict(type='DumpDetResults', out_file_path=str(out)))
+        if out.name.endswith('.bbox.json'):
+            metric = _evaluator(cfg, 'CocoMetric', 'which writes the boxes')
+            metric.outfile_prefix = str(out)[:-len('.bbox.json')]
+        elif out.suffix in ('.pkl', '.pickle'):
+            _evaluators(cfg).append(
+                ConfigDict(type='DumpDetResults', out_file_path=str(out)))
+        else:
+            raise UserError('--out must be a .pkl or a .bbox.json file for '
+                            f'mmdet, got {out}')
     else:
         raise UserError(f'--out is not supported for {scope} configs')
+
+
+def _evaluator(cfg: Config, name: str, what: str) -> ConfigDict:
+    """The evaluator of a name, which ``--out`` needs for its purpose."""
+    for each in _evaluators(cfg):
+        if str(each.get('type')).endswith(name):
+            return each
+    raise UserError(f'--out needs {name} in test_evaluator, {what}')
 
 
 def _use_tta(cfg: Config) -> None:

@@ -5,10 +5,18 @@ import sys
 from .options import add_config_arguments, add_trust_argument, quiet_toolboxes
 
 HELP = 'predict on an image, a folder, a video or a webcam'
+EPILOG = """Segmentation writes overlays/NAME.png and masks/NAME.png, detection
+overlays/NAME.png and two JSON files. predictions.json is a COCO annotation
+file with names of pictures and classes, boxes and scores; the id of a
+category is its label, from 0. results.json holds the same boxes as COCO's
+list of results: COCO('predictions.json').loadRes('results.json') reads it.
+To score boxes, give --ann-file FILE --score-thr 0: then both take the ids of
+FILE, and COCO(FILE).loadRes('results.json') reads them."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's options to ``parser``."""
+    parser.epilog = EPILOG
     add_config_arguments(parser)
     parser.add_argument('checkpoint', help='the weights')
     parser.add_argument(
@@ -33,6 +41,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=0.3,
         help='boxes below this score are left out (default: %(default)s)')
+    parser.add_argument(
+        '--ann-file',
+        help='COCO annotation file of the pictures, whose ids the boxes get')
     parser.add_argument(
         '--overlays',
         action=argparse.BooleanOptionalAction,
@@ -73,11 +84,17 @@ def run(args: argparse.Namespace) -> int:
     cfg = load_config(args.config, parse_options(args.cfg_options))
     options = PredictOptions(args.opacity, args.with_labels, args.score_thr,
                              args.overlays, args.masks, args.color_masks,
-                             args.batch_size, args.max_frames)
+                             args.batch_size, args.max_frames, args.ann_file)
     summary = predict_files(cfg, args.checkpoint, args.input, args.out_dir,
                             args.device, options, track, args.trust_checkpoint)
     for file in summary.unreadable:
         print(f'not readable, passed over: {file}', file=sys.stderr)
+    if summary.unlisted:
+        print(
+            f'{len(summary.unlisted)} pictures are not listed in '
+            f'{args.ann_file}, so their boxes are only drawn, such as '
+            f'{summary.unlisted[0]}',
+            file=sys.stderr)
     skipped = f', {len(summary.unreadable)} not readable' \
         if summary.unreadable else ''
     print(f'{summary.done} predictions in {summary.folder}{skipped}')

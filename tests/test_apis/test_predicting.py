@@ -164,7 +164,7 @@ def test_boxes_are_written_as_coco(tiny, det_checkpoint, pictures, tmp_path):
     assert [each['file_name'] for each in data['images']
             ] == ['a.jpg', 'a.png', 'sub/b.PNG', 'sub/c.bmp']
     assert data['images'][2]['width'] == 48
-    boxes = [one for one in data['annotations'] if one['image_id'] == 2]
+    boxes = [one for one in data['annotations'] if one['image_id'] == 3]
     scores = [one['score'] for one in boxes]
     assert boxes and scores == sorted(scores, reverse=True)
     for one in boxes:
@@ -179,8 +179,8 @@ def test_low_scores_are_left_out(tiny, det_checkpoint, pictures, tmp_path):
                   tmp_path / 'out', 'cpu',
                   PredictOptions(score_thr=1., overlays=False))
     data = json.loads((tmp_path / 'out/predictions.json').read_text())
-    assert data['annotations'] == [] and names(
-        tmp_path / 'out') == ['predictions.json']
+    assert data['annotations'] == []
+    assert names(tmp_path / 'out') == ['predictions.json', 'results.json']
 
 
 def test_names_come_from_the_checkpoint_then_the_config(
