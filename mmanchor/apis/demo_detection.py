@@ -34,7 +34,7 @@ METRICS = {
     'AP large': 'coco/bbox_mAP_l',
 }
 NUM_PICTURES = 6
-SCORE_THR = 0.3
+SCORE_THR = 0.4
 TIMES = 2  # Enlargement of the pictures.
 
 

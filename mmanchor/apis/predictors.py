@@ -1,4 +1,5 @@
 """Models that predict on pictures and draw what they found."""
+import warnings
 from copy import deepcopy
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
@@ -186,8 +187,11 @@ class DetPredictor(Predictor):
         from mmdet.apis import init_detector
         from mmdet.utils import get_test_pipeline_cfg
 
-        # Not 'none', which would build the test data to look for colours.
-        super().__init__(init_detector(cfg, None, 'random', device))
+        # Not 'none', which would build the test data to look for colours. It
+        # warns that there is no checkpoint yet.
+        with warnings.catch_warnings(record=True):
+            model = init_detector(cfg, None, 'random', device)
+        super().__init__(model)
         pipeline = get_test_pipeline_cfg(cfg.copy())
         pipeline[0].type = 'mmdet.LoadImageFromNDArray'
         self._pipeline = Compose(pipeline)

@@ -80,11 +80,9 @@ val_dataloader = dict(
         test_mode=True,
         pipeline=test_pipeline))
 test_dataloader = val_dataloader
-# At most 1, 10 and 100 boxes a picture, as COCO counts recall.
 val_evaluator = dict(
     type='CocoMetric',
     ann_file=data_root + 'annotations/instances_val2017.json',
     metric='bbox',
-    proposal_nums=(100, 1, 10),
     format_only=False)
 test_evaluator = val_evaluator
