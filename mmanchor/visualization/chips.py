@@ -76,14 +76,19 @@ def _places(box: np.ndarray, width: int, height: int,
             shape: Sequence[int]) -> np.ndarray:
     """Where a plate may stand, (K, 4), the best first, in the picture."""
     left, top, right, bottom = box.round()
-    ends = (left, right - width)
-    corners = [(x, top - height) for x in (*ends, (left + right - width) / 2)]
-    corners += [(x, y) for y in (bottom, top, bottom - height) for x in ends]
-    corners += [(x, y) for y in (top, bottom - height)
-                for x in (right, left - width)]
+    above, below = top - height, bottom
+    free = right - left - width
+    ends, between = (0, free), (free / 2, free / 4, free * 3 / 4)
+    corners = [(left + x, above) for x in (*ends, between[0])]
+    corners += [(left + x, y) for y in (below, top, bottom - height)
+                for x in ends]
+    sides = (top, bottom - height, (top + bottom - height) / 2)
+    corners += [(x, y) for y in sides for x in (right, left - width)]
+    corners += [(left + x, y) for y in (above, below, top, bottom - height)
+                for x in between]
     for step in (1, 2, 3):
-        corners += [(x, y) for y in (top - (step + 1) * height,
-                                     bottom + step * height) for x in ends]
+        corners += [(left + x, y) for x in ends
+                    for y in (above - step * height, below + step * height)]
     corners = np.array(corners).round()
     space = (shape[1] - width, shape[0] - height)
     corners = np.clip(corners, 0, space)
