@@ -6,8 +6,9 @@ data_root = 'data/demo/coco/'
 metainfo = dict(
     classes=('disc', 'star', 'spiral', 'rectangle', 'zigzag', 'cross', 'ring',
              'triangle'),
-    palette=[[230, 40, 40], [255, 190, 0], [120, 200, 0], [0, 130, 60],
-             [0, 200, 200], [20, 70, 220], [150, 60, 220], [255, 90, 190]])
+    # Tuples, as mmdet's visualizer takes no lists for colours.
+    palette=[(230, 40, 40), (255, 190, 0), (120, 200, 0), (0, 130, 60),
+             (0, 200, 200), (20, 70, 220), (150, 60, 220), (255, 90, 190)])
 # How many scenes the demo command draws.
 num_train = 1500
 num_val = 150
