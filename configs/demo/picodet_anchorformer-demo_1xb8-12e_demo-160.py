@@ -57,10 +57,14 @@ tta_pipeline = [
                     ]])
 ]
 loading = dict(num_workers=0, persistent_workers=False)
+# Scenes without objects are kept: the validation split has such scenes too.
 train_dataloader = dict(
     batch_size=8,
     dataset=dict(
-        data_root=data_root, metainfo=metainfo, pipeline=train_pipeline),
+        data_root=data_root,
+        metainfo=metainfo,
+        filter_cfg=dict(filter_empty_gt=False),
+        pipeline=train_pipeline),
     **loading)
 val_dataloader = dict(
     batch_size=16,

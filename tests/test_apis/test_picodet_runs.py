@@ -187,7 +187,7 @@ def test_other_commands_know_it(tiny, tmp_path, trained, capsys):
     assert (predicted / 'predictions.json').exists()
     assert main(['complexity',
                  str(tiny / 'picodet.py'), '--shape', '320']) == 0
-    assert 'one image of 320 x 320 pixels' in capsys.readouterr().out
+    assert '320 x 320' in capsys.readouterr().out
 
 
 def test_its_backbone_is_folded(tiny, tmp_path):
