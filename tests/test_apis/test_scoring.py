@@ -68,6 +68,8 @@ def test_views_are_averaged(tiny, tmp_path, seg_checkpoint):
     ('seg', dict(test_evaluator=None), {}, 'has no test_evaluator'),
     ('seg', dict(test_evaluator=dict(type='X')), dict(out='o'), 'IoUMetric'),
     ('det', {}, dict(out='boxes.json'), '--out must be a .pkl .*boxes.json'),
+    ('det', dict(test_evaluator=dict(type='X')), dict(out='a.bbox.json'),
+     'CocoMetric'),
     ('seg', dict(default_hooks__visualization=None), dict(show=True),
      "SegVisualizationHook"),
     ('seg', dict(test_dataloader__dataset__data_root='gone'), {},
