@@ -1,7 +1,7 @@
 """``mmanchor complexity``: parameters and multiply-adds of configs."""
 import argparse
 
-from .options import quiet_toolboxes
+from .options import add_cfg_options, quiet_toolboxes
 
 HELP = 'count parameters and multiply-adds at test time'
 
@@ -9,6 +9,7 @@ HELP = 'count parameters and multiply-adds at test time'
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's options to ``parser``."""
     parser.add_argument('configs', nargs='+', help='paths or names of configs')
+    add_cfg_options(parser)
     parser.add_argument(
         '--shape',
         type=int,
@@ -32,7 +33,7 @@ def run(args: argparse.Namespace) -> int:
     from rich.table import Table
 
     from ..apis.complexity import complexity_of_forms, default_size
-    from ..apis.config import load_config
+    from ..apis.config import load_config, parse_options
     from ..apis.errors import UserError
 
     quiet_toolboxes()
@@ -46,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
     for title in ('pixels', 'parameters (M)', 'MACs (G)'):
         table.add_column(title, justify='right')
     for name in args.configs:
-        cfg = load_config(name)
+        cfg = load_config(name, parse_options(args.cfg_options))
         size = (shape[0], shape[-1]) if shape else default_size(cfg)
         for form, counts in complexity_of_forms(cfg, size).items():
             table.add_row(name, form, f'{size[0]} x {size[1]}',

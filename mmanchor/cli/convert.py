@@ -2,6 +2,8 @@
 import argparse
 from collections import Counter
 
+from .options import add_cfg_options, quiet_toolboxes
+
 HELP = "convert another project's checkpoint, such as PaddleDetection's"
 
 
@@ -19,12 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         required=True,
         help='path or name of the config of the detector that the weights '
         'are for')
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        metavar='KEY=VALUE',
-        help='override parts of the config, such as '
-        'model.bbox_head.num_classes=20')
+    add_cfg_options(parser)
     parser.add_argument(
         '--no-strict',
         action='store_true',
@@ -46,7 +43,6 @@ def run(args: argparse.Namespace) -> int:
 
     from ..apis.config import load_config, parse_options
     from ..apis.convert import convert
-    from .options import quiet_toolboxes
 
     quiet_toolboxes()
     cfg = load_config(args.config, parse_options(args.cfg_options))

@@ -2,7 +2,7 @@
 import argparse
 import sys
 
-from .options import quiet_toolboxes
+from .options import add_cfg_options, quiet_toolboxes
 
 HELP = 'train, score and draw small models on generated scenes'
 
@@ -17,11 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--work-dir',
         help='folder for checkpoints, scores and pictures; with those of an '
         'earlier run in it, that run goes on (default: work_dirs/demo-TASK)')
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        metavar='KEY=VALUE',
-        help='override parts of the config')
+    add_cfg_options(parser)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -10,6 +10,11 @@ def add_config_arguments(parser: argparse.ArgumentParser) -> None:
         'config',
         help='path of a config, or the name of one of ours, such as '
         'upernet_anchorformer_ade')
+    add_cfg_options(parser)
+
+
+def add_cfg_options(parser: argparse.ArgumentParser) -> None:
+    """Add ``--cfg-options``."""
     parser.add_argument(
         '--cfg-options',
         nargs='+',
