@@ -11,6 +11,10 @@ from torch.multiprocessing.reductions import shared_cache
 
 import mmanchor  # noqa: F401  (the compatibility layer comes first)
 
+# Inputs are small, and threads that wait for a busy core cost far more than
+# they give.
+torch.set_num_threads(1)
+
 
 @pytest.fixture(autouse=True)
 def _fixed_seed() -> None:
