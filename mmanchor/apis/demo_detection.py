@@ -21,8 +21,8 @@ from .predictors import build_predictor, choose_device
 from .test import test_model
 
 CONFIGS = {
-    'AnchorESNet': 'picodet_anchorformer-demo_1xb8-12e_demo-160',
-    'ESNet': 'picodet_esnet-demo_1xb8-12e_demo-160',
+    'AnchorESNet': 'picodet_anchorformer-demo_1xb8-6e_demo-160',
+    'ESNet': 'picodet_esnet-demo_1xb8-6e_demo-160',
 }
 # Names in the table, and CocoMetric's.
 METRICS = {

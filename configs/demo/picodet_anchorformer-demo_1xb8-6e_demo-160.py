@@ -10,10 +10,10 @@ metainfo = dict(
     palette=[(230, 40, 40), (255, 190, 0), (120, 200, 0), (0, 130, 60),
              (0, 200, 200), (20, 70, 220), (150, 60, 220), (255, 90, 190)])
 # How many scenes the demo command draws.
-num_train = 1500
+num_train = 3000
 num_val = 150
 image_size = 160
-max_epochs = 12
+max_epochs = 6
 
 model = dict(
     # So short a training does not need more variety than the scenes have.
