@@ -10,7 +10,7 @@ metainfo = dict(
              [120, 200, 0], [0, 130, 60], [0, 200, 200], [20, 70, 220],
              [150, 60, 220], [255, 90, 190]])
 # How many scenes the demo command draws.
-num_train = 3000
+num_train = 1500
 num_val = 150
 crop_size = (128, 128)
 max_iters = 1100
