@@ -99,7 +99,7 @@ def test_det_inferencer(project, pictures, tmp_path):
 
 def test_the_demos_colours_suit_mmdets_visualizer(pictures, tmp_path):
     inferencer = DetInferencer(
-        load_config('picodet_anchorformer-demo_1xb8-12e_demo-160'),
+        load_config('picodet_anchorformer-demo_1xb8-6e_demo-160'),
         device='cpu',
         show_progress=False)
     inferencer(pictures[0], out_dir=str(tmp_path), pred_score_thr=0)
