@@ -1,6 +1,6 @@
 """From a foreign checkpoint file to one of ours, checked before it is kept."""
 from pathlib import Path
-from typing import Any, Dict
+from typing import Any, Callable, Dict
 
 import torch
 from mmengine.config import Config
@@ -9,15 +9,35 @@ from torch import nn
 
 from .. import __version__
 from ..compat.atomic import replacing
+from ..compat.checkpoints import load_checkpoint
 from ..compat.plain_pickle import load_plain_pickle
 from ..compat.safetensors_files import save_safetensors
-from ..converters import KINDS, ConversionReport, arrays_of_paddle
+from ..converters import (KINDS, ConversionReport, arrays_of_paddle,
+                          arrays_of_torch)
 from .config import building
 from .errors import UserError
 from .files import PathLike, make_folder
 
 # What decides the names and shapes of an ESNet's weights.
 ESNET_ARGUMENTS = ('scale', 'ratios')
+
+
+def _read_paddle(source: PathLike) -> Dict[str, Any]:
+    return arrays_of_paddle(load_plain_pickle(source), str(source))
+
+
+def _read_torch(source: PathLike) -> Dict[str, Any]:
+    if not Path(source).is_file():
+        raise UserError(f'SRC {str(source)!r} is no file; give the path of a '
+                        'checkpoint on this machine')
+    return arrays_of_torch(load_checkpoint(source, 'cpu'), str(source))
+
+
+# By Kind.reads; nothing in a file is run.
+READERS: Dict[str, Callable[[PathLike], Dict[str, Any]]] = {
+    'paddle': _read_paddle,
+    'torch': _read_torch,
+}
 
 
 def convert(kind: str,
@@ -28,13 +48,13 @@ def convert(kind: str,
     """Convert a checkpoint of another project and write it as ours.
 
     Args:
-        kind: ``'paddledet-picodet'``, a whole detector, or
-            ``'paddledet-esnet'``, the backbone of such a file or a file of
-            the backbone alone; its weights are named as ``init_cfg`` of
-            type ``Pretrained`` takes them.
-        source: The file, ``.pdparams``; nothing in it is run.
+        kind: A name of :data:`~mmanchor.converters.KINDS`.
+            ``'paddledet-esnet'`` takes the backbone of a detector's file or
+            a file of the backbone alone; its weights are named as
+            ``init_cfg`` of type ``Pretrained`` takes them.
+        source: The file; nothing in it is run.
         out: The file to write, ``.pth`` or ``.safetensors``.
-        cfg: The config of the detector that the weights are for. For
+        cfg: The config of the model that the weights are for. For
             ``'paddledet-esnet'`` its backbone may be an ``AnchorESNet``: the
             weights are those of an ``ESNet`` of the same size.
         strict: Whether entries that are left over, missing or of another
@@ -52,9 +72,9 @@ def convert(kind: str,
     if kind not in KINDS:
         raise UserError(f'there is no conversion {kind!r}; choose one of '
                         f'{", ".join(KINDS)}')
-    arrays = arrays_of_paddle(load_plain_pickle(source), str(source))
+    entries = READERS[KINDS[kind].reads](source)
     model = _build(kind, cfg)
-    state, report = KINDS[kind](arrays, model.state_dict())
+    state, report = KINDS[kind].convert(entries, model.state_dict())
     if not report.converted or strict and not report.is_complete:
         advice = ', or --no-strict to write what fits' if strict else ''
         raise UserError(

@@ -4,22 +4,29 @@ from collections import Counter
 
 from .options import add_cfg_options, quiet_toolboxes
 
-HELP = "convert another project's checkpoint, such as PaddleDetection's"
+HELP = "convert another project's checkpoint, such as timm's"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's options to ``parser``."""
+    # The converters import torch, which a list of commands need not wait for.
+    from ..converters import KINDS
     parser.add_argument(
         'kind',
-        help='paddledet-picodet for a detector, paddledet-esnet for its '
-        'backbone alone')
-    parser.add_argument('source', metavar='SRC', help='the .pdparams file')
+        metavar='KIND',
+        help='what SRC is: ' + '; '.join(f'{name}, {kind.source}'
+                                         for name, kind in KINDS.items()))
+    parser.add_argument(
+        'source',
+        metavar='SRC',
+        help='the file: .pdparams, .pth or '
+        '.safetensors')
     parser.add_argument(
         'out', metavar='DST', help='file to write, .pth or .safetensors')
     parser.add_argument(
         '--config',
         required=True,
-        help='path or name of the config of the detector that the weights '
+        help='path or name of the config of the model that the weights '
         'are for')
     add_cfg_options(parser)
     parser.add_argument(
@@ -52,6 +59,8 @@ def run(args: argparse.Namespace) -> int:
     table.add_column('number', justify='right')
     table.add_row('converted', str(len(report.converted)))
     table.add_row('given a fixed value', str(len(report.made)))
+    for how, number in Counter(report.adapted.values()).items():
+        table.add_row(f'adapted: {how}', str(number))
     for reason, number in Counter(report.skipped.values()).items():
         table.add_row(f'left out: {reason}', str(number))
     rest = [('left over', name) for name in report.unmatched]

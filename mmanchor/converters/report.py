@@ -11,6 +11,8 @@ class ConversionReport:
         converted: Name in the file -> name in the model.
         skipped: Name in the file -> why no model of ours has it.
         made: Names in the model that got a fixed value.
+        adapted: Name in the model -> how its value was made from the file's,
+            where it is not that value itself.
         unmatched: Names in the file that nothing took.
         missing: Names in the model that nothing in the file is for.
         mismatched: Name in the file -> how its array differs from what the
@@ -19,6 +21,7 @@ class ConversionReport:
     converted: Dict[str, str] = field(default_factory=dict)
     skipped: Dict[str, str] = field(default_factory=dict)
     made: List[str] = field(default_factory=list)
+    adapted: Dict[str, str] = field(default_factory=dict)
     unmatched: List[str] = field(default_factory=list)
     missing: List[str] = field(default_factory=list)
     mismatched: Dict[str, str] = field(default_factory=dict)

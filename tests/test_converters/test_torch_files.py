@@ -1,0 +1,36 @@
+"""Weights are found where training scripts put them."""
+import pytest
+import torch
+
+from mmanchor.compat import CheckpointError
+from mmanchor.converters import TRAINING_STATE, Renaming, arrays_of_torch
+
+WEIGHT = torch.ones(2)
+
+
+@pytest.mark.parametrize('key', ('model', 'state_dict', 'module'))
+def test_nested_weights_are_found(key):
+    saved = {key: {'a': WEIGHT}, 'optimizer': {'state': {}}, 'epoch': 3}
+    entries = arrays_of_torch(saved, 'x.pth')
+    assert entries.pop('a') is WEIGHT
+    renaming = Renaming((), unused=(TRAINING_STATE, ))
+    assert len(entries) == 2
+    assert all(renaming.why_unused(name) for name in entries)
+    assert saved[key] == {'a': WEIGHT}
+
+
+def test_a_plain_state_dict_is_itself():
+    assert arrays_of_torch({'model': WEIGHT}, 'x.pth') == {'model': WEIGHT}
+
+
+def test_the_prefix_of_wrapped_models_goes_only_if_all_have_it():
+    saved = {'module.a': WEIGHT, 'module.b': WEIGHT}
+    assert list(arrays_of_torch(saved, 'x.pth')) == ['a', 'b']
+    saved['c'] = WEIGHT
+    assert list(arrays_of_torch(saved, 'x.pth')) == list(saved)
+
+
+@pytest.mark.parametrize('saved', ([WEIGHT], {}, {'model': {'epoch': 1}}))
+def test_what_holds_no_weights_is_named(saved):
+    with pytest.raises(CheckpointError, match='x.pth holds .*state_dict'):
+        arrays_of_torch(saved, 'x.pth')
