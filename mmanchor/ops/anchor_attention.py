@@ -86,10 +86,7 @@ def anchor_attention(keys: Tensor,
         torch.Size([1, 3, 10, 8])
     """
     _check_keys(keys, anchors)
-    if values.dim() != 4 or values.shape[:3] != keys.shape[:3]:
-        raise ValueError(
-            'values must be (B, heads, N, Dv) with the B, heads and N of keys '
-            f'{tuple(keys.shape)}, got {tuple(values.shape)}')
+    _check_values(keys, values)
     with _no_autocast(keys):
         scores = _scores(keys, anchors, scale)
         return attention_from_scores(scores, values)
@@ -119,6 +116,90 @@ def attention_from_scores(scores: Tensor, values: Tensor) -> Tensor:
         assign = scores.to(wide.dtype).softmax(dim=-1)  # (B, heads, N, M)
         out = torch.matmul(assign, _anchor_means(assign, wide))
         return out.to(values.dtype)
+
+
+def anchor_cross_attention(queries: Tensor,
+                           keys: Tensor,
+                           values: Tensor,
+                           anchors: Tensor,
+                           *,
+                           scale: Optional[float] = None) -> Tensor:
+    r"""Let some tokens attend to others through the anchors.
+
+    .. math:: H = A_q \, \Delta^{-1} A_k^\top V, \quad
+              \Delta = \mathrm{diag}(A_k^\top 1)
+
+    AnchorFormer (arXiv 2505.16463) has this only for queries that are the
+    keys. Its two steps tell the rest: a query i chooses an anchor by
+    :math:`p(j | i) = (A_q)_{ij}`; the anchor chooses a key k by Bayes' rule
+    with all keys equally likely before,
+    :math:`p(k | j) = (A_k)_{kj} / \sum_{k'} (A_k)_{k'j}`. Summed over the
+    anchors, :math:`p(k | i)` is the matrix above. Its rows sum to 1, since
+    both steps are distributions, whatever the number of queries; its columns
+    do not, since nothing makes the queries visit every key. With
+    ``queries = keys`` it is :func:`anchor_attention`.
+
+    Args:
+        queries: q, (B, heads, Nq, D), any float dtype.
+        keys: k, (B, heads, N, D).
+        values: V, (B, heads, N, Dv).
+        anchors: w, (M, D) shared by the heads, (heads, M, D), or
+            (B, heads, M, D); queries and keys share them.
+        scale: s, the factor on the scores; ``None`` takes 1 / sqrt(D).
+
+    Returns:
+        H, (B, heads, Nq, Dv), in the dtype of ``values``, computed in float32
+        (float64 for float64 input), also under autocast.
+
+    Raises:
+        ValueError: If a shape does not fit.
+
+    Example:
+        >>> q, k = torch.randn(1, 3, 4, 8), torch.randn(1, 3, 10, 8)
+        >>> v, anchors = torch.randn(1, 3, 10, 16), torch.randn(5, 8)
+        >>> anchor_cross_attention(q, k, v, anchors).shape
+        torch.Size([1, 3, 4, 16])
+    """
+    _check_keys(keys, anchors)
+    _check_values(keys, values)
+    if queries.dim() != 4 or any(queries.shape[i] != keys.shape[i]
+                                 for i in (0, 1, 3)):
+        raise ValueError(
+            'queries must be (B, heads, Nq, D) with the B, heads and D of '
+            f'keys {tuple(keys.shape)}, got {tuple(queries.shape)}')
+    with _no_autocast(keys):
+        return cross_attention_from_scores(
+            _scores(queries, anchors, scale), _scores(keys, anchors, scale),
+            values)
+
+
+def cross_attention_from_scores(query_scores: Tensor, key_scores: Tensor,
+                                values: Tensor) -> Tensor:
+    """:func:`anchor_cross_attention` whose scores are known.
+
+    Args:
+        query_scores: (B, heads, Nq, M), any float dtype.
+        key_scores: (B, heads, N, M).
+        values: V, (B, heads, N, Dv).
+
+    Returns:
+        H, (B, heads, Nq, Dv), in the dtype of ``values``.
+
+    Example:
+        >>> cross_attention_from_scores(
+        ...     torch.zeros(1, 1, 1, 2), torch.zeros(1, 1, 4, 2),
+        ...     torch.arange(4.).view(1, 1, 4, 1)).flatten()
+        tensor([1.5000])
+    """
+    with _no_autocast(key_scores):
+        wide = _at_least_float32(
+            values, torch.promote_types(query_scores.dtype, key_scores.dtype))
+        assign = query_scores.to(wide.dtype).softmax(dim=-1)
+        # A query may want an anchor that every key shuns. A Delta^-1 is the
+        # softmax over the keys of log A, which needs no bound on Delta.
+        shares = key_scores.to(wide.dtype).log_softmax(dim=-1).softmax(dim=-2)
+        means = torch.matmul(shares.transpose(-2, -1), wide)
+        return torch.matmul(assign, means).to(values.dtype)
 
 
 def refine_anchors(keys: Tensor,
@@ -196,3 +277,10 @@ def _check_keys(keys: Tensor, anchors: Tensor) -> None:
             f'anchors must be (M, {width}), ({heads}, M, {width}) or '
             f'({batch}, {heads}, M, {width}) with M >= 1 to fit keys '
             f'{tuple(keys.shape)}, got shape {tuple(anchors.shape)}')
+
+
+def _check_values(keys: Tensor, values: Tensor) -> None:
+    if values.dim() != 4 or values.shape[:3] != keys.shape[:3]:
+        raise ValueError(
+            'values must be (B, heads, N, Dv) with the B, heads and N of keys '
+            f'{tuple(keys.shape)}, got {tuple(values.shape)}')
