@@ -23,8 +23,18 @@ NAMED = [path for path in PATHS if path.parent != ROOT]
 NAME = re.compile(r'(?P<model>[a-z]+)_(?P<backbone>[a-z]+)-(?P<arch>\w+)_'
                   r'(?P<gpus>\d+)xb(?P<batch>\d+)-(?P<length>\d+[ke]?)_'
                   r'(?P<dataset>\w+)-(?P<size>\d+)')
+CLASSIFIER = re.compile(
+    r'(?P<model>[a-z-]+?)-(?P<arch>[tsb]|\d+s?)(-(?P<variant>\w+))?_'
+    r'(?P<gpus>\d+)xb(?P<batch>\d+)-(?P<length>\d+e)_'
+    r'(?P<dataset>in1k|digits)-(?P<size>\d+)')
+CLASSIFICATION = [path for path in NAMED if CLASSIFIER.fullmatch(path.stem)]
 DETECTION = [path for path in NAMED if path.stem.startswith('picodet_')]
-SEGMENTATION = [path for path in NAMED if path not in DETECTION]
+SEGMENTATION = [
+    path for path in NAMED if path not in DETECTION + CLASSIFICATION
+]
+DEIT_RECIPE = [
+    path for path in CLASSIFICATION if path.parent.name == 'anchorformer'
+]
 PUBLISHED = [path for path in DETECTION if path.parent.name == 'picodet']
 
 HEADS = dict(upernet='UPerHead', fpn='FPNHead')
@@ -33,7 +43,19 @@ ARCHS = dict(t='tiny', s='small', b='base')
 SCALES = dict(esnet=dict(s=0.75, m=1.0, l=1.25),
               anchorformer=dict(t=0.75, s=1.0, b=1.25))  # yapf: disable
 BACKBONES = dict(esnet='mmanchor.ESNet', anchorformer='mmanchor.AnchorESNet')
+TRUNKS = dict(
+    anchorformer='mmanchor.AnchorFormer',
+    deit='mmanchor.AnchorFormer',
+    levit='mmanchor.AnchorLeViT',
+    sparsifiner='mmanchor.Sparsifiner',
+    **{'anchor-levit': 'mmanchor.AnchorLeViT'})
+SCOPES = {
+    **dict.fromkeys(CLASSIFICATION, 'mmpretrain'),
+    **dict.fromkeys(DETECTION, 'mmdet'),
+    **dict.fromkeys(SEGMENTATION, 'mmseg')
+}
 ROOTS = dict(
+    in1k=['data/imagenet'],
     ade20k=['data/ade/ADEChallengeData2016'],
     coco=['data/coco/'],
     demo=['data/demo/ade', 'data/demo/coco', 'data/demo/coco/'])
@@ -69,21 +91,25 @@ def test_there_are_configs():
     assert {path.stem for path in ENTRY_POINTS} == {
         'upernet_anchorformer_ade', 'fpn_anchorformer_ade',
         'picodet_anchorformer-t_coco', 'picodet_anchorformer-s_coco',
-        'picodet_anchorformer-b_coco'
+        'picodet_anchorformer-b_coco', 'anchorformer-t_in1k',
+        'anchorformer-s_in1k', 'anchorformer-b_in1k'
     }  # yapf: disable
     assert len(SEGMENTATION) >= 10 and len(PUBLISHED) == 13
+    assert len(DEIT_RECIPE) == 21
 
 
 @by_stem(NAMED)
 def test_the_name_follows_from_the_content(path):
-    cfg, name = load(path), NAME.fullmatch(path.stem)
+    pattern = CLASSIFIER if path in CLASSIFICATION else NAME
+    cfg, name = load(path), pattern.fullmatch(path.stem)
     assert name, path.stem
     assert cfg.train_dataloader.batch_size == int(name['batch'])
     total = int(name['gpus']) * int(name['batch'])
     assert cfg.auto_scale_lr.base_batch_size == total
     dataset = cfg.train_dataloader.dataset
-    assert dataset.data_root in ROOTS[name['dataset']]
-    assert cfg.default_scope == ('mmdet' if path in DETECTION else 'mmseg')
+    if name['dataset'] in ROOTS:
+        assert dataset.data_root in ROOTS[name['dataset']]
+    assert cfg.default_scope == SCOPES[path]
 
 
 @by_stem(SEGMENTATION)
@@ -91,7 +117,7 @@ def test_the_name_of_a_segmentor(path):
     cfg, name = load(path), NAME.fullmatch(path.stem)
     model = cfg.model
     assert model.decode_head.type == HEADS[name['model']]
-    assert model.backbone.type == 'mmanchor.AnchorFormer'
+    assert model.backbone.type == TRUNKS[name['backbone']]
     if name['arch'] in ARCHS:
         assert model.backbone.arch == ARCHS[name['arch']]
     assert cfg.train_cfg.max_iters == iterations(name['length'])
@@ -116,6 +142,83 @@ def test_the_name_of_a_detector(path):
     resize, = resizes(cfg.test_pipeline)
     assert tuple(resize.scale) == (size, size) and not resize.keep_ratio
     assert cfg.test_dataloader.dataset.pipeline == cfg.test_pipeline
+
+
+@by_stem(CLASSIFICATION)
+def test_the_name_of_a_classifier(path):
+    cfg, name = load(path), CLASSIFIER.fullmatch(path.stem)
+    backbone, size = cfg.model.backbone, int(name['size'])
+    assert backbone.type == TRUNKS[name['model']]
+    if name['arch'] in ARCHS:
+        assert backbone.arch == ARCHS[name['arch']]
+    elif isinstance(backbone.arch, str):
+        assert backbone.arch == name['arch']
+    distilled = cfg.model.type == 'mmanchor.DistilledClassifier'
+    assert distilled == ('teacher' in cfg.model)
+    if name['variant']:
+        assert distilled == (name['variant'] == 'distilled')
+    assert backbone.img_size == size
+    assert cfg.train_cfg.max_epochs == int(name['length'][:-1])
+    assert cfg.param_scheduler[-1].end == cfg.train_cfg.max_epochs
+    crops = [step for step in cfg.test_pipeline if step.type == 'CenterCrop']
+    assert all(step.crop_size == size for step in crops)
+    assert cfg.test_dataloader.dataset.pipeline == cfg.test_pipeline
+    assert cfg.train_cfg.max_epochs % cfg.train_cfg.val_interval == 0
+
+
+# What each row of the ablations changes of the model that it is a row of.
+ABLATIONS = {
+    't-token': {'attention.type': 'mmanchor.TokenAnchorAttention'},
+    't-perhead': {'attention.per_head_anchors': True},
+    't-depthwise': {'attention.depthwise': True},
+    **{f'{arch}-m{m}': {'num_anchors': m}
+       for arch in 'ts' for m in (10, 50, 100)}
+}  # yapf: disable
+
+
+@pytest.mark.parametrize('name', ABLATIONS)
+def test_an_ablation_changes_one_thing(name):
+    folder, suffix = ROOT / 'anchorformer', '_8xb128-300e_in1k-224.py'
+    cfg = load(folder / f'anchorformer-{name}{suffix}')
+    base = load(folder / f'anchorformer-{name[0]}{suffix}')
+    change = {f'model.backbone.{k}': v for k, v in ABLATIONS[name].items()}
+    base.merge_from_dict(change)
+    assert cfg.to_dict() == base.to_dict()
+
+
+@pytest.mark.parametrize('arch', 'tsb')
+@pytest.mark.parametrize('variant', ['', '-distilled'])
+def test_the_softmax_twin_differs_in_its_attention_alone(arch, variant):
+    rest = f'-{arch}{variant}_8xb128-300e_in1k-224.py'
+    twin = load(ROOT / 'anchorformer' / f'deit{rest}')
+    cfg = load(ROOT / 'anchorformer' / f'anchorformer{rest}')
+    attention = twin.model.backbone.pop('attention')
+    cfg.model.backbone.pop('attention')
+    assert attention == dict(type='mmanchor.SoftmaxAttention', qkv_bias=True)
+    assert twin.to_dict() == cfg.to_dict()
+
+
+@by_stem(DEIT_RECIPE)
+def test_the_recipe_of_deit(path):
+    cfg = load(path)
+    batch = cfg.auto_scale_lr.base_batch_size
+    optimizer = cfg.optim_wrapper.optimizer
+    assert optimizer.lr == 5e-4 * batch / 512
+    assert (optimizer.type, optimizer.weight_decay) == ('AdamW', 0.05)
+    warm_up, cosine = cfg.param_scheduler
+    assert warm_up.end == cosine.begin == 5
+    assert cosine.T_max == cosine.end - cosine.begin == 295
+    sampler = cfg.train_dataloader.sampler
+    assert (sampler.type, sampler.num_repeats) == ('RepeatAugSampler', 3)
+    steps = [step.type for step in cfg.train_dataloader.dataset.pipeline]
+    assert steps == [
+        'LoadImageFromFile', 'RandomResizedCrop', 'RandomFlip', 'RandAugment',
+        'RandomErasing', 'PackInputs'
+    ]
+    assert [each.type
+            for each in cfg.model.train_cfg.augments] == ['Mixup', 'CutMix']
+    assert cfg.custom_hooks[-1].type == 'EMAHook'
+    assert cfg.model.backbone.drop_path_rate == 0.1
 
 
 @by_stem(SEGMENTATION)
@@ -177,15 +280,26 @@ def check_detector(cfg, model):
     METRICS.build(dict(cfg.val_evaluator, ann_file=None))
 
 
+def check_classifier(cfg, model):
+    size = cfg.model.backbone.img_size
+    out = model(torch.rand(2, 3, size, size), mode='tensor')
+    assert out.shape == (2, cfg.model.head.num_classes)
+    for hook in cfg.get('custom_hooks') or ():
+        HOOKS.build(hook)
+    METRICS.build(cfg.val_evaluator)
+
+
+CHECKS = dict(
+    mmdet=check_detector, mmpretrain=check_classifier, mmseg=check_segmentor)
+
+
 @by_stem(PATHS)
 def test_it_builds_and_its_parts_fit_together(path, scope):
     cfg = load(path)
     scope(cfg)
     with torch.device('meta'):
         model = MODELS.build(cfg.model).eval()
-        check = check_detector if cfg.default_scope == 'mmdet' else \
-            check_segmentor
-        check(cfg, model)
+        CHECKS[cfg.default_scope](cfg, model)
     pipelines = [cfg.train_pipeline, cfg.test_pipeline]
     for pipeline in (*pipelines, cfg.get('tta_pipeline', ())):
         for transform in pipeline:
@@ -243,7 +357,8 @@ def test_the_demo_names_the_classes_of_the_demo_data(path):
             ] == [colours[name] for name in meta.classes]
 
 
-@pytest.mark.parametrize('folder', ['picodet', 'upernet', 'semantic_fpn'])
+@pytest.mark.parametrize(
+    'folder', ['picodet', 'upernet', 'semantic_fpn', 'anchorformer'])
 def test_tables_come_from_the_metafile(folder):
     meta = yaml.safe_load((ROOT / folder / 'metafile.yml').read_text())
     table = (ROOT / folder / 'README.md').read_text()

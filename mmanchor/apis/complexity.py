@@ -1,10 +1,12 @@
 """Parameters and multiply-adds of a config's model at test time."""
 import logging
+import math
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Iterator, Tuple
+from typing import Any, Iterator, List, Tuple
 
-from mmengine.analysis import get_model_complexity_info
+import torch
+from mmengine.analysis import FlopAnalyzer, parameter_count
 from mmengine.config import Config
 from mmengine.logging import MMLogger
 from mmengine.model import revert_sync_batchnorm
@@ -52,9 +54,9 @@ def build_test_model(cfg: Config) -> nn.Module:
 def count_complexity(model: nn.Module, size: Tuple[int, int]) -> Complexity:
     """Count a model's parameters and multiply-adds by MMEngine's counter.
 
-    The counter knows matrix products, convolutions, norms and resizing. It
-    does not see into ``scaled_dot_product_attention``, so that it counts too
-    little for softmax attention, and nothing wrong for anchors.
+    The counter knows matrix products, convolutions, norms and resizing. The
+    products inside ``scaled_dot_product_attention``, which it would take as
+    free, are counted too.
 
     Args:
         model: A model that takes images (1, 3, H, W).
@@ -63,10 +65,19 @@ def count_complexity(model: nn.Module, size: Tuple[int, int]) -> Complexity:
     Returns:
         The counts.
     """
+    device = next(model.parameters()).device
     with _errors_only():
-        counts = get_model_complexity_info(
-            model, (3, *size), show_table=False, show_arch=False)
-    return Complexity(params=int(counts['params']), macs=int(counts['flops']))
+        counter = FlopAnalyzer(model, torch.rand(1, 3, *size, device=device))
+        counter.set_op_handle('aten::scaled_dot_product_attention',
+                              _count_attention)
+        macs = counter.total()
+    return Complexity(params=int(parameter_count(model)['']), macs=int(macs))
+
+
+def _count_attention(inputs: List[Any], outputs: List[Any]) -> int:
+    """Multiply-adds of Q K^T and of its product with V."""
+    queries, keys, values = (value.type().sizes() for value in inputs[:3])
+    return math.prod(queries[:-1]) * keys[-2] * (queries[-1] + values[-1])
 
 
 @contextmanager
@@ -132,20 +143,22 @@ def default_size(cfg: Config) -> Tuple[int, int]:
 
     Returns:
         Height and width in pixels: 512 x 2048 for segmentation, as papers
-        have it, else the size to which the test pipeline resizes.
+        have it, else the size to which the test pipeline crops or resizes.
 
     Raises:
         UserError: If the pipeline does not say one.
     """
     if toolbox(cfg) == 'mmseg':
         return 512, 2048
+    keys = dict(Resize='scale', CenterCrop='crop_size')
     sizes = [
-        step.scale for step in cfg.get('test_pipeline') or ()
-        if step.type == 'Resize' and step.get('scale')
+        step[keys[step.type]] for step in cfg.get('test_pipeline') or ()
+        if step.get(keys.get(step.type))
     ]
     if not sizes:
         raise UserError(f'the test_pipeline of {cfg.filename} has no Resize '
-                        'to a scale; give the size by --shape')
+                        'to a scale and no CenterCrop; give the size by '
+                        '--shape')
     scale = sizes[-1]
     width, height = (scale, scale) if isinstance(scale, int) else scale
     return height, width

@@ -1,4 +1,6 @@
 """Geometry of the token map: evenly spread tokens, resized embeddings."""
+from typing import Optional, Tuple
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -27,6 +29,8 @@ def even_token_indices(height: int, width: int, num: int,
         >>> even_token_indices(4, 4, 4, 'cpu')
         tensor([ 5,  7, 13, 15])
     """
+    if isinstance(height, Tensor):  # sizes are tensors while torch traces
+        height, width = int(height), int(width)
     if num > height * width:
         raise ValueError(
             f'num_anchors={num} exceeds the {height} x {width} = '
@@ -40,6 +44,29 @@ def even_token_indices(height: int, width: int, num: int,
     count = ((row + 1) * num + rows - 1) // rows - first
     column = (2 * (index - first) + 1) * width // (2 * count)
     return (2 * row + 1) * height // (2 * rows) * width + column
+
+
+def infer_grid(num: int, like: Tuple[int, int]) -> Optional[Tuple[int, int]]:
+    """Height and width of a checkpoint's token map, which it does not say.
+
+    Args:
+        num: How many tokens it has.
+        like: (H, W) of the model's map.
+
+    Returns:
+        The (h, w) of ``num`` tokens in the ratio of ``like`` if there are such
+        integers, else the square; ``None`` if there is neither.
+
+    Example:
+        >>> [infer_grid(num, (6, 12)) for num in (8, 9, 7)]
+        [(2, 4), (3, 3), None]
+    """
+    height = round((num * like[0] / like[1])**.5)
+    if height * round(height * like[1] / like[0]) != num:
+        height = round(num**.5)
+        if height**2 != num:
+            return None
+    return (height, num // height) if height else None
 
 
 def resize_position_embedding(embedding: Tensor, source: tuple, target: tuple,

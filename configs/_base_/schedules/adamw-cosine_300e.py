@@ -1,0 +1,36 @@
+# AdamW over 300 epochs as DeiT is trained (arXiv 2012.12877, Table 9).
+optim_wrapper = dict(
+    type='OptimWrapper',
+    # 5e-4 * 1024 images / 512
+    optimizer=dict(
+        type='AdamW', lr=1e-3, betas=(0.9, 0.999), weight_decay=0.05),
+    paramwise_cfg=dict(
+        norm_decay_mult=0.,
+        bias_decay_mult=0.,
+        # An anchor's length is the temperature of its softmax, and a position
+        # embedding is no weight either: neither is decayed.
+        custom_keys=dict(
+            cls_token=dict(decay_mult=0.),
+            dist_token=dict(decay_mult=0.),
+            pos_embed=dict(decay_mult=0.),
+            anchors=dict(decay_mult=0.))))
+param_scheduler = [
+    dict(
+        type='LinearLR',
+        start_factor=1e-3,
+        by_epoch=True,
+        begin=0,
+        end=5,
+        convert_to_iter_based=True),
+    dict(
+        type='CosineAnnealingLR',
+        T_max=295,
+        eta_min=1e-5,
+        by_epoch=True,
+        begin=5,
+        end=300)
+]
+train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=300, val_interval=5)
+val_cfg = dict(type='ValLoop')
+test_cfg = dict(type='TestLoop')
+auto_scale_lr = dict(enable=False, base_batch_size=1024)

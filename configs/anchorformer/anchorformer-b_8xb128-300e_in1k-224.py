@@ -1,0 +1,3 @@
+# AnchorFormer, Table 1, row AnchorFormer-B.
+_base_ = ['./anchorformer-s_8xb128-300e_in1k-224.py']
+model = dict(backbone=dict(arch='base'), head=dict(in_channels=768))

@@ -1,0 +1,4 @@
+"""Classifiers, on those of mmpretrain."""
+from .distilled import DistilledClassifier
+
+__all__ = ['DistilledClassifier']

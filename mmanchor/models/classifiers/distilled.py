@@ -1,0 +1,129 @@
+"""A classifier that learns from a teacher, as DeiT and LeViT do."""
+from typing import Dict, List, Optional
+
+import torch
+import torch.nn.functional as F
+from mmengine.runner import load_checkpoint
+from mmpretrain.models import ImageClassifier
+from torch import Tensor, nn
+
+from ...registry import MODELS
+
+DISTILLATIONS = ('hard', 'soft')
+
+
+@MODELS.register_module()
+class DistilledClassifier(ImageClassifier):
+    r"""mmpretrain's ``ImageClassifier``, taught by labels and by a teacher.
+
+    Eq. 2 and 3 of DeiT (arXiv 2012.12877), z the student's scores and t the
+    teacher's:
+
+    .. math::
+        L_{soft} = (1 - \lambda) L(z, y)
+                   + \lambda \tau^2 KL(\mathrm{softmax}(t / \tau) \,\|\,
+                                       \mathrm{softmax}(z / \tau)), \quad
+        L_{hard} = (1 - \lambda) L(z, y) + \lambda CE(z, \arg\max t)
+
+    A head with two classifiers, such as :class:`mmanchor.DistilledDeiTHead`,
+    has the first term from the one and the second from the other; any other
+    head has both from its scores.
+
+    The teacher is built when the first loss is computed, so that it is needed
+    for training alone. It is no part of the state dict, gets the student's
+    preprocessed images, and is never trained.
+
+    Args:
+        *args: As ``ImageClassifier`` has them.
+        teacher: Config of a classifier of as many classes.
+        teacher_checkpoint: Its checkpoint; ``None`` where its config loads
+            weights by itself.
+        distillation: 'hard' or 'soft'.
+        distillation_weight: :math:`\lambda`, in [0, 1].
+        temperature: :math:`\tau`, above 0; of 'soft' only.
+        **kwargs: As ``ImageClassifier`` has them.
+
+    Raises:
+        ValueError: If an argument is out of its range.
+    """
+
+    def __init__(self,
+                 *args,
+                 teacher: dict,
+                 teacher_checkpoint: Optional[str] = None,
+                 distillation: str = 'hard',
+                 distillation_weight: float = 0.5,
+                 temperature: float = 1.,
+                 **kwargs) -> None:
+        super().__init__(*args, **kwargs)
+        if distillation not in DISTILLATIONS:
+            raise ValueError(f'distillation must be one of {DISTILLATIONS}, '
+                             f'got {distillation!r}')
+        if not 0 <= distillation_weight <= 1:
+            raise ValueError('distillation_weight must be within 0 and 1, got '
+                             f'{distillation_weight}')
+        if temperature <= 0:
+            raise ValueError(f'temperature must be above 0, got {temperature}')
+        self.teacher_cfg = teacher
+        self.teacher_checkpoint = teacher_checkpoint
+        self.distillation = distillation
+        self.distillation_weight = distillation_weight
+        self.temperature = temperature
+        # In a list, so that torch does not take it for a part of the model.
+        self._teachers: List[nn.Module] = []
+
+    def loss(self, inputs: Tensor, data_samples: List) -> Dict[str, Tensor]:
+        """Losses against labels and teacher.
+
+        Args:
+            inputs: Preprocessed images, (B, 3, H, W).
+            data_samples: Their labels.
+
+        Returns:
+            The head's losses times 1 - ``distillation_weight``, and
+            ``loss_distillation``.
+        """
+        feats = self.extract_feat(inputs)
+        if hasattr(self.head, 'token_scores'):
+            labelled, student = self.head.token_scores(feats)
+        else:
+            labelled = student = self.head(feats)
+        weight = self.distillation_weight
+        losses = {
+            name: value * (1 - weight) if 'loss' in name else value
+            for name, value in self.head._get_loss(labelled,
+                                                   data_samples).items()
+        }
+        losses['loss_distillation'] = weight * self._distillation_loss(
+            student, self._teach(inputs))
+        return losses
+
+    def _distillation_loss(self, student: Tensor, teacher: Tensor) -> Tensor:
+        if student.shape != teacher.shape:
+            raise ValueError(f'the teacher has {teacher.shape[1]} classes and '
+                             f'the student {student.shape[1]}')
+        if self.distillation == 'hard':
+            return F.cross_entropy(student, teacher.argmax(dim=1))
+        tau = self.temperature
+        return tau**2 * F.kl_div(
+            (student / tau).log_softmax(dim=1),
+            (teacher / tau).log_softmax(dim=1),
+            reduction='batchmean',
+            log_target=True)
+
+    @torch.no_grad()
+    def _teach(self, inputs: Tensor) -> Tensor:
+        """The teacher's scores, (B, K)."""
+        if not self._teachers:
+            teacher = MODELS.build(self.teacher_cfg)
+            if self.teacher_checkpoint is None:
+                teacher.init_weights()  # which loads what its config names
+            else:
+                load_checkpoint(
+                    teacher,
+                    self.teacher_checkpoint,
+                    map_location='cpu',
+                    strict=True)
+            self._teachers.append(teacher.eval().requires_grad_(False))
+        teacher = self._teachers[0].to(inputs.device)
+        return teacher(inputs, mode='tensor')

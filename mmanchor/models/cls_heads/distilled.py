@@ -1,0 +1,122 @@
+"""Heads with a second classifier that learns from a teacher.
+
+mmpretrain's heads of DeiT and LeViT have both classifiers and cannot be
+trained; these can, and keep the names of their weights.
+"""
+from typing import Dict, Sequence, Tuple
+
+import torch
+from mmpretrain.models.heads import DeiTClsHead, LeViTClsHead
+from torch import Tensor
+
+from ...registry import MODELS
+
+
+class TwoScoresMixin:
+    """Learn two scores, and give their mean.
+
+    A subclass defines ``token_scores``. Without a teacher (see
+    :class:`mmanchor.DistilledClassifier`) both learn the labels.
+    """
+
+    def token_scores(self, feats: Tuple) -> Tuple[Tensor, Tensor]:
+        """Scores of the labels' and of the teacher's classifier, (B, K)."""
+        raise NotImplementedError
+
+    def forward(self, feats: Tuple) -> Tensor:
+        """The mean of both scores, (B, K)."""
+        labelled, distilled = self.token_scores(feats)
+        return (labelled + distilled) / 2
+
+    def loss(self, feats: Tuple, data_samples: Sequence,
+             **kwargs) -> Dict[str, Tensor]:
+        """The mean loss of both classifiers against the labels.
+
+        Args:
+            feats: What the backbone or the neck gave.
+            data_samples: Labels, as mmpretrain's heads take them.
+            **kwargs: For the loss.
+        """
+        first, second = (
+            self._get_loss(scores, data_samples, **kwargs)
+            for scores in self.token_scores(feats))
+        return {name: (first[name] + second[name]) / 2 for name in first}
+
+
+@MODELS.register_module()
+class DistilledDeiTHead(TwoScoresMixin, DeiTClsHead):
+    """A classifier on each of the tokens cls and dist (arXiv 2012.12877).
+
+    Args:
+        num_classes, in_channels, **kwargs: As mmpretrain's ``DeiTClsHead``
+            has them.
+    """
+
+    def token_scores(self, feats: Tuple) -> Tuple[Tensor, Tensor]:
+        """Scores of both tokens.
+
+        Args:
+            feats: The last of it is (cls, dist), each (B, C).
+
+        Returns:
+            Scores of cls and of dist, (B, num_classes).
+        """
+        cls_token, dist_token = self.pre_logits(feats)
+        return self.layers.head(cls_token), self.layers.head_dist(dist_token)
+
+
+@MODELS.register_module()
+class DistilledLeViTHead(TwoScoresMixin, LeViTClsHead):
+    """Two classifiers behind a batch norm each, on one mean of the map.
+
+    The head of LeViT (arXiv 2104.01136).
+
+    Args:
+        num_classes, in_channels, **kwargs: As mmpretrain's ``LeViTClsHead``
+            has them.
+        deploy: Build the form without norms (see :meth:`switch_to_deploy`);
+            it loads training checkpoints too.
+    """
+
+    def __init__(self, *args, deploy: bool = False, **kwargs) -> None:
+        super().__init__(*args, **kwargs)
+        if not self.distillation:
+            raise ValueError('distillation must be True, got False; '
+                             "mmpretrain's LeViTClsHead has one classifier")
+        if deploy:
+            self.switch_to_deploy()
+
+    def token_scores(self, feats: Tuple) -> Tuple[Tensor, Tensor]:
+        """Scores of both classifiers.
+
+        Args:
+            feats: The last of it is (B, C).
+
+        Returns:
+            Scores (B, num_classes) for the labels and for the teacher.
+        """
+        x = self.pre_logits(feats)
+        return self.head(x), self.head_dist(x)
+
+    def _load_from_state_dict(self, state_dict: dict, prefix: str, *args,
+                              **kwargs) -> None:
+        """Let the deploy form load a checkpoint of the training form."""
+        if self.deploy and f'{prefix}head.bn.weight' in state_dict:
+            for name in ('head', 'head_dist'):
+                _fold_loaded(state_dict, f'{prefix}{name}.', self.head)
+        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
+
+
+def _fold_loaded(state_dict: dict, prefix: str, like: torch.nn.Linear) -> None:
+    """Replace the entries of a norm and a linear layer by one layer's."""
+    whole = LeViTClsHead(like.out_features, False, like.in_features).head
+    whole = whole.to(state_dict[f'{prefix}linear.weight'])
+    names = [f'{prefix}{name}' for name in whole.state_dict()]
+    if any(name not in state_dict for name in names):
+        return  # torch reports what is missing
+    whole.load_state_dict({
+        name: state_dict.pop(f'{prefix}{name}')
+        for name in whole.state_dict()
+    })
+    for name, value in whole.fuse().state_dict().items():
+        state_dict[f'{prefix}{name}'] = value
