@@ -1,4 +1,7 @@
 """From foreign state dicts to ours: pure functions, which touch no files."""
+from .anchor_deit import convert_anchor_deit
+from .anchors import kmeans, queries_as_anchors
+from .deit import convert_deit
 from .kind import Kind
 from .paddle_files import arrays_of_paddle
 from .paddledet import convert_esnet, convert_picodet
@@ -11,10 +14,19 @@ KINDS = {
     Kind(convert_esnet, 'paddle', "PaddleDetection's ESNet"),
     'paddledet-picodet':
     Kind(convert_picodet, 'paddle', "PaddleDetection's PicoDet"),
+    'deit':
+    Kind(
+        convert_deit,
+        'torch',
+        "timm's or DeiT's own DeiT or ViT, plain or distilled",
+        calibrates=True),
+    'anchor-deit':
+    Kind(convert_anchor_deit, 'torch', 'the released AnchorDeiT'),
 }
 
 __all__ = [
     'ConversionReport', 'KINDS', 'Kind', 'Renaming', 'TRAINING_STATE',
-    'arrays_of_paddle', 'arrays_of_torch', 'convert_esnet', 'convert_picodet',
-    'convert_state_dict', 'first_few'
+    'arrays_of_paddle', 'arrays_of_torch', 'convert_anchor_deit',
+    'convert_deit', 'convert_esnet', 'convert_picodet', 'convert_state_dict',
+    'first_few', 'kmeans', 'queries_as_anchors'
 ]
