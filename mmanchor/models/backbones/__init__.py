@@ -1,6 +1,7 @@
 """Backbones; each returns a tuple of features."""
+from .anchor_levit import AnchorLeViT
 from .anchorformer import AnchorFormer
 from .esnet import ESNet
 from .esnet_anchor import AnchorESNet
 
-__all__ = ['AnchorESNet', 'AnchorFormer', 'ESNet']
+__all__ = ['AnchorESNet', 'AnchorFormer', 'AnchorLeViT', 'ESNet']

@@ -2,11 +2,16 @@
 from .attention import (LearnedAnchorAttention, SoftmaxAttention,
                         TokenAnchorAttention)
 from .block import TransformerBlock
+from .conv_bn import ConvBN, LinearBN
+from .levit_attention import LevitAnchorAttention, LevitSoftmaxAttention
+from .levit_block import LevitBlock
 from .shuffle_block import EnhancedShuffleBlock, EnhancedShuffleDownBlock
 from .token_grid import even_token_indices, resize_position_embedding
 
 __all__ = [
-    'EnhancedShuffleBlock', 'EnhancedShuffleDownBlock',
-    'LearnedAnchorAttention', 'SoftmaxAttention', 'TokenAnchorAttention',
-    'TransformerBlock', 'even_token_indices', 'resize_position_embedding'
+    'ConvBN', 'EnhancedShuffleBlock', 'EnhancedShuffleDownBlock',
+    'LearnedAnchorAttention', 'LevitAnchorAttention', 'LevitBlock',
+    'LevitSoftmaxAttention', 'LinearBN', 'SoftmaxAttention',
+    'TokenAnchorAttention', 'TransformerBlock', 'even_token_indices',
+    'resize_position_embedding'
 ]

@@ -55,18 +55,18 @@ def infer_grid(num: int, like: Tuple[int, int]) -> Optional[Tuple[int, int]]:
 
     Returns:
         The (h, w) of ``num`` tokens in the ratio of ``like`` if there are such
-        integers, else the square; ``None`` if there is neither.
+        integers, else ones that are about equal; ``None`` if there are none.
 
     Example:
         >>> [infer_grid(num, (6, 12)) for num in (8, 9, 7)]
         [(2, 4), (3, 3), None]
     """
+    if num < 1:
+        return None
     height = round((num * like[0] / like[1])**.5)
     if height * round(height * like[1] / like[0]) != num:
         height = round(num**.5)
-        if height**2 != num:
-            return None
-    return (height, num // height) if height else None
+    return (height, num // height) if num % height == 0 else None
 
 
 def resize_position_embedding(embedding: Tensor, source: tuple, target: tuple,
