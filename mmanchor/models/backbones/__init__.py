@@ -3,5 +3,8 @@ from .anchor_levit import AnchorLeViT
 from .anchorformer import AnchorFormer
 from .esnet import ESNet
 from .esnet_anchor import AnchorESNet
+from .sparsifiner import Sparsifiner
 
-__all__ = ['AnchorESNet', 'AnchorFormer', 'AnchorLeViT', 'ESNet']
+__all__ = [
+    'AnchorESNet', 'AnchorFormer', 'AnchorLeViT', 'ESNet', 'Sparsifiner'
+]

@@ -13,13 +13,9 @@ from torch.utils.checkpoint import checkpoint
 from ...registry import MODELS
 from ..layers.attention import attention_config
 from ..layers.block import TransformerBlock
-from ..layers.token_grid import resize_position_embedding
-from .base import (BaseBackbone, is_pretrained, lookup_arch,
+from ..layers.token_grid import infer_grid, resize_position_embedding
+from .base import (BaseBackbone, is_exporting, is_pretrained, lookup_arch,
                    normalize_out_indices)
-
-# `torch.compiler.is_exporting` is newer than the oldest torch we support.
-_is_exporting = getattr(torch.compiler, 'is_exporting',
-                        torch.compiler.is_compiling)
 
 
 @MODELS.register_module()
@@ -77,6 +73,8 @@ class AnchorFormer(BaseBackbone):
         'base': dict(embed_dims=768, num_layers=12, num_heads=12, mlp_ratio=4),
     }
     out_types = ('featmap', 'avg_featmap', 'tokens')
+    # A subclass may have its own kind of layer.
+    block_type = TransformerBlock
 
     def __init__(self,
                  arch: Union[str, dict] = 'small',
@@ -115,7 +113,7 @@ class AnchorFormer(BaseBackbone):
             norm_cfg=norm_cfg)
         last = self.num_layers - 1
         self.layers = ModuleList(
-            TransformerBlock(
+            self.block_type(
                 self.embed_dims,
                 drop_path_rate=drop_path_rate * i / max(last, 1),
                 **block) for i in range(self.out_indices[-1] + 1))
@@ -179,21 +177,26 @@ class AnchorFormer(BaseBackbone):
         x = self.drop_after_pos(x + self._position_embedding(hw_shape))
         outs = []
         for i, layer in enumerate(self.layers):
-            if self.with_cp and self.training:
-                x = checkpoint(layer, x, hw_shape, use_reentrant=False)
-            else:
-                x = layer(x, hw_shape)
+            x, hw_shape = self._run_layer(layer, x, hw_shape)
             if i == self.num_layers - 1 and self.norm is not None:
                 x = self.norm(x)
             if i in self.out_indices:
                 outs.append(self._format_output(x, hw_shape))
         return tuple(outs)
 
+    def _run_layer(self, layer: nn.Module, x: Tensor,
+                   hw_shape: Tuple[int, int]) -> tuple:
+        """The layer's output, and what the next one is given beside it."""
+        if self.with_cp and self.training:
+            return checkpoint(
+                layer, x, hw_shape, use_reentrant=False), hw_shape
+        return layer(x, hw_shape), hw_shape
+
     def _pad(self, x: Tensor) -> Tensor:
         """Pad images at the right and the bottom to whole patches."""
         # mmcv's PatchEmbed can pad, but not in a graph of dynamic shape.
         rows, columns = (-size % self.patch_size for size in x.shape[2:])
-        if _is_exporting() or rows or columns:
+        if is_exporting() or rows or columns:
             x = F.pad(x, (0, columns, 0, rows))
         return x
 
@@ -203,7 +206,7 @@ class AnchorFormer(BaseBackbone):
     def _position_embedding(self, hw_shape: Tuple[int, int]) -> Tensor:
         # An exported graph serves every size, so it always resizes; at the
         # embedding's own size that is the identity.
-        if not _is_exporting() and tuple(hw_shape) == self.grid:
+        if not is_exporting() and tuple(hw_shape) == self.grid:
             return self.pos_embed
         return resize_position_embedding(self.pos_embed, self.grid, hw_shape,
                                          len(self.extra_tokens))
@@ -262,32 +265,33 @@ class AnchorFormer(BaseBackbone):
         if name in state_dict:
             num_extra = sum(f'{prefix}{token}_token' in state_dict
                             for token in ('cls', 'dist'))
-            state_dict[name] = self._fit_pos_embed(state_dict[name], num_extra)
+            state_dict[name] = self._fit_tokens(state_dict[name],
+                                                self.pos_embed, num_extra)
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
 
     @torch.no_grad()
-    def _fit_pos_embed(self, loaded: Tensor, num_extra: int) -> Tensor:
-        """A checkpoint's position embedding at this model's size.
+    def _fit_tokens(self, loaded: Tensor, own: Tensor,
+                    num_extra: int) -> Tensor:
+        """A checkpoint's weights of the tokens at this model's size.
 
         Args:
             loaded: (1, num_extra + h * w, C). h and w are taken to have the
                 ratio of this model's map if such integers exist, else to be
                 equal.
+            own: This model's, (1, N, C). It keeps those of extra tokens that
+                the checkpoint lacks.
             num_extra: The checkpoint's number of extra tokens.
         """
         own_extra = len(self.extra_tokens)
-        if loaded.shape == self.pos_embed.shape and num_extra == own_extra:
+        if loaded.shape == own.shape and num_extra == own_extra:
             return loaded
-        num = loaded.shape[1] - num_extra
-        height = round((num * self.grid[0] / self.grid[1])**.5)
-        if height * round(height * self.grid[1] / self.grid[0]) != num:
-            height = round(num**.5)
-        if height < 1 or num % height or loaded.shape[2] != self.embed_dims:
+        source = infer_grid(loaded.shape[1] - num_extra, self.grid)
+        if source is None or loaded.shape[2] != own.shape[2]:
             return loaded  # torch reports the sizes, as for any parameter
-        fitted = resize_position_embedding(loaded, (height, num // height),
-                                           self.grid, num_extra)
+        fitted = resize_position_embedding(loaded, source, self.grid,
+                                           num_extra)
         extra, grid = fitted[:, :num_extra], fitted[:, num_extra:]
-        own = self.pos_embed[:, :own_extra].to(extra)
+        own = own[:, :own_extra].to(extra)
         shared = min(num_extra, own_extra)
         return torch.cat((extra[:, :shared], own[:, shared:], grid), dim=1)
 

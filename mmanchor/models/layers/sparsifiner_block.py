@@ -1,0 +1,51 @@
+"""The transformer block of Sparsifiner, which may prune tokens."""
+import math
+from typing import NamedTuple, Optional
+
+from torch import Tensor
+
+from .block import TransformerBlock
+from .token_pruning import TokenLayout
+
+
+class BlockOutput(NamedTuple):
+    """What a block gives: tokens (B, E + T, C), their layout, and a loss."""
+    tokens: Tensor
+    layout: TokenLayout
+    loss: Optional[Tensor]
+
+
+class SparsifinerBlock(TransformerBlock):
+    """A pre-norm block on :class:`SparsifinerAttention`.
+
+    Args:
+        embed_dims, attention, **kwargs: As :class:`TransformerBlock` has
+            them; the attention is a ``SparsifinerAttention``.
+        token_keep_rate: Share of the map's patches that are left after this
+            block, in (0, 1]: those to which the class token attends most,
+            in the mean of the heads.
+    """
+
+    def __init__(self,
+                 embed_dims: int,
+                 attention: dict,
+                 *,
+                 token_keep_rate: float = 1.,
+                 **kwargs) -> None:
+        super().__init__(embed_dims, attention, **kwargs)
+        self.token_keep_rate = token_keep_rate
+
+    def forward(self, x: Tensor, layout: TokenLayout) -> BlockOutput:
+        """(B, E + T, C) -> tokens, layout and reconstruction loss."""
+        mixed = self.attn.attend(self.norm1(x), layout)
+        x = x + self.drop_path(mixed.tokens)
+        x = self.mlp(self.norm2(x), identity=x)
+        if self.token_keep_rate < 1:
+            num_kept = self.num_kept(layout)
+            x, layout = layout.prune(x, mixed.class_weights, num_kept)
+        return BlockOutput(x, layout, mixed.loss)
+
+    def num_kept(self, layout: TokenLayout) -> int:
+        """How many patches of a map are left after this block."""
+        height, width = layout.hw_shape
+        return math.ceil(self.token_keep_rate * height * width)
