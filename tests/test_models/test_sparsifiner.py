@@ -178,6 +178,7 @@ def test_every_parameter_learns_and_losses_are_given_once(with_cp, kwargs):
     assert model.auxiliary_losses() == {}
 
 
+@pytest.mark.filterwarnings('ignore:nothing takes')
 def test_only_the_last_forward_has_losses():
     model = build().train()
     for _ in range(2):

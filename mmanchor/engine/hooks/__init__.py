@@ -1,4 +1,5 @@
 """Training hooks."""
+from .auxiliary_loss import AuxiliaryLossHook
 from .exact_resume import ExactResumeHook
 from .progress import ProgressHook
 from .restarted_ema import RestartedEMAHook
@@ -6,6 +7,6 @@ from .skipped_pictures import SkippedPicturesHook
 from .stop_on_nan import StopOnNanHook
 
 __all__ = [
-    'ExactResumeHook', 'ProgressHook', 'RestartedEMAHook',
+    'AuxiliaryLossHook', 'ExactResumeHook', 'ProgressHook', 'RestartedEMAHook',
     'SkippedPicturesHook', 'StopOnNanHook'
 ]

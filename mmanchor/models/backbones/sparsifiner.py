@@ -1,5 +1,6 @@
 """Sparsifiner: a DeiT whose tokens attend to a few predicted tokens."""
 import re
+import warnings
 from typing import Dict, List, Optional, Sequence, Tuple, Union
 
 import torch
@@ -129,6 +130,10 @@ class Sparsifiner(AnchorFormer):
 
     def forward(self, x: Tensor) -> tuple:
         """As :meth:`AnchorFormer.forward`; it notes losses in training."""
+        if self._losses and self.training:
+            warnings.warn('nothing takes the losses by which Sparsifiner '
+                          'learns to predict; add mmanchor.AuxiliaryLossHook '
+                          'to custom_hooks')
         self._losses = []
         return super().forward(x)
 
