@@ -7,6 +7,7 @@ from .paddle_files import arrays_of_paddle
 from .paddledet import convert_esnet, convert_picodet
 from .renaming import Renaming, convert_state_dict
 from .report import ConversionReport, first_few
+from .sparsifiner import convert_sparsifiner
 from .torch_files import TRAINING_STATE, arrays_of_torch
 
 KINDS = {
@@ -22,11 +23,13 @@ KINDS = {
         calibrates=True),
     'anchor-deit':
     Kind(convert_anchor_deit, 'torch', 'the released AnchorDeiT'),
+    'sparsifiner':
+    Kind(convert_sparsifiner, 'torch', 'the released Sparsifiner'),
 }
 
 __all__ = [
     'ConversionReport', 'KINDS', 'Kind', 'Renaming', 'TRAINING_STATE',
     'arrays_of_paddle', 'arrays_of_torch', 'convert_anchor_deit',
-    'convert_deit', 'convert_esnet', 'convert_picodet', 'convert_state_dict',
-    'first_few', 'kmeans', 'queries_as_anchors'
+    'convert_deit', 'convert_esnet', 'convert_picodet', 'convert_sparsifiner',
+    'convert_state_dict', 'first_few', 'kmeans', 'queries_as_anchors'
 ]
