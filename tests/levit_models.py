@@ -8,6 +8,12 @@ ARCH = dict(
     embed_dims=(16, 24, 32), num_heads=(2, 3, 2), depths=(2, 1, 1), key_dims=8)
 
 
+def pictures(num: int, size: tuple = (96, 96)) -> torch.Tensor:
+    """Images of a few large patches, whose means differ, (num, 3, H, W)."""
+    coarse = nn.functional.interpolate(torch.randn(num, 3, 3, 3), size)
+    return coarse + .3 * torch.randn(num, 3, *size)
+
+
 @torch.no_grad()
 def live(model: nn.Module, size: tuple = (96, 96)) -> nn.Module:
     """Give a model statistics of data, and scales and biases of a training.
@@ -19,11 +25,19 @@ def live(model: nn.Module, size: tuple = (96, 96)) -> nn.Module:
     for name, param in model.named_parameters():
         if 'bn.weight' in name:
             nn.init.uniform_(param, .5, 1.5)
-        elif name.endswith(('bn.bias', 'attention_biases', 'pos_embed')):
+        elif name.endswith('bn.bias'):
+            nn.init.normal_(param, std=.3)
+        elif name.endswith(('attention_biases', 'pos_embed')):
             nn.init.normal_(param)
+        elif name.startswith('head') and param.dim() == 2:
+            nn.init.normal_(param, std=.2)
+    norms = [m for m in model.modules() if hasattr(m, 'momentum')]
     model.train()
-    for _ in range(5):
-        model(torch.randn(8, 3, *size))
+    for norm in norms:
+        norm.momentum = 1.  # the statistics of these images, no more
+    model(pictures(8, size))
+    for norm in norms:
+        norm.momentum = .1
     return model.eval()
 
 
@@ -37,3 +51,64 @@ def timm_levit(img_size=96, use_conv: bool = False) -> LevitDistilled:
         depth=ARCH['depths'],
         num_heads=ARCH['num_heads'],
         use_conv=use_conv)
+
+
+def classifier_config(attention: str = 'learned', **backbone) -> dict:
+    """The ``model`` of a config of a distilled LeViT with ten classes."""
+    backbone = dict(
+        type='mmanchor.AnchorLeViT',
+        arch=ARCH,
+        attention=attention,
+        num_anchors=6,
+        img_size=96,
+        out_type='avg_featmap') | backbone
+    head = dict(
+        type='mmanchor.DistilledLeViTHead',
+        num_classes=10,
+        in_channels=ARCH['embed_dims'][-1])
+    return dict(type='ImageClassifier', backbone=backbone, head=head)
+
+
+def names_of_the_authors(state: dict) -> dict:
+    """timm's state dict of :data:`ARCH`, named as LeViT's authors name it."""
+    prefixes, index = {}, 0
+    for stage, depth in enumerate(ARCH['depths']):
+        blocks = [f'stages.{stage}.blocks.{i}.' for i in range(depth)]
+        parts = [(f'{block}attn.', 'm.') for block in blocks]
+        mlps = [f'{block}mlp.' for block in blocks]
+        if stage:
+            down = f'stages.{stage}.downsample.'
+            parts.insert(0, (f'{down}attn_downsample.', ''))
+            mlps.insert(0, f'{down}mlp.')
+        for (attn, residual), mlp in zip(parts, mlps):
+            prefixes[attn] = f'blocks.{index}.{residual}'
+            prefixes[mlp] = f'blocks.{index + 1}.m.'
+            index += 2
+    for i in range(4):
+        prefixes[f'stem.conv{i + 1}.'] = f'patch_embed.{2 * i}.'
+    inside = {
+        'qkv.linear.': 'qkv.c.',
+        'kv.linear.': 'kv.c.',
+        'q.ln.linear.': 'q.1.c.',
+        'q.ln.': 'q.1.',
+        'proj.ln.linear.': 'proj.1.c.',
+        'proj.ln.': 'proj.1.',
+        'ln1.linear.': '0.c.',
+        'ln1.': '0.',
+        'ln2.linear.': '2.c.',
+        'ln2.': '2.',
+        'linear.': 'c.'
+    }
+    renamed = {}
+    for name, value in state.items():
+        if name.startswith('head'):
+            renamed[name.replace('.linear.', '.l.')] = value
+            continue
+        old = next(each for each in prefixes if name.startswith(each))
+        rest = name[len(old):]
+        part = next((each for each in inside if rest.startswith(each)), '')
+        rest = inside.get(part, '') + rest[len(part):]
+        renamed[prefixes[old] + rest] = value
+        if rest == 'attention_biases':
+            renamed[f'{prefixes[old]}attention_bias_idxs'] = torch.zeros(2, 2)
+    return renamed

@@ -3,6 +3,7 @@ from .anchor_deit import convert_anchor_deit
 from .anchors import kmeans, queries_as_anchors
 from .deit import convert_deit
 from .kind import Kind
+from .levit import convert_levit
 from .paddle_files import arrays_of_paddle
 from .paddledet import convert_esnet, convert_picodet
 from .renaming import Renaming, convert_state_dict
@@ -23,6 +24,9 @@ KINDS = {
         calibrates=True),
     'anchor-deit':
     Kind(convert_anchor_deit, 'torch', 'the released AnchorDeiT'),
+    'levit':
+    Kind(convert_levit, 'torch',
+         "timm's, the authors' or mmpretrain's LeViT, plain or distilled"),
     'sparsifiner':
     Kind(convert_sparsifiner, 'torch', 'the released Sparsifiner'),
 }
@@ -30,6 +34,7 @@ KINDS = {
 __all__ = [
     'ConversionReport', 'KINDS', 'Kind', 'Renaming', 'TRAINING_STATE',
     'arrays_of_paddle', 'arrays_of_torch', 'convert_anchor_deit',
-    'convert_deit', 'convert_esnet', 'convert_picodet', 'convert_sparsifiner',
-    'convert_state_dict', 'first_few', 'kmeans', 'queries_as_anchors'
+    'convert_deit', 'convert_esnet', 'convert_levit', 'convert_picodet',
+    'convert_sparsifiner', 'convert_state_dict', 'first_few', 'kmeans',
+    'queries_as_anchors'
 ]
