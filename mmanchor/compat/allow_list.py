@@ -9,6 +9,7 @@ so that plain bytes become pointers. Stand-ins answer to those names, read only
 what a checkpoint of a training run contains, and become the real objects when
 the file has been read.
 """
+import argparse
 import threading
 from contextlib import contextmanager
 from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
@@ -109,6 +110,25 @@ def _get_statistic(owner: Any, name: str) -> None:
             f'{name!r})')
 
 
+@_stands_for('argparse.Namespace')
+class _Namespace:
+    """The options of a run, which DeiT's and timm's scripts save."""
+
+    state: Optional[dict] = None
+
+    def __setstate__(self, state: dict) -> None:
+        self.state = state
+
+    def real(self) -> argparse.Namespace:
+        if type(self.state) is not dict or not all(
+                type(name) is str for name in self.state):
+            raise RefusedError('argparse.Namespace of something but options')
+        options = argparse.Namespace()
+        # Not by setattr, which would also set `__class__`.
+        vars(options).update(as_real(self.state))
+        return options
+
+
 # Python 2's pickle protocol, which torch keeps, spells bytes as these calls.
 @_stands_for('_codecs.encode')
 def _encode(text: str, encoding: str) -> bytes:
@@ -162,7 +182,7 @@ def as_real(value: Any, seen: Optional[Dict[int, Any]] = None) -> Any:
     seen = {} if seen is None else seen
     if id(value) in seen:
         return seen[id(value)]
-    if type(value) in (_Array, _HistoryBuffer):
+    if type(value) in (_Array, _HistoryBuffer, _Namespace):
         seen[id(value)] = value.real()
         return seen[id(value)]
     if type(value) is _Dtype:

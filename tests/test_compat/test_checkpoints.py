@@ -1,4 +1,5 @@
 """Checkpoints load through the allow-list; what wants more never runs."""
+import argparse
 import io
 import os
 import pickle
@@ -246,6 +247,21 @@ def test_same_object_twice_stays_one_object(tmp_path):
     after = load_checkpoint(path)
     assert after['a'] is after['b'][0]
     assert after['loop'][0] is after['loop']
+
+
+def test_options_of_a_run_come_back(tmp_path):
+    path = tmp_path / 'good.pth'
+    options = argparse.Namespace(lr=5e-4, data=['a'], decay=np.float64(.1))
+    torch.save({'args': options}, path)
+    assert load_checkpoint(path)['args'] == options
+
+
+@pytest.mark.parametrize('state', ([1], {1: 2}, (1, {'a': 1})))
+def test_options_are_only_values_by_name(state, tmp_path):
+    path = tmp_path / 'odd.pth'
+    torch.save({'args': Reduces(argparse.Namespace, state=state)}, path)
+    with pytest.raises(UnsafeCheckpointError, match='Namespace'):
+        load_checkpoint(path)
 
 
 def test_class_the_user_added_is_allowed(tmp_path):
