@@ -7,9 +7,12 @@ from PIL import Image
 
 CLASSES = ('ground', 'red', 'green', 'blue')
 THINGS = ('red', 'green', 'blue')
+COLOURS = tuple(sorted(THINGS))  # as mmpretrain numbers folders
 SIZE = 32
 PICODET_BASE = Path(__file__).parents[1].joinpath(
     'configs/picodet/picodet_esnet-s_4xb80-300e_coco-320.py')
+CLASSIFIER_BASE = Path(__file__).parents[1].joinpath(
+    'configs/anchorformer/anchorformer-t_8xb128-300e_in1k-224.py')
 
 SEGMENTATION = """
 default_scope = 'mmseg'
@@ -240,6 +243,49 @@ train_cfg = dict(max_epochs=2, val_interval=2)
 default_hooks = dict(checkpoint=dict(interval=1))
 """
 
+# The recipe as it is, with a small model on small data.
+CLASSIFICATION = """
+_base_ = [{classifier!r}]
+randomness = dict(seed=3)
+model = dict(
+    backbone=dict(arch=dict(
+        _delete_=True, embed_dims=16, num_layers=2, num_heads=2, mlp_ratio=2)),
+    head=dict(num_classes=3, in_channels=16))
+data_preprocessor = dict(num_classes=3)
+data = dict(data_root={root!r}, metainfo=dict(classes={colours!r}))
+loader = dict(
+    batch_size=2, num_workers=0, persistent_workers=False, dataset=data)
+train_dataloader = loader
+val_dataloader = loader
+test_dataloader = loader
+val_evaluator = dict(topk=(1, ))
+test_evaluator = val_evaluator
+train_cfg = dict(max_epochs=2, val_interval=1)
+"""
+
+
+def make_folders(root: Path, per_class: int = 4) -> Path:
+    """Write pictures of one colour each, a folder per class.
+
+    Args:
+        root: Folder to make, with ``train`` and ``val`` in it.
+        per_class: Pictures of each of :data:`COLOURS` in each of them.
+
+    Returns:
+        ``root``.
+    """
+    rng = np.random.default_rng(5)
+    for split in ('train', 'val'):
+        for kind, name in enumerate(THINGS):
+            folder = root / split / name
+            folder.mkdir(parents=True)
+            for index in range(per_class):
+                image = rng.integers(20, 90, (SIZE, SIZE + 8, 3))
+                image[..., kind] += 140
+                Image.fromarray(image.astype(np.uint8)).save(folder /
+                                                             f'{index}.JPEG')
+    return root
+
 
 def make_data(root: Path, num_train: int = 6, num_val: int = 2) -> Path:
     """Write squares on grey in ADE20K's and COCO's layouts.
@@ -305,5 +351,7 @@ def write_config(folder: Path,
             root=str(data_root),
             classes=CLASSES,
             things=THINGS,
-            picodet=str(PICODET_BASE)) if '{root' in text else text)
+            colours=COLOURS,
+            picodet=str(PICODET_BASE),
+            classifier=str(CLASSIFIER_BASE)) if '{root' in text else text)
     return path

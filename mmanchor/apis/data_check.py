@@ -3,9 +3,10 @@ from typing import Any, Dict, List, Optional, Sequence
 
 from mmengine.config import Config
 
-from . import coco_check, seg_check
+from . import cls_check, coco_check, seg_check
 from .data_report import SplitReport, Track
 from .data_sources import SPLITS, DataSource, data_sources
+from .errors import UserError
 
 
 def check_data(cfg: Config,
@@ -19,7 +20,7 @@ def check_data(cfg: Config,
     in the same way are checked once.
 
     Args:
-        cfg: A config of mmseg or mmdet.
+        cfg: A config of mmseg, mmdet or mmpretrain.
         splits: Those of interest; one that the config lacks is passed over.
         limit: Read at most this many files of each data set, spread evenly;
             ``None`` reads all.
@@ -44,11 +45,13 @@ def check_data(cfg: Config,
             report = seg_check.check(source, limit, track)
         elif source.kind == 'detection':
             report = coco_check.check(source, limit, track)
+        elif source.kind == 'classification':
+            report = cls_check.check(source, limit, track)
         else:
             report = SplitReport([source.split], source.cls.__name__)
             report.notes.append(
-                f'{source.cls.__name__} is neither a BaseSegDataset nor a '
-                'CocoDataset; its files were not read')
+                f'{source.cls.__name__} is no BaseSegDataset, CocoDataset or '
+                'CustomDataset; its files were not read')
         _check_num_classes(cfg, source, report)
         seen[key] = report
         reports.append(report)
@@ -57,7 +60,7 @@ def check_data(cfg: Config,
 
 def _fingerprint(source: DataSource) -> str:
     """Equal for data sets that read the same files in the same way."""
-    keys = ('data_root', 'data_prefix', 'ann_file', 'metainfo',
+    keys = ('data_root', 'data_prefix', 'ann_file', 'split', 'metainfo',
             'reduce_zero_label', 'img_suffix', 'seg_map_suffix')
     return repr([source.cls, *(source.get(key) for key in keys)])
 
@@ -71,6 +74,24 @@ def _check_num_classes(cfg: Config, source: DataSource,
             report.add(
                 'num_classes', f'model.{name}.num_classes is {number}, but '
                 f'the data set has {len(classes)} classes', 1)
+
+
+def require_num_classes(cfg: Config, splits: Sequence[str]) -> None:
+    """Stop if a classifier has more or fewer classes than its data.
+
+    Args:
+        cfg: A config of mmpretrain.
+        splits: Those that will be read. Data sets that find their classes in
+            folders are not known yet, and pass.
+
+    Raises:
+        UserError: Naming both numbers.
+    """
+    for source in data_sources(cfg, splits):
+        report = SplitReport([source.split], source.cls.__name__)
+        _check_num_classes(cfg, source, report)
+        for problem in report.problems:
+            raise UserError(f'{source.split}_dataloader: {problem.message}')
 
 
 def _num_classes(node: Any, prefix: str = '') -> Dict[str, int]:

@@ -32,9 +32,13 @@ class DataSource:
 
     @property
     def kind(self) -> str:
-        """``'segmentation'``, ``'detection'`` or ``'other'``."""
+        """``'segmentation'``, ``'detection'``, ``'classification'`` or
+        ``'other'``."""
         # By name, so that mmseg need not be imported where it is not used.
         names = {base.__name__ for base in self.cls.__mro__}
+        if any(base.__module__ == 'mmpretrain.datasets.custom'
+               for base in self.cls.__mro__):
+            return 'classification'
         if 'BaseSegDataset' in names:
             return 'segmentation'
         return 'detection' if 'CocoDataset' in names else 'other'

@@ -6,11 +6,12 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 from mmengine.runner import save_checkpoint
+from torch.utils._pytree import tree_leaves
 
 from .. import __version__
 from ..compat.atomic import replacing
-from .complexity import switch_to_deploy
-from .config import building
+from .complexity import default_size, switch_to_deploy
+from .config import building, toolbox
 from .errors import UserError
 from .files import PathLike
 from .weights import load_weights, read_checkpoint, require_checkpoint
@@ -77,11 +78,14 @@ def export_deploy(cfg: Config, checkpoint: PathLike,
         raise UserError(f'the backbone {type(model.backbone).__name__} of '
                         f'{cfg.filename} has no deploy form')
     params_before = _num_params(model)
-    image = torch.rand(1, 3, 128, 160)
-    difference = _switch_and_compare(model, image)
+    # Classifiers may know one size only.
+    size = default_size(cfg) if toolbox(cfg) == 'mmpretrain' else (128, 160)
+    difference = _switch_and_compare(model, torch.rand(1, 3, *size))
 
     deploy_cfg = Config(cfg.copy().to_dict(), filename=cfg.filename)
     deploy_cfg.model.backbone.deploy = True
+    if hasattr(getattr(model, 'head', None), 'switch_to_deploy'):
+        deploy_cfg.model.head.deploy = True
     meta = dict(mmanchor_version=__version__)
     if 'dataset_meta' in (loaded.get('meta') or {}):
         meta['dataset_meta'] = loaded['meta']['dataset_meta']
@@ -96,9 +100,13 @@ def export_deploy(cfg: Config, checkpoint: PathLike,
 @torch.no_grad()
 def _switch_and_compare(model: torch.nn.Module, image: torch.Tensor) -> float:
     """Switch ``model`` in place; the relative change of its features."""
-    before = model.backbone(image)
+    # A classifier's own output too, as its head may have been switched.
+    parts = [model.backbone]
+    if hasattr(getattr(model, 'head', None), 'switch_to_deploy'):
+        parts.append(model)
+    before = tree_leaves([part(image) for part in parts])
     switch_to_deploy(model)
-    after = model.backbone(image)
+    after = tree_leaves([part(image) for part in parts])
     largest = max(float(x.abs().max()) for x in before)
     difference = max(float((x - y).abs().max()) for x, y in zip(before, after))
     if difference > TOLERANCE * largest:

@@ -11,13 +11,17 @@ from PIL import Image
 
 from ..compat.atomic import replacing
 from ..compat.trust import trust_checkpoint as trust_file
-from .coco_results import CocoResults
+from .coco_results import PREDICTIONS_FILE, CocoResults
 from .data_report import Track
 from .errors import UserError
-from .files import PathLike, make_folder
+from .files import PathLike, make_folder, write_json
 from .inputs import Frame, ImageInput, VideoInput, open_input
-from .predictors import SegPredictor, build_predictor, choose_device
+from .predictors import (ClsPredictor, DetPredictor, SegPredictor,
+                         build_predictor, choose_device)
 from .weights import require_checkpoint
+
+# Classes that are kept of each picture, as in top-5 accuracy.
+NUM_BEST = 5
 
 
 @dataclass
@@ -87,11 +91,12 @@ def predict_files(cfg: Config,
 
     Segmentation writes ``overlays/NAME.png`` and ``masks/NAME.png`` (class
     indices from 0), detection ``overlays/NAME.png`` and the files of
-    :class:`~mmanchor.apis.coco_results.CocoResults`; of a video the overlays
-    make ``overlays/NAME.mp4``.
+    :class:`~mmanchor.apis.coco_results.CocoResults`, classification
+    ``overlays/NAME.png`` and ``predictions.json``, the five likeliest classes
+    of each file; of a video the overlays make ``overlays/NAME.mp4``.
 
     Args:
-        cfg: A config of mmseg or mmdet.
+        cfg: A config of mmseg, mmdet or mmpretrain.
         checkpoint: The weights; they must be those of the config's model.
         source: As for :func:`~mmanchor.apis.inputs.open_input`.
         out_dir: Folder for the results.
@@ -115,7 +120,7 @@ def predict_files(cfg: Config,
     if trust_checkpoint:
         trust_file(checkpoint)
     predictor = build_predictor(cfg, checkpoint, device)
-    kind = _SegWriter if isinstance(predictor, SegPredictor) else _DetWriter
+    kind = _WRITERS[type(predictor)]
     with ExitStack() as stack:
         video = None
         if frames.is_video and options.overlays:
@@ -243,9 +248,7 @@ class _SegWriter(_Writer):
     """Masks of class indices."""
 
     def check(self, frames: Union[ImageInput, VideoInput]) -> None:
-        if self.options.ann_file is not None:
-            raise UserError('--ann-file is for detection, and this is a '
-                            'config of segmentation')
+        _refuse_ann_file(self.options, 'segmentation')
 
     def keep(self, frame: Frame, result: np.ndarray) -> None:
         if not self.masks:
@@ -295,3 +298,37 @@ class _DetWriter(_Writer):
 
     def finish(self) -> None:
         self.results.write(self.folder)
+
+
+class _ClsWriter(_Writer):
+    """The likeliest classes of each picture."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.results: List[dict] = []
+
+    def check(self, frames: Union[ImageInput, VideoInput]) -> None:
+        _refuse_ann_file(self.options, 'classification')
+
+    def keep(self, frame: Frame, result: np.ndarray) -> None:
+        best = self.predictor.best(result, NUM_BEST)
+        self.results.append(dict(file=frame.file, predictions=best))
+
+    def draw(self, image: np.ndarray, result: np.ndarray) -> np.ndarray:
+        return self.predictor.draw(image, result)
+
+    def finish(self) -> None:
+        write_json(self.folder / PREDICTIONS_FILE, self.results)
+
+
+def _refuse_ann_file(options: PredictOptions, task: str) -> None:
+    if options.ann_file is not None:
+        raise UserError('--ann-file is for detection, and this is a config '
+                        f'of {task}')
+
+
+_WRITERS = {
+    SegPredictor: _SegWriter,
+    DetPredictor: _DetWriter,
+    ClsPredictor: _ClsWriter
+}

@@ -8,7 +8,7 @@ import torch
 from mmengine.config import Config
 
 from ..visualization import (distinct_palette, draw_boxes, overlay_mask,
-                             write_names)
+                             write_caption, write_names)
 from .config import building, toolbox
 from .data_sources import data_sources
 from .errors import UserError
@@ -46,7 +46,7 @@ def build_predictor(cfg: Config, checkpoint: str, device: str) -> 'Predictor':
     """Build the model of a config for prediction.
 
     Args:
-        cfg: A config of mmseg or mmdet; it is not changed.
+        cfg: A config of mmseg, mmdet or mmpretrain; it is not changed.
         checkpoint: The weights.
         device: Where to run.
 
@@ -57,10 +57,11 @@ def build_predictor(cfg: Config, checkpoint: str, device: str) -> 'Predictor':
         UserError: If the toolbox is another one, or the checkpoint is of
             another model.
     """
-    kinds = dict(mmseg=SegPredictor, mmdet=DetPredictor)
+    kinds = dict(
+        mmseg=SegPredictor, mmdet=DetPredictor, mmpretrain=ClsPredictor)
     scope = toolbox(cfg)
     if scope not in kinds:
-        raise UserError(f'predict works for configs of {" and ".join(kinds)} '
+        raise UserError(f'predict works for configs of {", ".join(kinds)} '
                         f'(their default_scope), got {scope!r}')
     weights = read_checkpoint(checkpoint)
     with building(cfg):
@@ -283,6 +284,69 @@ class DetPredictor(Predictor):
                 one['segmentation'] = _encode(found.masks[index].numpy())
             out.append(one)
         return out
+
+
+class ClsPredictor(Predictor):
+    """A classifier of mmpretrain.
+
+    Args:
+        cfg: Its config.
+        device: Where to run.
+    """
+
+    def __init__(self, cfg: Config, device: str) -> None:
+        from mmpretrain import ImageClassificationInferencer
+        self._inferencer = ImageClassificationInferencer(
+            cfg, pretrained=False, device=device)
+        super().__init__(self._inferencer.model)
+
+    def _num_classes(self) -> int:
+        return self.model.head.num_classes
+
+    def predict(self, images: Sequence[np.ndarray]) -> List[np.ndarray]:
+        """Predict how likely each class is.
+
+        Args:
+            images: Pictures, (H, W, 3) uint8 BGR.
+
+        Returns:
+            The scores of each picture, (classes, ) float32; they sum to 1.
+        """
+        samples = self._inferencer(
+            list(images), return_datasamples=True, batch_size=len(images))
+        return [sample.pred_score.cpu().numpy() for sample in samples]
+
+    def draw(self, image: np.ndarray, scores: np.ndarray) -> np.ndarray:
+        """Write the most likely class and its score into the picture.
+
+        Args:
+            image: (H, W, 3) uint8, RGB.
+            scores: A prediction.
+
+        Returns:
+            (H, W, 3) uint8, RGB.
+        """
+        label = int(scores.argmax())
+        return write_caption(image, self.classes[label],
+                             f'{100 * scores[label]:.0f}%',
+                             self.palette[label])
+
+    def best(self, scores: np.ndarray, number: int) -> List[Dict[str, Any]]:
+        """The most likely classes, the likeliest first.
+
+        Args:
+            scores: A prediction.
+            number: How many at most.
+
+        Returns:
+            For each its ``label``, its name as ``class``, and its ``score``.
+        """
+        order = np.argsort(-scores, kind='stable')[:number].tolist()
+        return [{
+            'label': i,
+            'class': self.classes[i],
+            'score': round(float(scores[i]), 6)
+        } for i in order]
 
 
 def _encode(mask: np.ndarray) -> Dict[str, Any]:

@@ -16,6 +16,8 @@ from .weights import TRAINING_ONLY, WeightsGuard, require_checkpoint
 TRAINING_KEYS = ('train_dataloader', 'train_cfg', 'optim_wrapper',
                  'param_scheduler')
 METRICS_FILE = 'test_metrics.json'
+_DRAWING_HOOKS = dict(
+    mmseg='SegVisualizationHook', mmdet='DetVisualizationHook')
 
 
 def test_model(cfg: Config,
@@ -36,7 +38,8 @@ def test_model(cfg: Config,
         checkpoint: The weights; they must be those of the config's model.
         out: Where to keep predictions: a folder of masks for segmentation,
             for detection a ``.pkl`` file of mmdet's results, or a
-            ``.bbox.json`` file of COCO's.
+            ``.bbox.json`` file of COCO's, for classification a ``.pkl`` file
+            of mmpretrain's.
         show: Show every prediction in a window.
         show_dir: Folder for painted predictions.
         wait_time: How long a window stays (seconds).
@@ -92,17 +95,20 @@ def _draw(cfg: Config, show: bool, show_dir: Optional[PathLike],
           wait_time: float) -> None:
     """Switch the toolbox's visualization hook on, for every picture."""
     hook = (cfg.get('default_hooks') or {}).get('visualization')
+    scope = toolbox(cfg)
     if hook is None:
-        scope = toolbox(cfg)
-        name = 'SegVisualizationHook' if scope == 'mmseg' else \
-            'DetVisualizationHook'
+        name = _DRAWING_HOOKS.get(scope, 'VisualizationHook')
         raise UserError('--show and --show-dir need default_hooks.'
                         f'visualization=dict(type={name!r}) in the config')
-    hook.draw = True
+    hook['enable' if scope == 'mmpretrain' else 'draw'] = True
     if show:
         hook.show = True
         hook.wait_time = wait_time
-    if show_dir and toolbox(cfg) == 'mmseg':
+    if scope == 'mmpretrain':
+        hook.interval = 1
+        if show_dir:
+            hook.out_dir = str(make_folder(show_dir, '--show-dir'))
+    elif show_dir and scope == 'mmseg':
         hook.interval = 1
         cfg.visualizer.save_dir = str(make_folder(show_dir, '--show-dir'))
     elif show_dir:
@@ -136,6 +142,13 @@ def _keep_predictions(cfg: Config, out: Path) -> None:
         else:
             raise UserError('--out must be a .pkl or a .bbox.json file for '
                             f'mmdet, got {out}')
+    elif scope == 'mmpretrain':
+        if out.suffix not in ('.pkl', '.pickle'):
+            raise UserError(f'--out must be a .pkl file for mmpretrain, got '
+                            f'{out}')
+        make_folder(out.parent, 'the folder of --out')
+        _evaluators(cfg).append(
+            ConfigDict(type='DumpResults', out_file_path=str(out)))
     else:
         raise UserError(f'--out is not supported for {scope} configs')
 

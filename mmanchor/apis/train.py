@@ -7,6 +7,8 @@ from mmengine.logging import print_log
 from mmengine.runner import Runner
 
 from ..compat.trust import trust_checkpoint as trust_file
+from .config import toolbox
+from .data_check import require_num_classes
 from .data_sources import require_data
 from .errors import UserError
 from .files import PathLike
@@ -48,6 +50,8 @@ def train_model(cfg: Config,
                             'there is nothing to train')
     splits = ['train'] if cfg.get('val_cfg') is None else ['train', 'val']
     require_data(cfg, splits)
+    if toolbox(cfg) == 'mmpretrain':  # the others have hooks for it
+        require_num_classes(cfg, splits)
     _choose_start(cfg, resume)
     if cfg.get('load_from') and trust_checkpoint:
         trust_file(cfg.load_from)

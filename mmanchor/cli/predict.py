@@ -5,8 +5,10 @@ import sys
 from .options import add_config_arguments, add_trust_argument, quiet_toolboxes
 
 HELP = 'predict on an image, a folder, a video or a webcam'
-EPILOG = """Segmentation writes overlays/NAME.png and masks/NAME.png, detection
-overlays/NAME.png and two JSON files. predictions.json is a COCO annotation
+EPILOG = """Segmentation writes overlays/NAME.png and masks/NAME.png,
+classification overlays/NAME.png and predictions.json (the five likeliest
+classes of each file), detection overlays/NAME.png and two JSON files. Its
+predictions.json is a COCO annotation
 file with names of pictures and classes, boxes and scores; the id of a
 category is its label, from 0. results.json holds the same boxes as COCO's
 list of results: COCO('predictions.json').loadRes('results.json') reads it.

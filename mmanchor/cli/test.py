@@ -17,8 +17,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         'config says, or work_dirs/NAME_OF_THE_CONFIG)')
     parser.add_argument(
         '--out',
-        help='keep predictions: a folder of masks for segmentation; for '
-        'detection a .pkl file, or NAME.bbox.json for a list of boxes that '
+        help='keep predictions: a folder of masks for segmentation; a .pkl '
+        'file for classification; for detection a .pkl file, or NAME.bbox.json for a list of boxes that '
         "COCO's tools read")
     parser.add_argument(
         '--show', action='store_true', help='show predictions in a window')

@@ -77,6 +77,27 @@ def draw_boxes(image: np.ndarray,
     return canvas.round().astype(np.uint8)
 
 
+def write_caption(image: np.ndarray, name: str, rest: str,
+                  colour: Sequence[int]) -> np.ndarray:
+    """Write a name on a plate into the upper left corner of a picture.
+
+    Args:
+        image: (H, W, 3) or (H, W) uint8, RGB.
+        name: What is cut if it is too long for the picture.
+        rest: What follows it and is not cut.
+        colour: Of the plate, RGB, 0 to 255.
+
+    Returns:
+        (H, W, 3) uint8, RGB; a picture too small for letters as it was.
+    """
+    canvas = as_rgb(image).astype(np.float32)
+    height, width = canvas.shape[:2]
+    whole = np.array([[0, 0, width, height]], float)
+    write_chips(canvas, whole, [(name, rest)], [tuple(map(int, colour))],
+                _font_size(min(height, width), 1))
+    return canvas.round().astype(np.uint8)
+
+
 def _font_size(side: int, num_boxes: int) -> int:
     """A height of letters for a picture; crowds get smaller ones."""
     crowd = min(1, (20 / max(num_boxes, 1))**.25)

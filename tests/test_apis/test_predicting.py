@@ -226,8 +226,8 @@ def test_options_outside_their_range(options, message):
 
 
 def test_other_toolboxes_are_refused(tiny, seg_checkpoint):
-    cfg = load_config(tiny / 'seg.py', dict(default_scope='mmpretrain'))
-    with pytest.raises(UserError, match="mmseg and mmdet.* 'mmpretrain'"):
+    cfg = load_config(tiny / 'seg.py', dict(default_scope='mmengine'))
+    with pytest.raises(UserError, match="mmdet, mmpretrain.* 'mmengine'"):
         build_predictor(cfg, str(seg_checkpoint), 'cpu')
 
 

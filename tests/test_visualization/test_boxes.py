@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from mmanchor.visualization import draw_boxes
+from mmanchor.visualization import draw_boxes, write_caption
 from mmanchor.visualization.chips import write_chips
 
 GREY = np.full((100, 140, 3), 100, np.uint8)
@@ -156,3 +156,19 @@ def test_the_picture_given_stays_as_it_is():
 def test_lists_of_other_lengths_are_an_error(kwargs, name):
     with pytest.raises(ValueError, match=f'{name} must hold one value'):
         draw([[0, 0, 9, 9]], **kwargs)
+
+
+def test_a_caption_stands_in_the_corner_and_nowhere_else():
+    image = np.full((120, 200, 3), 100, np.uint8)
+    out = write_caption(image, 'cat', '97%', (250, 20, 20))
+    changed = (out != image).any(2)
+    assert changed[:20, :20].any() and not changed[60:].any()
+    assert (out[changed] == (250, 20, 20)).all(1).any()
+    long = write_caption(image, 'a name far too long for it ' * 5, '97%',
+                         (250, 20, 20))
+    assert long.shape == image.shape
+
+
+def test_a_picture_too_small_for_letters_stays_as_it_was():
+    image = np.full((8, 8, 3), 100, np.uint8)
+    assert (write_caption(image, 'cat', '97%', (250, 20, 20)) == image).all()
