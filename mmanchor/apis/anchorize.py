@@ -10,7 +10,10 @@ from ..models.layers.attention import LearnedAnchorAttention
 from .softmax_modules import Softmax, UnsupportedAttention, read_softmax
 
 # Of each layer, drawn evenly from all images: bounds memory and time.
-MAX_TOKENS = 8192
+MAX_TOKENS = 4096
+
+# By the names of the modules.
+Found = Dict[str, Softmax]
 
 
 def anchorize(model: nn.Module,
@@ -32,9 +35,9 @@ def anchorize(model: nn.Module,
         num_anchors: M, of every attention.
         calibration: Batches of images that the model takes: tensors (B, 3, H,
             W), tuples or lists that start with one, or what a loader of
-            MMEngine gives. The anchors become the means of clusters of their
-            keys. ``None`` draws anchors from the query projection, see
-            :func:`~mmanchor.converters.queries_as_anchors`.
+            MMEngine gives. The anchors become the means of clusters of the
+            queries and keys in them. ``None`` draws anchors from the query
+            projection, see :func:`~mmanchor.converters.queries_as_anchors`.
         per_head: Whether each head has its own anchors.
         keep: Names of modules that are left alone.
 
@@ -63,8 +66,7 @@ def anchorize(model: nn.Module,
             for name, softmax in found.items()
         }
     else:
-        anchors = cluster_keys(model, calibration, num_anchors, per_head,
-                               found)
+        anchors = fit_anchors(model, calibration, num_anchors, per_head, found)
     new = {
         name: _with_anchors(model.get_submodule(name), softmax, anchors[name])
         for name, softmax in found.items()
@@ -75,8 +77,7 @@ def anchorize(model: nn.Module,
     return model
 
 
-def find_softmax(
-    model: nn.Module, keep: Sequence[str] = ()) -> Dict[str, Softmax]:
+def find_softmax(model: nn.Module, keep: Sequence[str] = ()) -> Found:
     """All softmax attentions of a model.
 
     Args:
@@ -95,7 +96,7 @@ def find_softmax(
     if unknown:
         raise ValueError(f'keep names {unknown[0]!r}, which is no module of '
                          f'the {type(model).__name__}')
-    found: Dict[str, Softmax] = {}
+    found: Found = {}
     for name, module in names.items():
         outer = (*keep, *found)
         if not name or any(f'{name}.'.startswith(f'{o}.') for o in outer):
@@ -115,17 +116,20 @@ def find_softmax(
     return found
 
 
-def cluster_keys(model: nn.Module, batches: Iterable, num_anchors: int,
-                 per_head: bool, found: Dict[str,
-                                             Softmax]) -> Dict[str, Tensor]:
-    """Anchors for attentions of a model: means of clusters of their keys.
+def fit_anchors(model: nn.Module, batches: Iterable, num_anchors: int,
+                per_head: bool, found: Found) -> Dict[str, Tensor]:
+    """Anchors for attentions of a model: means of what they compare.
+
+    An anchor is compared with keys, as a query is, and what shares it
+    attends to each other, as keys that are alike: clusters of both together
+    learned fastest where it was measured (``docs/conversion.md``).
 
     Args:
         model: The model, with softmax attention.
         batches: Images, as :func:`anchorize` takes them.
         num_anchors: M.
-        per_head: Whether each head has its own; otherwise the keys of all
-            heads are clustered together.
+        per_head: Whether each head has its own; otherwise all heads are
+            clustered together.
         found: What :func:`find_softmax` found.
 
     Returns:
@@ -142,10 +146,10 @@ def cluster_keys(model: nn.Module, batches: Iterable, num_anchors: int,
             raise ValueError('calibration gave no batch of images that '
                              f'reached {name!r}; give at least one')
         with torch.no_grad():
-            keys = softmax.keys_of(tokens.to(softmax.weight)).float()
+            points = softmax.queries_and_keys(tokens.to(softmax.weight))
             if not per_head:
-                keys = keys.flatten(0, 1).unsqueeze(0)
-            means = kmeans(keys, num_anchors)
+                points = points.flatten(0, 1).unsqueeze(0)
+            means = kmeans(points.float(), num_anchors)
         anchors[name] = means if per_head else means.squeeze(0)
     return anchors
 

@@ -1,11 +1,11 @@
 """From a foreign checkpoint file to one of ours, checked before it is kept."""
 from pathlib import Path
-from typing import Any, Callable, Dict
+from typing import Any, Callable, Dict, Optional
 
 import torch
 from mmengine.config import Config
 from mmengine.registry import DATASETS, MODELS, init_default_scope
-from torch import nn
+from torch import Tensor, nn
 
 from .. import __version__
 from ..compat.atomic import replacing
@@ -14,6 +14,8 @@ from ..compat.plain_pickle import load_plain_pickle
 from ..compat.safetensors_files import save_safetensors
 from ..converters import (KINDS, ConversionReport, arrays_of_paddle,
                           arrays_of_torch)
+from .anchorize import find_softmax, fit_anchors
+from .calibration import images_of_folder
 from .config import building
 from .errors import UserError
 from .files import PathLike, make_folder
@@ -44,7 +46,8 @@ def convert(kind: str,
             source: PathLike,
             out: PathLike,
             cfg: Config,
-            strict: bool = True) -> ConversionReport:
+            strict: bool = True,
+            anchors_from: Optional[PathLike] = None) -> ConversionReport:
     """Convert a checkpoint of another project and write it as ours.
 
     Args:
@@ -59,14 +62,18 @@ def convert(kind: str,
             weights are those of an ``ESNet`` of the same size.
         strict: Whether entries that are left over, missing or of another
             shape are an error. Otherwise what fits is written.
+        anchors_from: A folder of images, or an image, for ``'deit'``: learned
+            anchors become the centres of clusters of what its softmax
+            attention sees in them. ``None`` draws them from its queries.
 
     Returns:
         What became of every entry.
 
     Raises:
         UserError: If ``kind`` or the suffix of ``out`` is unknown, the source
-            cannot be read or wants to run code, or, if ``strict``, it does
-            not fit; then nothing is written.
+            cannot be read or wants to run code, ``anchors_from`` does not
+            serve, or, if ``strict``, the source does not fit; then nothing
+            is written.
     """
     out = _require_out(out, source)
     if kind not in KINDS:
@@ -74,13 +81,12 @@ def convert(kind: str,
                         f'{", ".join(KINDS)}')
     entries = READERS[KINDS[kind].reads](source)
     model = _build(kind, cfg)
-    state, report = KINDS[kind].convert(entries, model.state_dict())
-    if not report.converted or strict and not report.is_complete:
-        advice = ', or --no-strict to write what fits' if strict else ''
-        raise UserError(
-            f'{source} does not fit the {type(model).__name__} of '
-            f'{cfg.filename}; {report.problems()}. Give the config of the '
-            f'same size{advice}')
+    target = model.state_dict()
+    state, report = KINDS[kind].convert(entries, target)
+    _require_fit(report, source, cfg, model, strict)
+    if anchors_from is not None:
+        anchors = _cluster(kind, entries, cfg, target, anchors_from)
+        state, report = KINDS[kind].convert(entries, target, anchors)
     model.load_state_dict(state, strict=report.is_complete)
     meta = dict(
         mmanchor_version=__version__,
@@ -92,6 +98,47 @@ def convert(kind: str,
         **_dataset_meta(cfg, model))
     _write(dict(state_dict=state, meta=meta), out)
     return report
+
+
+def _require_fit(report: ConversionReport, source: PathLike, cfg: Config,
+                 model: nn.Module, strict: bool) -> None:
+    if report.converted and (report.is_complete or not strict):
+        return
+    advice = ', or --no-strict to write what fits' if strict else ''
+    raise UserError(f'{source} does not fit the {type(model).__name__} of '
+                    f'{cfg.filename}; {report.problems()}. Give the config of '
+                    f'the same size{advice}')
+
+
+def _cluster(kind: str, entries: Dict[str, Any], cfg: Config,
+             target: Dict[str, Tensor], folder: PathLike) -> Dict[str, Tensor]:
+    """Anchors for the attentions of the target, from images."""
+    shapes = {
+        name: tuple(value.shape)
+        for name, value in target.items() if name.endswith('.attn.anchors')
+    }
+    if not KINDS[kind].calibrates or not shapes:
+        takers = [name for name, each in KINDS.items() if each.calibrates]
+        raise UserError(
+            '--anchors-from needs a config with learned anchors and one of '
+            f'the kinds {", ".join(takers)}; got {kind} and {cfg.filename}')
+    twin_cfg = Config(cfg.copy().to_dict(), filename=cfg.filename)
+    twin_cfg.model.backbone.attention = dict(
+        type='mmanchor.SoftmaxAttention',
+        qkv_bias='blocks.0.attn.qkv.bias' in entries)
+    twin = _build(kind, twin_cfg)
+    state, report = KINDS[kind].convert(entries, twin.state_dict())
+    twin.load_state_dict(state, strict=report.is_complete)
+    shape = next(iter(shapes.values()))
+    try:
+        return fit_anchors(
+            twin,
+            images_of_folder(folder, cfg),
+            shape[-2],
+            per_head=len(shape) == 3,
+            found=find_softmax(twin))
+    except ValueError as error:
+        raise UserError(f'--anchors-from {folder}: {error}') from error
 
 
 def _require_out(out: PathLike, source: PathLike) -> Path:
@@ -116,7 +163,10 @@ def _write(checkpoint: Dict[str, Any], out: Path) -> None:
 def _build(kind: str, cfg: Config) -> nn.Module:
     """The model that a conversion is for, with random weights."""
     init_default_scope(cfg.get('default_scope', 'mmengine'))
-    model = cfg.model
+    model = cfg.model.copy()
+    # mmpretrain's configs have it beside the model.
+    if 'data_preprocessor' in cfg:
+        model.setdefault('data_preprocessor', cfg.data_preprocessor)
     if kind == 'paddledet-esnet':
         backbone = model.get('backbone', {})
         name = str(backbone.get('type')).rsplit('.', 1)[-1]
@@ -134,8 +184,8 @@ def _build(kind: str, cfg: Config) -> nn.Module:
 
 def _dataset_meta(cfg: Config, model: nn.Module) -> Dict[str, Any]:
     """Names of the classes, if the config's data set has as many."""
-    num_classes = getattr(
-        getattr(model, 'bbox_head', None), 'num_classes', None)
+    head = getattr(model, 'bbox_head', getattr(model, 'head', None))
+    num_classes = getattr(head, 'num_classes', None)
     dataset = cfg.get('test_dataloader', {}).get('dataset', {})
     # By the default scope, as the data set would be built.
     with DATASETS.switch_scope_and_registry(None) as registry:

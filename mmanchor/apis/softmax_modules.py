@@ -43,12 +43,13 @@ class Softmax:
         """C, the width of a token."""
         return self.weight.shape[1]
 
-    def keys_of(self, tokens: Tensor) -> Tensor:
-        """Keys of tokens (T, C), by head: (heads, T, D)."""
-        rows = slice(self.embed_dims, 2 * self.embed_dims)
-        bias = None if self.bias is None else self.bias[rows]
-        keys = nn.functional.linear(tokens, self.weight[rows], bias)
-        return keys.unflatten(1, (self.num_heads, -1)).transpose(0, 1)
+    def queries_and_keys(self, tokens: Tensor) -> Tensor:
+        """Both of tokens (T, C), by head: (heads, 2 * T, D)."""
+        rows = 2 * self.embed_dims
+        bias = None if self.bias is None else self.bias[:rows]
+        points = nn.functional.linear(tokens, self.weight[:rows], bias)
+        points = points.unflatten(1, (2, self.num_heads, -1))
+        return points.permute(2, 1, 0, 3).flatten(1, 2)
 
 
 class UnsupportedAttention(ValueError):

@@ -28,6 +28,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         required=True,
         help='path or name of the config of the model that the weights '
         'are for')
+    parser.add_argument(
+        '--anchors-from',
+        metavar='FOLDER',
+        help='images that learned anchors are fitted to (of the kind deit; '
+        'default: they are drawn from the query projection)')
     add_cfg_options(parser)
     parser.add_argument(
         '--no-strict',
@@ -54,7 +59,12 @@ def run(args: argparse.Namespace) -> int:
     quiet_toolboxes()
     cfg = load_config(args.config, parse_options(args.cfg_options))
     report = convert(
-        args.kind, args.source, args.out, cfg, strict=not args.no_strict)
+        args.kind,
+        args.source,
+        args.out,
+        cfg,
+        strict=not args.no_strict,
+        anchors_from=args.anchors_from)
     table = Table('entries')
     table.add_column('number', justify='right')
     table.add_row('converted', str(len(report.converted)))

@@ -34,8 +34,8 @@ def kmeans(points: Tensor, num: int, *, steps: int = 20) -> Tensor:
         tensor([ 0.5000, 10.5000])
     """
     if not 1 <= num <= points.shape[1]:
-        raise ValueError(f'{num} anchors need as many tokens to be the means '
-                         f'of, got {points.shape[1]}; give more images')
+        raise ValueError(f'{num} clusters need as many points, got '
+                         f'{points.shape[1]}; give more images')
     centres = _spread_out(points, num)
     for _ in range(steps):
         nearest = torch.cdist(points, centres).argmin(dim=2)  # (G, T)

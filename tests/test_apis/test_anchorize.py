@@ -155,17 +155,19 @@ def test_the_twin_becomes_an_anchorformer(images):
     ours.load_state_dict(anchorize(twin, 4, [images]).state_dict())
 
 
-def test_anchors_are_means_of_keys(images):
+def test_anchors_are_means_of_queries_and_keys(images):
     model = TimmViT(**TIMM).eval()
     seen = []
     model.blocks[0].attn.register_forward_pre_hook(
-        lambda module, args: seen.append(module.qkv(args[0])[..., 48:96]))
-    # As many anchors as there are tokens: each anchor is a key.
-    num_tokens = 17 * len(images)
-    anchorize(model, num_tokens, [images])
-    keys = seen[0].reshape(num_tokens, 3, 16).transpose(0, 1)
-    distance = torch.cdist(model.blocks[0].attn.anchors, keys).amin(dim=1)
-    assert distance.max() < 1e-2
+        lambda module, args: seen.append(module.qkv(args[0])[..., :96]))
+    # As many anchors as there are of both: each anchor is one.
+    num = 2 * 17 * len(images)
+    anchorize(model, num, [images])
+    points = seen[0].reshape(num // 2, 2, 3, 16).permute(2, 0, 1, 3)
+    anchors = model.blocks[0].attn.anchors
+    distance = torch.cdist(anchors, points.flatten(1, 2))
+    assert distance.amin(dim=1).max() < 1e-2
+    assert distance.amin(dim=2).max() < 1e-2
 
 
 def test_heads_can_share_anchors(images):
@@ -193,9 +195,9 @@ def test_forms_of_batches_give_the_same(images, name):
 def test_a_large_sample_is_bounded(images, monkeypatch):
     monkeypatch.setattr('mmanchor.apis.anchorize.MAX_TOKENS', 20)
     model = TimmViT(**TIMM)
-    with pytest.raises(ValueError, match='21 anchors need .* got 20'):
-        anchorize(model, 21, [images, images])
-    anchorize(model, 20, [images, images])
+    with pytest.raises(ValueError, match='41 clusters need .* got 40'):
+        anchorize(model, 41, [images, images])
+    anchorize(model, 40, [images, images])
 
 
 def test_training_mode_and_dropout_stay(images):
@@ -250,7 +252,7 @@ def test_what_cannot_be_replaced_is_named(build, message):
 
 @pytest.mark.parametrize('num_anchors, calibration, message', [
     (0, None, 'num_anchors must be at least 1, got 0'),
-    (18, [torch.rand(1, 3, 64, 64)], '18 anchors need .* got 17; give more'),
+    (35, [torch.rand(1, 3, 64, 64)], '35 clusters need .* got 34; give more'),
     (4, [], "no batch of images that reached 'blocks.0.attn'"),
     (4, [torch.rand(3, 64, 64)], r'\(B, 3, H, W\), got \(3, 64, 64\)'),
     (4, ['a.png'], r'\(B, 3, H, W\), got str'),

@@ -41,7 +41,7 @@ def test_alike_points_give_finite_centres():
 
 @pytest.mark.parametrize('num', (0, 61))
 def test_there_are_no_more_centres_than_points(num):
-    with pytest.raises(ValueError, match=f'{num} anchors need .* got 60'):
+    with pytest.raises(ValueError, match=f'{num} clusters need .* got 60'):
         kmeans(clusters(), num)
 
 
