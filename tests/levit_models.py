@@ -24,7 +24,9 @@ def live(model: nn.Module, size: tuple = (96, 96)) -> nn.Module:
     """
     for name, param in model.named_parameters():
         if 'bn.weight' in name:
-            nn.init.uniform_(param, .5, 1.5)
+            # Residual branches, which start as none, stay small, or rounding
+            # would grow from each to the next.
+            nn.init.uniform_(param, *((.5, 1.5) if param.any() else (.1, .3)))
         elif name.endswith('bn.bias'):
             nn.init.normal_(param, std=.3)
         elif name.endswith(('attention_biases', 'pos_embed')):

@@ -198,6 +198,21 @@ def test_the_softmax_twin_differs_in_its_attention_alone(arch, variant):
     assert twin.to_dict() == cfg.to_dict()
 
 
+@pytest.mark.parametrize('arch', ['128s', '128', '192', '256', '384'])
+def test_levit_differs_from_anchor_levit_in_its_attention_alone(arch):
+    rest = f'levit-{arch}_8xb256-1000e_in1k-224.py'
+    twin = load(ROOT / 'levit' / rest)
+    cfg = load(ROOT / 'levit' / f'anchor-{rest}')
+    assert twin.model.backbone.pop('attention') == 'softmax'
+    assert cfg.model.backbone.pop('attention') == 'learned'
+    assert twin.to_dict() == cfg.to_dict()
+    optimizer = cfg.optim_wrapper.optimizer
+    assert optimizer.lr == 5e-4 * cfg.auto_scale_lr.base_batch_size / 512
+    assert (optimizer.type, optimizer.weight_decay) == ('AdamW', 0.025)
+    drop_path = cfg.model.backbone.get('drop_path_rate', 0.)
+    assert drop_path == (0.1 if arch == '384' else 0.)
+
+
 @by_stem(DEIT_RECIPE)
 def test_the_recipe_of_deit(path):
     cfg = load(path)
@@ -358,7 +373,7 @@ def test_the_demo_names_the_classes_of_the_demo_data(path):
 
 
 @pytest.mark.parametrize(
-    'folder', ['picodet', 'upernet', 'semantic_fpn', 'anchorformer'])
+    'folder', ['picodet', 'upernet', 'semantic_fpn', 'anchorformer', 'levit'])
 def test_tables_come_from_the_metafile(folder):
     meta = yaml.safe_load((ROOT / folder / 'metafile.yml').read_text())
     table = (ROOT / folder / 'README.md').read_text()

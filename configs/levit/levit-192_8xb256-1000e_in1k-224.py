@@ -1,0 +1,3 @@
+# LeViT-192: anchor-levit-192 with softmax attention; nothing else changes.
+_base_ = ['./anchor-levit-192_8xb256-1000e_in1k-224.py']
+model = dict(backbone=dict(attention='softmax'))
