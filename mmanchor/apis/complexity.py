@@ -56,7 +56,8 @@ def count_complexity(model: nn.Module, size: Tuple[int, int]) -> Complexity:
 
     The counter knows matrix products, convolutions, norms and resizing. The
     products inside ``scaled_dot_product_attention``, which it would take as
-    free, are counted too.
+    free, are counted too, and so are those of ``embedding_bag`` and of
+    Sparsifiner's gathered pairs.
 
     Args:
         model: A model that takes images (1, 3, H, W).
@@ -70,6 +71,8 @@ def count_complexity(model: nn.Module, size: Tuple[int, int]) -> Complexity:
         counter = FlopAnalyzer(model, torch.rand(1, 3, *size, device=device))
         counter.set_op_handle('aten::scaled_dot_product_attention',
                               _count_attention)
+        counter.set_op_handle('aten::embedding_bag', _count_bags)
+        counter.set_op_handle('prim::PythonOp._PairScores', _count_pairs)
         macs = counter.total()
     return Complexity(params=int(parameter_count(model)['']), macs=int(macs))
 
@@ -78,6 +81,18 @@ def _count_attention(inputs: List[Any], outputs: List[Any]) -> int:
     """Multiply-adds of Q K^T and of its product with V."""
     queries, keys, values = (value.type().sizes() for value in inputs[:3])
     return math.prod(queries[:-1]) * keys[-2] * (queries[-1] + values[-1])
+
+
+def _count_bags(inputs: List[Any], outputs: List[Any]) -> int:
+    """Multiply-adds of weighted sums of a table's rows."""
+    table, index = (value.type().sizes() for value in inputs[:2])
+    return math.prod(index) * table[-1]
+
+
+def _count_pairs(inputs: List[Any], outputs: List[Any]) -> int:
+    """Multiply-adds of the scores of chosen pairs."""
+    queries, _, index = (value.type().sizes() for value in inputs[:3])
+    return math.prod(index) * queries[-1]
 
 
 @contextmanager

@@ -121,7 +121,7 @@ def pairs_to_mask(indices: Tensor, num_tokens: int) -> Tensor:
     mask = torch.zeros((*indices.shape[:-1], num_tokens),
                        dtype=torch.bool,
                        device=indices.device)
-    return mask.scatter_(-1, indices, True)
+    return mask.scatter_(-1, indices, 1)  # tracing knows no bool here
 
 
 def masked_attention(queries: Tensor, keys: Tensor, values: Tensor,
