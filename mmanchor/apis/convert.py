@@ -19,6 +19,7 @@ from .calibration import images_of_folder
 from .config import building
 from .errors import UserError
 from .files import PathLike, make_folder
+from .levit_softmax import find_levit_softmax
 
 # What decides the names and shapes of an ESNet's weights.
 ESNET_ARGUMENTS = ('scale', 'ratios')
@@ -62,9 +63,10 @@ def convert(kind: str,
             weights are those of an ``ESNet`` of the same size.
         strict: Whether entries that are left over, missing or of another
             shape are an error. Otherwise what fits is written.
-        anchors_from: A folder of images, or an image, for ``'deit'``: learned
-            anchors become the centres of clusters of what its softmax
-            attention sees in them. ``None`` draws them from its queries.
+        anchors_from: A folder of images, or an image, for ``'deit'`` and
+            ``'levit'``: learned anchors become the centres of clusters of
+            what their softmax attention sees in them. ``None`` draws them
+            from its queries.
 
     Returns:
         What became of every entry.
@@ -123,9 +125,13 @@ def _cluster(kind: str, entries: Dict[str, Any], cfg: Config,
             '--anchors-from needs a config with learned anchors and one of '
             f'the kinds {", ".join(takers)}; got {kind} and {cfg.filename}')
     twin_cfg = Config(cfg.copy().to_dict(), filename=cfg.filename)
+    find = find_softmax
     twin_cfg.model.backbone.attention = dict(
         type='mmanchor.SoftmaxAttention',
         qkv_bias='blocks.0.attn.qkv.bias' in entries)
+    if kind == 'levit':
+        find = find_levit_softmax
+        twin_cfg.model.backbone.update(attention='softmax', pos_embed=None)
     twin = _build(kind, twin_cfg)
     state, report = KINDS[kind].convert(entries, twin.state_dict())
     twin.load_state_dict(state, strict=report.is_complete)
@@ -136,7 +142,7 @@ def _cluster(kind: str, entries: Dict[str, Any], cfg: Config,
             images_of_folder(folder, cfg),
             shape[-2],
             per_head=len(shape) == 3,
-            found=find_softmax(twin))
+            found=find(twin))
     except ValueError as error:
         raise UserError(f'--anchors-from {folder}: {error}') from error
 

@@ -25,8 +25,11 @@ KINDS = {
     'anchor-deit':
     Kind(convert_anchor_deit, 'torch', 'the released AnchorDeiT'),
     'levit':
-    Kind(convert_levit, 'torch',
-         "timm's, the authors' or mmpretrain's LeViT, plain or distilled"),
+    Kind(
+        convert_levit,
+        'torch',
+        "timm's, the authors' or mmpretrain's LeViT, plain or distilled",
+        calibrates=True),
     'sparsifiner':
     Kind(convert_sparsifiner, 'torch', 'the released Sparsifiner'),
 }

@@ -13,11 +13,11 @@ from torch import Tensor
 
 from ..models.layers.levit_attention import stretch_biases
 from .anchors import queries_as_anchors
+from .deit import DRAWN, GIVEN
 from .renaming import Renaming, convert_state_dict
 from .report import ConversionReport
 from .torch_files import TRAINING_STATE
 
-DRAWN = 'anchors: queries of random tokens'
 KEPT = 'keys and values kept, queries left out'
 FLAT = 'a 1 x 1 convolution is a linear layer'
 
@@ -45,15 +45,17 @@ MADE = ((r'\.num_batches_tracked$', torch.zeros), (r'^backbone\.pos_embed$',
 
 def convert_levit(
     source: Mapping[str, Any],
-    target: Mapping[str,
-                    Tensor]) -> Tuple[Dict[str, Tensor], ConversionReport]:
+    target: Mapping[str, Tensor],
+    anchors: Optional[Mapping[str, Tensor]] = None
+) -> Tuple[Dict[str, Tensor], ConversionReport]:
     r"""Weights of a LeViT, plain or distilled.
 
     Learned anchors take the place of the queries of all tokens; a subsampling
     keeps its queries. Values, keys, output projections, MLPs, convolutions
-    and heads stay, each with its normalisation. Anchors are drawn from the
-    query projection: its normalisation tells mean b and deviation g of every
-    channel of a query, and for tokens x of independent channels
+    and heads stay, each with its normalisation. Anchors that are not given
+    are drawn from the query projection: its normalisation tells mean b and
+    deviation g of every channel of a query, and for tokens x of independent
+    channels
 
     .. math:: b + g \, W_q x / \|W_q\|, \quad x \sim N(0, 1),
 
@@ -66,6 +68,9 @@ def convert_levit(
             mmpretrain's.
         target: The state dict of a classifier on an ``AnchorLeViT`` in its
             training form, with mmpretrain's ``LeViTClsHead`` or ours.
+        anchors: Name of an attention, such as
+            ``'backbone.stages.0.0.attn'``, -> its anchors, of the shape in
+            ``target``; ``None`` draws them.
 
     Returns:
         As :func:`~.renaming.convert_state_dict`. Biases of another square
@@ -85,10 +90,14 @@ def convert_levit(
     state, report = convert_state_dict(entries, target, renaming)
     report.adapted.update(adapted)
     for name in [name for name in report.missing if name.endswith('.anchors')]:
-        anchors = _draw_anchors(name.removesuffix('anchors'), given, target)
-        if anchors is not None:
-            state[name] = anchors.to('cpu', target[name].dtype)
-            report.adapted[name] = DRAWN
+        attn = name.removesuffix('anchors')
+        if anchors is None:
+            value, how = _draw_anchors(attn, given, target), DRAWN
+        else:
+            value, how = anchors[attn.rstrip('.')], GIVEN
+        if value is not None:
+            state[name] = value.to('cpu', target[name].dtype)
+            report.adapted[name] = how
             report.missing.remove(name)
     return {name: state[name] for name in target if name in state}, report
 

@@ -202,5 +202,5 @@ def test_other_kinds_take_no_images(folder, tmp_path, capsys):
         *words,
         kind='anchor-deit',
         config='learned') == 1
-    assert 'one of the kinds deit; got' in capsys.readouterr().err
+    assert 'one of the kinds deit, levit; got' in capsys.readouterr().err
     assert not out.exists()

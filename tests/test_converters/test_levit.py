@@ -10,7 +10,8 @@ from mmengine.registry import MODELS, init_default_scope
 
 from mmanchor.apis.convert import convert
 from mmanchor.apis.errors import UserError
-from mmanchor.converters import KINDS, arrays_of_torch, convert_levit
+from mmanchor.apis.levit_softmax import LevitSoftmax
+from mmanchor.converters import KINDS, arrays_of_torch, convert_levit, kmeans
 
 
 def build(attention='learned', **backbone):
@@ -215,3 +216,41 @@ def test_the_command_reads_and_writes_both_formats(theirs, tmp_path, suffix):
         convert('levit', source, tmp_path / 'c.pth', cfg)
     assert not (tmp_path / 'c.pth').exists()
     assert 'LeViT' in KINDS['levit'].source
+
+
+@pytest.mark.parametrize('per_head', [False, True])
+def test_anchors_are_clusters_of_queries_and_keys_in_given_images(
+        theirs, tmp_path, per_head):
+    from PIL import Image
+    grey = pictures(4)[:, :1].mul(60).add(128).clamp(0, 255).byte()
+    for i, image in enumerate(grey):
+        Image.fromarray(image[0].numpy()).save(tmp_path / f'{i}.png')
+    torch.save(theirs.state_dict(), tmp_path / 'a.pth')
+    steps = [dict(type='LoadImageFromFile'), dict(type='PackInputs')]
+    model = classifier_config(per_head_anchors=per_head)
+    model['data_preprocessor'] = dict(mean=[128.] * 3, std=[60.] * 3)
+    cfg = Config(
+        dict(
+            model=model,
+            default_scope='mmpretrain',
+            test_dataloader=dict(dataset=dict(pipeline=steps))))
+    report = convert(
+        'levit',
+        tmp_path / 'a.pth',
+        tmp_path / 'b.pth',
+        cfg,
+        anchors_from=tmp_path)
+    how = [v for k, v in report.adapted.items() if k.endswith('.anchors')]
+    assert how == ['anchors: clusters in the given images'] * 6
+
+    twin, _ = converted(theirs.state_dict(), build('softmax'))
+    attn = twin.backbone.stages[1][0].attn
+    seen = []
+    attn.register_forward_pre_hook(lambda _, args: seen.append(args[0]))
+    twin((grey.expand(-1, 3, -1, -1) - 128.) / 60)
+    points = LevitSoftmax(attn).queries_and_keys(seen[0].flatten(0, 1))
+    anchors = torch.load(
+        tmp_path / 'b.pth')['state_dict']['backbone.stages.1.0.attn.anchors']
+    if not per_head:
+        points, anchors = points.flatten(0, 1)[None], anchors[None]
+    torch.testing.assert_close(anchors, kmeans(points, 6))
