@@ -10,6 +10,7 @@ from typing import Any, Dict, Mapping, Optional, Tuple
 import torch
 from torch import Tensor
 
+from ..models.layers.token_grid import resize_position_embedding
 from .anchors import fold_value_bias, queries_as_anchors
 from .renaming import Renaming, convert_state_dict
 from .report import ConversionReport
@@ -163,8 +164,6 @@ def fit_positions(source: Mapping[str, Any],
         ``adapted``; where a grid is not square nothing changes, and the
         shapes will not fit.
     """
-    # With it come all models, which naming the kinds has no need of.
-    from ..models.layers.token_grid import resize_position_embedding
     entries = dict(source)
     loaded, wanted = source.get('pos_embed'), target.get('backbone.pos_embed')
     if not isinstance(loaded, Tensor) or wanted is None or (
