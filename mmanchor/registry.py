@@ -4,6 +4,8 @@ Configs write ``type='mmanchor.AnchorFormer'``: MMEngine imports this module
 when it meets the prefix, whatever the default scope, so no ``custom_imports``
 is needed.
 """
+from importlib.util import find_spec
+
 from mmengine.registry import DATA_SAMPLERS as MMENGINE_DATA_SAMPLERS
 from mmengine.registry import DATASETS as MMENGINE_DATASETS
 from mmengine.registry import HOOKS as MMENGINE_HOOKS
@@ -18,8 +20,15 @@ DATA_SAMPLERS = Registry(
     'data sampler',
     parent=MMENGINE_DATA_SAMPLERS,
     locations=['mmanchor.engine.samplers'])
+# Classes on toolboxes that are not there cannot be asked for.
+_DATASETS = dict(mmdet='coco', mmpretrain='digits')
 DATASETS = Registry(
-    'dataset', parent=MMENGINE_DATASETS, locations=['mmanchor.datasets.coco'])
+    'dataset',
+    parent=MMENGINE_DATASETS,
+    locations=[
+        f'mmanchor.datasets.{name}' for toolbox, name in _DATASETS.items()
+        if find_spec(toolbox) is not None
+    ])
 HOOKS = Registry(
     'hook', parent=MMENGINE_HOOKS, locations=['mmanchor.engine.hooks'])
 MODELS = Registry(

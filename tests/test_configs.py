@@ -24,7 +24,7 @@ NAME = re.compile(r'(?P<model>[a-z]+)_(?P<backbone>[a-z]+)-(?P<arch>\w+)_'
                   r'(?P<gpus>\d+)xb(?P<batch>\d+)-(?P<length>\d+[ke]?)_'
                   r'(?P<dataset>\w+)-(?P<size>\d+)')
 CLASSIFIER = re.compile(
-    r'(?P<model>[a-z-]+?)-(?P<arch>[tsb]|\d+s?)(-(?P<variant>\w+))?_'
+    r'(?P<model>[a-z-]+?)-(?P<arch>[tsb]|w?\d+s?)(-(?P<variant>\w+))?_'
     r'(?P<gpus>\d+)xb(?P<batch>\d+)-(?P<length>\d+e)_'
     r'(?P<dataset>in1k|digits)-(?P<size>\d+)')
 CLASSIFICATION = [path for path in NAMED if CLASSIFIER.fullmatch(path.stem)]

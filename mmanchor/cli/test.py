@@ -18,8 +18,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--out',
         help='keep predictions: a folder of masks for segmentation; a .pkl '
-        'file for classification; for detection a .pkl file, or NAME.bbox.json for a list of boxes that '
-        "COCO's tools read")
+        'file for classification; for detection a .pkl file, or '
+        "NAME.bbox.json for a list of boxes that COCO's tools read")
     parser.add_argument(
         '--show', action='store_true', help='show predictions in a window')
     parser.add_argument('--show-dir', help='folder for painted predictions')

@@ -1,0 +1,74 @@
+"""The rows of the ablations, what they train, and their table."""
+import json
+
+import pytest
+
+from mmanchor.apis.ablation import ROWS, run_ablation
+from mmanchor.apis.ablation_report import write_report
+from mmanchor.apis.complexity import build_test_model
+from mmanchor.cli.main import main
+from mmanchor.models.layers import (LearnedAnchorAttention, SoftmaxAttention,
+                                    TokenAnchorAttention)
+
+
+def attention_of(name):
+    return build_test_model(ROWS[name].config()).backbone.layers[0].attn
+
+
+def test_the_rows_of_table_4_differ_in_the_attention_alone():
+    kinds = {
+        name: type(attention_of(name))
+        for name in ('w64-softmax', 'w64-token', 'w64-m30')
+    }
+    assert list(kinds.values()) == [
+        SoftmaxAttention, TokenAnchorAttention, LearnedAnchorAttention
+    ]
+    cfgs = [ROWS[name].config() for name in kinds]
+    for cfg in cfgs:
+        for key in ('attention', 'num_anchors'):
+            cfg.model.backbone.pop(key, None)
+    assert cfgs[0].to_dict() == cfgs[1].to_dict() == cfgs[2].to_dict()
+
+
+@pytest.mark.parametrize('width', [64, 128])
+def test_the_rows_of_table_5_have_their_anchors(width):
+    for m in (10, 30, 50, 100):
+        attention = attention_of(f'w{width}-m{m}')
+        assert attention.anchors.shape == (m, 32)
+
+
+def test_the_other_rows_are_what_their_names_say():
+    assert attention_of('w64-perhead').anchors.shape == (2, 30, 32)
+    assert attention_of('w64-local').depthwise is not None
+    assert attention_of('w64-softmax-local').depthwise is not None
+    plain = attention_of('w64-m30').anchors.std()
+    assert 3 < attention_of('w64-sharp').anchors.std() / plain < 5
+
+
+@pytest.mark.slow
+def test_a_row_trains_and_is_not_trained_again(tmp_path):
+    results = run_ablation(tmp_path, ['w64-m30'], 1, 4, 1)
+    row, = results['rows']
+    run, = row['runs']
+    # Hardly trained: better than chance, far from good.
+    assert 10 < run['accuracy'] < 95 and 0 < run['loss'] < 2.3
+    assert row['cost']['params'] < 110e3 and row['cost']['microseconds'] > 0
+    again = run_ablation(tmp_path, ['w64-m30'], 1, 4, 1)
+    assert again['rows'][0]['runs'] == [run]
+    assert json.loads((tmp_path / 'results.json').read_text()) == again
+    table, plot = write_report(again, tmp_path)
+    assert f'{run["accuracy"]:.1f} ± 0.0' in table.read_text()
+    assert plot.stat().st_size > 10000
+
+
+@pytest.mark.parametrize('words, said', [
+    (['--rows', 'w64-m31'], 'w64-m31'),
+    (['--seeds', '0'], '--seeds must be 1 or more, got 0'),
+    (['--epochs', '3'], '--epochs must be 4 or more, got 3'),
+    (['--jobs', '0'], '--jobs must be 1 or more, got 0'),
+])
+def test_wrong_options_are_named(words, said, tmp_path, capsys):
+    out = ['--out-dir', str(tmp_path / 'out')]
+    assert main(['ablation', *words, *out]) == 1
+    assert said in capsys.readouterr().err
+    assert not (tmp_path / 'out').exists()

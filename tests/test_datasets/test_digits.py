@@ -1,0 +1,49 @@
+"""The bundled digits, split the same way for everybody."""
+from collections import Counter
+
+import numpy as np
+import pytest
+from mmengine.registry import DATASETS, DefaultScope
+from sklearn.datasets import load_digits
+
+from mmanchor.datasets.digits import Digits
+
+
+def test_both_splits_together_are_all_digits_once():
+    pictures, labels = load_digits(return_X_y=True)
+    train, test = Digits('train', img_size=8), Digits('test', img_size=8)
+    assert (len(train), len(test)) == (1347, 450)
+    found = [each for data in (train, test) for each in data]
+    assert [each['gt_label'] for each in found] == labels.tolist()
+    shades = np.stack([each['img'][..., 0] for each in found]).reshape(-1, 64)
+    assert np.abs(shades / 255 * 16 - pictures).max() < 0.04
+
+
+def test_every_class_is_in_both_splits():
+    for split in ('train', 'test'):
+        counts = Counter(Digits(split).get_gt_labels().tolist())
+        assert set(counts) == set(range(10)) and min(counts.values()) >= 40
+
+
+def test_pictures_are_grey_and_of_the_size_asked_for():
+    sample = Digits('test', img_size=28)[3]
+    assert sample['img'].shape == (28, 28, 3)
+    assert sample['img'].dtype == np.uint8
+    assert (sample['img'] == sample['img'][..., :1]).all()
+    assert sample['img'].max() > 200
+
+
+def test_a_config_finds_it():
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        data = DATASETS.build(
+            dict(
+                type='mmanchor.Digits',
+                split='test',
+                pipeline=[dict(type='mmpretrain.PackInputs')]))
+    assert data[0]['inputs'].shape == (3, 32, 32)
+    assert data.CLASSES == tuple('0123456789')
+
+
+def test_other_splits_are_refused():
+    with pytest.raises(ValueError, match="'train' or 'test', got 'val'"):
+        Digits('val')
