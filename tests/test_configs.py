@@ -372,8 +372,10 @@ def test_the_demo_names_the_classes_of_the_demo_data(path):
             ] == [colours[name] for name in meta.classes]
 
 
-@pytest.mark.parametrize(
-    'folder', ['picodet', 'upernet', 'semantic_fpn', 'anchorformer', 'levit'])
+@pytest.mark.parametrize('folder', [
+    'picodet', 'upernet', 'semantic_fpn', 'anchorformer', 'levit',
+    'sparsifiner'
+])
 def test_tables_come_from_the_metafile(folder):
     meta = yaml.safe_load((ROOT / folder / 'metafile.yml').read_text())
     table = (ROOT / folder / 'README.md').read_text()
