@@ -4,13 +4,14 @@ from .anchor_attention import (anchor_assignment, anchor_attention,
                                cross_attention_from_scores, refine_anchors)
 from .sparse_attention import (basis_coefficients, connectivity_scores,
                                dense_attention, gathered_attention,
-                               masked_attention, pairs_to_mask,
-                               reconstruction_loss, strongest_pairs)
+                               low_rank_attention, masked_attention,
+                               pairs_to_mask, reconstruction_loss,
+                               strongest_pairs)
 
 __all__ = [
     'anchor_assignment', 'anchor_attention', 'anchor_cross_attention',
     'attention_from_scores', 'basis_coefficients', 'connectivity_scores',
     'cross_attention_from_scores', 'dense_attention', 'gathered_attention',
-    'masked_attention', 'pairs_to_mask', 'reconstruction_loss',
-    'refine_anchors', 'strongest_pairs'
+    'low_rank_attention', 'masked_attention', 'pairs_to_mask',
+    'reconstruction_loss', 'refine_anchors', 'strongest_pairs'
 ]

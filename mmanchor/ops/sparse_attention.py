@@ -41,6 +41,22 @@ def basis_coefficients(queries: Tensor, keys: Tensor, compress: Tensor,
         return scores.softmax(dim=-1)
 
 
+def low_rank_attention(coefficients: Tensor, basis: Tensor) -> Tensor:
+    r"""The attention that the coefficients stand for, to learn them by.
+
+    .. math:: A' = C P_\mathrm{back}^\top
+
+    Args:
+        coefficients: C of :func:`basis_coefficients`.
+        basis: P_back, (N, K), or (B, 1, N, K) where each image has its own.
+
+    Returns:
+        A', (B, heads, R, N), in the dtype of ``coefficients``.
+    """
+    with _no_autocast(coefficients):
+        return coefficients @ basis.to(coefficients.dtype).transpose(-2, -1)
+
+
 @torch.no_grad()
 def connectivity_scores(coefficients: Tensor, basis: Tensor,
                         num_coefficients: int, threshold: float) -> Tensor:

@@ -14,10 +14,10 @@ from mmanchor.registry import MODELS
 PATHS = ['masked', 'gathered']
 
 
-def build(**kwargs):
+def build(in_dtype=torch.float64, **kwargs):
     """32 wide, two heads of 16, 3 x 4 patches after one extra token."""
     kwargs = dict(grid=(3, 4), num_basis=5, num_coefficients=3) | kwargs
-    layer = SparsifinerAttention(32, num_heads=2, **kwargs).double().eval()
+    layer = SparsifinerAttention(32, num_heads=2, **kwargs).to(in_dtype).eval()
     for param in layer.parameters():
         nn.init.normal_(param, std=0.3)
     return layer
@@ -114,6 +114,22 @@ def test_the_loss_trains_the_predictor_and_nothing_else():
     mixed.tokens.sum().backward()
     assert layer.predictor.basis.grad is None
     assert layer.eval().attend(x, layout).loss is None
+
+
+@pytest.mark.parametrize('execution', PATHS)
+@pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float16])
+def test_autocast_keeps_the_loss_and_the_choice_wide(execution, dtype):
+    layer = build(execution=execution, in_dtype=torch.float32).train()
+    x, layout = torch.randn(2, 13, 32), TokenLayout((3, 4), 1)
+    want = layer.attend(x, layout)
+    with torch.autocast('cpu', dtype=dtype):
+        got = layer.attend(x, layout)
+    assert got.loss.dtype == torch.float32
+    torch.testing.assert_close(got.loss, want.loss, rtol=0.05, atol=0.)
+    (got.loss + got.tokens.float().square().sum()).backward()
+    assert all(each.grad.isfinite().all() for each in layer.parameters())
+    torch.testing.assert_close(
+        got.tokens.float().mean(), want.tokens.mean(), rtol=0.1, atol=0.1)
 
 
 def test_training_by_the_loss_finds_the_strong_pairs():

@@ -6,8 +6,8 @@ import torch
 
 from mmanchor.ops import (basis_coefficients, connectivity_scores,
                           dense_attention, gathered_attention,
-                          masked_attention, pairs_to_mask, reconstruction_loss,
-                          strongest_pairs)
+                          low_rank_attention, masked_attention, pairs_to_mask,
+                          reconstruction_loss, strongest_pairs)
 
 PATHS = [masked_attention, gathered_attention]
 
@@ -87,6 +87,14 @@ def test_each_image_may_have_its_own_basis():
         torch.testing.assert_close(one, both[i:i + 1])
         torch.testing.assert_close(
             connectivity_scores(one, basis[i, 0], 2, 0.5), scores[i:i + 1])
+
+
+def test_low_rank_attention_is_the_sum_of_the_basis():
+    coefficients, basis = draw(2, 3, 5, 6), draw(7, 6)
+    got = low_rank_attention(coefficients, basis)
+    for b, h, i in rows_of(coefficients):
+        want = sum(coefficients[b, h, i, k] * basis[:, k] for k in range(6))
+        torch.testing.assert_close(got[b, h, i], want)
 
 
 @pytest.mark.parametrize('budget', [1, 3, 7])

@@ -282,7 +282,7 @@ class SparsifinerAttention(Attention):
             scores, self._budget(layout.num_tokens, num_left))
         if not self.training:
             return indices, None
-        approximation = coefficients @ basis.transpose(-2, -1)
+        approximation = ops.low_rank_attention(coefficients, basis)
         return indices, approximation * (REFERENCE_TOKENS / num_left)
 
     def _mix(
