@@ -20,7 +20,8 @@ model = dict(
         in_channels=64,
         loss=dict(
             type='LabelSmoothLoss', label_smooth_val=0.1, mode='original'),
-        init_cfg=dict(type='TruncNormal', layer='Linear', std=.02)))
+        # DeiT's 0.02 takes longer to grow than this training lasts.
+        init_cfg=dict(type='Normal', layer='Linear', std=.07)))
 
 optim_wrapper = dict(
     type='OptimWrapper',
