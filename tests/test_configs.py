@@ -10,6 +10,7 @@ from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import (DATASETS, HOOKS, METRICS, MODELS, TRANSFORMS,
                                DefaultScope)
+from mmpretrain.structures import DataSample
 from torch import nn
 
 from mmanchor.datasets import DEMO_CLASSES, DEMO_PALETTE, DEMO_THING_CLASSES
@@ -322,6 +323,43 @@ def test_it_builds_and_its_parts_fit_together(path, scope):
     type_ = cfg.train_dataloader.dataset.type
     dataset = type_ if '.' in type_ else f'{cfg.default_scope}.{type_}'
     assert DATASETS.get(dataset) is not None
+
+
+TINY = dict(embed_dims=16, num_layers=1, num_heads=2, mlp_ratio=2)
+
+
+@by_stem(CLASSIFICATION)
+def test_a_step_of_training_reaches_every_weight(path, scope):
+    """On the meta device: shapes and gradients without the numbers."""
+    cfg = load(path)
+    scope(cfg)
+    num_classes = cfg.model.head.num_classes
+    if 'teacher' in cfg.model:
+        cfg.model.teacher = dict(
+            type='ImageClassifier',
+            backbone=dict(
+                type='mmanchor.AnchorFormer',
+                arch=TINY,
+                extra_tokens=('cls', ),
+                out_type='tokens'),
+            head=dict(
+                type='VisionTransformerClsHead',
+                in_channels=16,
+                num_classes=num_classes))
+    size = cfg.model.backbone.img_size
+    samples = [
+        DataSample().set_gt_score(score) for score in torch.full(
+            (2, num_classes), 1 / num_classes, device='meta')
+    ]
+    with torch.device('meta'):
+        model = MODELS.build(cfg.model).train()
+        losses = model.loss(torch.rand(2, 3, size, size), samples)
+        if hasattr(model.backbone, 'auxiliary_losses'):
+            losses.update(model.backbone.auxiliary_losses())
+    sum(value for name, value in losses.items() if 'loss' in name).backward()
+    assert not [
+        name for name, param in model.named_parameters() if param.grad is None
+    ]
 
 
 def test_weights_are_decayed_as_paddledetection_does(scope):

@@ -1,4 +1,6 @@
 """Heads with two classifiers, and the classifier that a teacher teaches."""
+import warnings
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -42,7 +44,7 @@ def teacher(num_classes=K):
 
 
 def student(head='mmanchor.DistilledDeiTHead', **kwargs):
-    settings = dict(teacher=teacher(), **kwargs)
+    settings = {'teacher': teacher(), **kwargs}
     extra = ('cls', 'dist')
     if head == 'LinearClsHead':
         extra = ('cls', )
@@ -138,6 +140,48 @@ def test_the_teacher_reads_its_checkpoint_when_the_first_loss_needs_it(
         assert torch.equal(value, weights[name])
 
 
+def test_a_teacher_of_timm_keeps_the_weights_that_it_loads(tmp_path):
+    # timm's transformers have init_weights(), which would draw them anew.
+    timm = pytest.importorskip('timm')
+    sizes = dict(
+        model_name='deit_tiny_patch16_224',
+        img_size=32,
+        embed_dim=16,
+        depth=1,
+        num_heads=2,
+        num_classes=K)
+    weights = timm.create_model(**sizes).state_dict()
+    path = tmp_path / 'teacher.pth'
+    torch.save(weights, path)
+    model = student(
+        teacher=dict(
+            type='TimmClassifier', checkpoint_path=str(path), **sizes))
+    model.train()(torch.rand(2, 3, 32, 32), samples([0, 1]), mode='loss')
+    for name, value in model._teachers[0].model.state_dict().items():
+        assert torch.equal(value, weights[name])
+
+
+def test_a_teacher_loads_what_its_init_cfg_names(tmp_path):
+    weights = MODELS.build(teacher()['backbone']).state_dict()
+    path = tmp_path / 'trunk.pth'
+    torch.save(weights, path)
+    cfg = teacher()
+    cfg['backbone']['init_cfg'] = dict(
+        type='Pretrained', checkpoint=str(path))
+    model = student(teacher=cfg)
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        model.train()(torch.rand(2, 3, 32, 32), samples([0, 1]), mode='loss')
+    for name, value in model._teachers[0].backbone.state_dict().items():
+        assert torch.equal(value, weights[name])
+
+
+def test_a_teacher_without_weights_is_told_of():
+    with pytest.warns(UserWarning, match='give model.teacher_checkpoint'):
+        student().train()(
+            torch.rand(2, 3, 32, 32), samples([0, 1]), mode='loss')
+
+
 def test_a_teacher_of_other_classes_is_refused():
     model = student()
     model.teacher_cfg = teacher(num_classes=7)
@@ -190,3 +234,15 @@ def test_the_head_of_levit_learns_from_a_teacher_too():
 def test_one_classifier_is_refused():
     with pytest.raises(ValueError, match='distillation must be True'):
         DistilledLeViTHead(num_classes=K, in_channels=16, distillation=False)
+
+
+def test_a_model_of_timm_teaches():
+    model = student()
+    model.teacher_cfg = dict(
+        type='TimmClassifier',
+        model_name='mobilenetv3_small_050',
+        num_classes=K,
+        pretrained=False)
+    losses = model.train()(
+        torch.rand(2, 3, 32, 32), samples([0, 1]), mode='loss')
+    assert torch.isfinite(losses['loss_distillation'])
