@@ -166,8 +166,7 @@ def test_a_teacher_loads_what_its_init_cfg_names(tmp_path):
     path = tmp_path / 'trunk.pth'
     torch.save(weights, path)
     cfg = teacher()
-    cfg['backbone']['init_cfg'] = dict(
-        type='Pretrained', checkpoint=str(path))
+    cfg['backbone']['init_cfg'] = dict(type='Pretrained', checkpoint=str(path))
     model = student(teacher=cfg)
     with warnings.catch_warnings():
         warnings.simplefilter('error')

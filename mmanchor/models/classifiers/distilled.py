@@ -1,4 +1,5 @@
 """A classifier that learns from a teacher, as DeiT and LeViT do."""
+import warnings
 from typing import Dict, List, Optional
 
 import torch
@@ -8,8 +9,11 @@ from mmpretrain.models import ImageClassifier
 from torch import Tensor, nn
 
 from ...registry import MODELS
+from ..backbones.base import is_pretrained
 
 DISTILLATIONS = ('hard', 'soft')
+# By these a classifier of another library loads weights when it is built.
+LOADING_ARGUMENTS = ('pretrained', 'checkpoint_path')
 
 
 @MODELS.register_module()
@@ -117,7 +121,7 @@ class DistilledClassifier(ImageClassifier):
         if not self._teachers:
             teacher = MODELS.build(self.teacher_cfg)
             if self.teacher_checkpoint is None:
-                teacher.init_weights()  # which loads what its config names
+                self._load_as_configured(teacher)
             else:
                 load_checkpoint(
                     teacher,
@@ -127,3 +131,20 @@ class DistilledClassifier(ImageClassifier):
             self._teachers.append(teacher.eval().requires_grad_(False))
         teacher = self._teachers[0].to(inputs.device)
         return teacher(inputs, mode='tensor')
+
+    def _load_as_configured(self, teacher: nn.Module) -> None:
+        """Load the weights that parts of a teacher name in ``init_cfg``.
+
+        Not by ``teacher.init_weights()``: timm's transformers have a method
+        of that name too, which draws anew what they had loaded.
+        """
+        parts = [
+            part for part in teacher.modules()
+            if is_pretrained(getattr(part, 'init_cfg', None))
+        ]
+        for part in parts:
+            if not part.is_init:
+                part.init_weights()
+        if not parts and not any(map(self.teacher_cfg.get, LOADING_ARGUMENTS)):
+            warnings.warn('nothing gives the teacher weights, so that it '
+                          'teaches at random; give model.teacher_checkpoint')
