@@ -15,7 +15,8 @@ def provenance() -> Dict[str, object]:
 
     Returns:
         ``mmanchor`` (version), ``commit`` ('unknown' outside of a checkout;
-        '+' after it for files that were changed since), ``python``,
+        '+' after it if the package or its configs were changed since),
+        ``python``,
         ``torch``, ``processor``, ``cores`` and ``threads`` that torch uses.
     """
     return dict(
@@ -29,16 +30,20 @@ def provenance() -> Dict[str, object]:
 
 
 def _commit() -> str:
-    folder = Path(__file__).parent
+    package = Path(__file__).resolve().parents[1]
     try:
-        commit, changed = (
+        # The first fails where the package is installed below a checkout of
+        # something else, whose commit says nothing of it.
+        _, commit, changed = (
             subprocess.run(['git', *words],
-                           cwd=folder,
+                           cwd=package,
                            capture_output=True,
                            text=True,
                            check=True).stdout.strip()
-            for words in (('rev-parse', '--short', 'HEAD'),
-                          ('status', '--porcelain', '-uno', '--', '.')))
+            for words in (('ls-files', '--error-unmatch',
+                           '__init__.py'), ('rev-parse', '--short', 'HEAD'),
+                          ('status', '--porcelain', '-uno', '--', '.',
+                           ':/configs')))
     except (OSError, subprocess.CalledProcessError):
         return 'unknown'
     return commit + ('+' if changed else '')
