@@ -1,10 +1,12 @@
 """Fixtures for every test: a fixed seed, and tiny projects to run."""
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Iterator
+from typing import Callable, Iterator
 
 import pytest
 import tiny_project
 import torch
+from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from mmengine.visualization import Visualizer
 from torch.multiprocessing.reductions import shared_cache
@@ -35,6 +37,14 @@ def _quiet_exit() -> Iterator[None]:
     # Tensors that came from workers are freed here: while Python shuts down
     # torch cannot any more, and says so once for each.
     shared_cache.clear()
+
+
+@pytest.fixture
+def scope() -> Iterator[Callable[[Config], None]]:
+    """Build as a runner would that read a config."""
+    with ExitStack() as stack:
+        yield lambda cfg: stack.enter_context(
+            DefaultScope.overwrite_default_scope(cfg.default_scope))
 
 
 @pytest.fixture
