@@ -205,8 +205,13 @@ def _as_at_test(model: nn.Module) -> Iterator[None]:
 
 def _images_of(model: nn.Module, batch: Any) -> Tensor:
     if isinstance(batch, dict):  # of MMEngine's loaders
+        if not hasattr(model, 'data_preprocessor'):
+            raise ValueError(
+                "calibration gives batches of MMEngine's, which the "
+                f'{type(model).__name__} has no data_preprocessor for; give '
+                'the whole classifier, or batches of images (B, 3, H, W)')
         return model.data_preprocessor(batch, False)['inputs']
-    images = batch[0] if isinstance(batch, (tuple, list)) else batch
+    images = batch[0] if isinstance(batch, (tuple, list)) and batch else batch
     if not isinstance(images, Tensor) or images.dim() != 4:
         what = (
             tuple(images.shape)

@@ -31,8 +31,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--anchors-from',
         metavar='FOLDER',
-        help='images that learned anchors are fitted to (of the kind deit; '
-        'default: they are drawn from the query projection)')
+        help='images that learned anchors are fitted to, for the kinds ' +
+        ', '.join(name for name, kind in KINDS.items() if kind.calibrates) +
+        ' (default: they are drawn from the query projections)')
     add_cfg_options(parser)
     parser.add_argument(
         '--no-strict',

@@ -256,6 +256,8 @@ def test_what_cannot_be_replaced_is_named(build, message):
     (4, [], "no batch of images that reached 'blocks.0.attn'"),
     (4, [torch.rand(3, 64, 64)], r'\(B, 3, H, W\), got \(3, 64, 64\)'),
     (4, ['a.png'], r'\(B, 3, H, W\), got str'),
+    (4, [()], r'\(B, 3, H, W\), got tuple'),
+    (4, [dict(inputs=[])], 'the VisionTransformer has no data_preprocessor'),
 ])
 def test_bad_arguments_change_nothing(num_anchors, calibration, message):
     model = TimmViT(**TIMM)
