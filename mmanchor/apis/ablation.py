@@ -19,7 +19,7 @@ from .files import PathLike, make_folder, read_json, write_json
 from .provenance import provenance
 from .train import train_model
 
-CONFIG = 'anchorformer-w{width}_1xb64-20e_digits-32'
+CONFIG = 'anchorformer-w{width}_1xb32-20e_digits-32'
 METRIC = 'val/accuracy/top1'
 # The softmax of the released classifier's anchors starts nearly even.
 SHARP = 4.

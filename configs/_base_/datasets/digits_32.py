@@ -8,7 +8,7 @@ train_pipeline = [
 ]
 test_pipeline = [dict(type='Resize', scale=32), dict(type='PackInputs')]
 train_dataloader = dict(
-    batch_size=64,
+    batch_size=32,
     num_workers=0,
     drop_last=True,
     sampler=dict(type='DefaultSampler', shuffle=True),
