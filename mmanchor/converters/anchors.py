@@ -26,7 +26,7 @@ def kmeans(points: Tensor, num: int, *, steps: int = 20) -> Tensor:
         same points.
 
     Raises:
-        ValueError: If ``num`` exceeds T.
+        ValueError: If ``num`` exceeds T, or a point is not finite.
 
     Example:
         >>> points = torch.tensor([[[0.], [1.], [10.], [11.]]])
@@ -36,6 +36,9 @@ def kmeans(points: Tensor, num: int, *, steps: int = 20) -> Tensor:
     if not 1 <= num <= points.shape[1]:
         raise ValueError(f'{num} clusters need as many points, got '
                          f'{points.shape[1]}; give more images')
+    if not points.isfinite().all():
+        raise ValueError('points to cluster must be finite, got NaN or '
+                         'infinity; the weights or the images have such')
     centres = _spread_out(points, num)
     for _ in range(steps):
         nearest = torch.cdist(points, centres).argmin(dim=2)  # (G, T)
@@ -56,8 +59,10 @@ def _spread_out(points: Tensor, num: int) -> Tensor:
     while len(chosen) < num:
         to_last = (points - chosen[-1].unsqueeze(1)).square().sum(dim=2)
         distance = torch.minimum(distance, to_last)
-        # Points that are all alike have no distance to draw by.
-        weights = distance.clamp_min(torch.finfo(distance.dtype).tiny)
+        # Points that are all alike have no distance to draw by, and the sum
+        # of those of large points would be infinite.
+        limits = torch.finfo(distance.dtype)
+        weights = distance.clamp(limits.tiny, limits.max / points.shape[1])
         index = torch.multinomial(weights, 1, generator=generator)
         chosen.append(points[sets, index.squeeze(1)])
     return torch.stack(chosen, dim=1)

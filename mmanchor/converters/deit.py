@@ -167,7 +167,8 @@ def fit_positions(source: Mapping[str, Any],
     entries = dict(source)
     loaded, wanted = source.get('pos_embed'), target.get('backbone.pos_embed')
     if not isinstance(loaded, Tensor) or wanted is None or (
-            loaded.shape == wanted.shape or loaded.dim() != 3):
+            loaded.shape == wanted.shape or loaded.dim() != 3
+            or 0 in loaded.shape):
         return entries, {}
     extra = sum(f'{name}_token' in source for name in ('cls', 'dist'))
     sides = [

@@ -169,7 +169,7 @@ def _fit(ours: str, value: Any, target: Mapping[str,
         if heads:
             rows = value.unflatten(0, (heads, -1))
             value, how = rows[:, width:].flatten(0, 1), KEPT
-    if ours.endswith('attention_biases') and value.dim() == 2:
+    if ours.endswith('attention_biases') and value.dim() == 2 and len(value):
         before, after = (math.isqrt(x.shape[1]) for x in (value, wanted))
         squares = (before**2, after**2) == (value.shape[1], wanted.shape[1])
         if squares and before not in (0, after):
@@ -222,7 +222,8 @@ def _draw_anchors(attn: str, given: Mapping[str, Any],
     if not all(isinstance(value, Tensor) and value.dim() for value in values):
         return None
     weight, gain, bias = (value.float() for value in values)
-    if not len(weight) == len(gain) == len(bias):
+    if weight.dim() < 2 or not (gain.shape == bias.shape == weight.shape[:1]
+                                and len(weight)):
         return None
     wanted = target[f'{attn}anchors'].shape
     weight = gain[:, None] * F.normalize(weight.flatten(1), dim=1)

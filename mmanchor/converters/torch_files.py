@@ -1,6 +1,7 @@
 """Weights among what training scripts save beside them."""
 from typing import Any, Dict
 
+import torch
 from torch import Tensor
 
 from ..compat.errors import CheckpointError
@@ -10,6 +11,10 @@ NESTED = ('state_dict', 'model', 'module')
 # A row of Renaming.unused for the other entries, under these names.
 BESIDE = 'beside the weights: '
 TRAINING_STATE = (f'^{BESIDE}', 'not a weight: what a training run keeps')
+# What every operation of a conversion can compute with.
+NUMBERS = (torch.float64, torch.float32, torch.float16, torch.bfloat16,
+           torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8,
+           torch.bool)
 
 
 def arrays_of_torch(loaded: Any, name: str) -> Dict[str, Any]:
@@ -25,7 +30,8 @@ def arrays_of_torch(loaded: Any, name: str) -> Dict[str, Any]:
         models, and each other entry under its name after :data:`BESIDE`.
 
     Raises:
-        CheckpointError: If it holds no weights.
+        CheckpointError: If it holds no weights, or some that are not plain
+            numbers, such as sparse or quantized tensors.
 
     Example:
         >>> import torch
@@ -47,6 +53,9 @@ def arrays_of_torch(loaded: Any, name: str) -> Dict[str, Any]:
             f'{name} holds no weights, neither itself nor as '
             f'{", ".join(NESTED)}; save model.state_dict()')
     weights = {str(key): value for key, value in weights.items()}
+    for key, value in weights.items():
+        if isinstance(value, Tensor):
+            _require_plain(value, key, name)
     if all(key.startswith('module.') for key in weights):
         weights = {
             key.removeprefix('module.'): value
@@ -54,3 +63,16 @@ def arrays_of_torch(loaded: Any, name: str) -> Dict[str, Any]:
         }
     weights.update((f'{BESIDE}{key}', value) for key, value in beside.items())
     return weights
+
+
+def _require_plain(value: Tensor, key: str, name: str) -> None:
+    if value.is_meta:
+        what = 'a tensor without data'
+    elif value.is_nested or value.layout is not torch.strided:
+        what = 'a sparse or a nested tensor'
+    elif value.dtype not in NUMBERS:
+        what = f'{value.dtype} numbers'
+    else:
+        return
+    raise CheckpointError(f'{name} holds {key} as {what}; save it as a dense '
+                          'tensor of float32')

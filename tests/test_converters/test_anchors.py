@@ -39,6 +39,12 @@ def test_alike_points_give_finite_centres():
     assert torch.equal(kmeans(torch.ones(1, 4, 2), 3), torch.ones(1, 3, 2))
 
 
+def test_points_far_apart_have_centres_and_infinite_ones_are_refused():
+    assert kmeans(1e30 * clusters(), 3).isfinite().all()
+    with pytest.raises(ValueError, match='must be finite, got NaN or inf'):
+        kmeans(torch.tensor([[[0.], [torch.nan]]]), 2)
+
+
 @pytest.mark.parametrize('num', (0, 61))
 def test_there_are_no_more_centres_than_points(num):
     with pytest.raises(ValueError, match=f'{num} clusters need .* got 60'):

@@ -143,6 +143,12 @@ def test_positions_are_resized_and_reported():
     assert ours.backbone.pos_embed.shape == (1, 37, 48)
 
 
+def test_a_position_embedding_of_nothing_is_reported():
+    saved = dict(timm_vit().state_dict(), pos_embed=torch.ones(1, 17, 0))
+    _, report = convert(saved, classifier(SOFTMAX, img_size=96))
+    assert list(report.mismatched) == ['pos_embed']
+
+
 @pytest.mark.parametrize('change, message', [
     (dict(num_classes=7), r'head.weight: \(7, 48\) in the file, \(5, 48\) in '
      r'the model; for 7 classes give --cfg-options model.head.num_classes=7'),

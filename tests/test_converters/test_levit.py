@@ -193,12 +193,17 @@ def test_another_architecture_is_reported(theirs, attention, change, problem):
     lambda state: {k: v[:-1] if v.dim() else v for k, v in state.items()},
     lambda state: {k: v.reshape(-1) for k, v in state.items()},
     lambda state: {k: torch.tensor(0.) for k in state},
+    lambda state: {k: v[:0] if v.dim() else v for k, v in state.items()},
+    lambda state: {k: v[..., None] for k, v in state.items()},
+    lambda state: {k: v.flatten(1)[:, 0] if v.dim() > 1 else v
+                   for k, v in state.items()},
 ])  # yapf: disable
 @pytest.mark.parametrize('attention', ['learned', 'softmax'])
-def test_a_spoilt_file_is_reported(theirs, attention, spoil):
+@pytest.mark.parametrize('size', [96, 160])
+def test_a_spoilt_file_is_reported(theirs, attention, spoil, size):
     _, report = convert_levit(
         spoil(theirs.state_dict()),
-        build(attention).state_dict())
+        build(attention, img_size=size).state_dict())
     assert not report.is_complete
 
 

@@ -34,3 +34,19 @@ def test_the_prefix_of_wrapped_models_goes_only_if_all_have_it():
 def test_what_holds_no_weights_is_named(saved):
     with pytest.raises(CheckpointError, match='x.pth holds .*state_dict'):
         arrays_of_torch(saved, 'x.pth')
+
+
+@pytest.mark.parametrize('value, message', [
+    (WEIGHT.to_sparse(), 'a sparse or a nested tensor'),
+    (torch.eye(2).to_sparse_csr(), 'a sparse or a nested tensor'),
+    (torch.nested.nested_tensor([WEIGHT]), 'a sparse or a nested tensor'),
+    (WEIGHT.to('meta'), 'a tensor without data'),
+    (WEIGHT.to(torch.complex64), 'torch.complex64 numbers'),
+    (WEIGHT.to(torch.float8_e4m3fn), 'torch.float8_e4m3fn numbers'),
+    (torch.quantize_per_tensor(WEIGHT, .1, 0, torch.qint8), 'torch.qint8'),
+])
+def test_tensors_of_no_plain_numbers_are_named(value, message):
+    with pytest.raises(CheckpointError, match=f'x.pth holds a as {message}'):
+        arrays_of_torch({'model': {'a': value}}, 'x.pth')
+    beside = {'model': {'a': WEIGHT}, 'b': value}
+    assert arrays_of_torch(beside, 'x.pth')['a'] is WEIGHT
