@@ -9,8 +9,7 @@ from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 import torch
 from mmengine.config import Config, ConfigDict
 
-from .complexity import (build_test_model, count_complexity, default_size,
-                         switch_to_deploy)
+from .ablation_costs import measure_costs
 from .config import load_config
 from .data_report import Track
 from .demo_steps import console_to
@@ -23,7 +22,6 @@ CONFIG = 'anchorformer-w{width}_1xb32-20e_digits-32'
 METRIC = 'val/accuracy/top1'
 # The softmax of the released classifier's anchors starts nearly even.
 SHARP = 4.
-_TIMED_BATCH, _TIMED_ROUNDS = 64, 15
 
 
 @dataclass(frozen=True)
@@ -129,7 +127,8 @@ def run_ablation(out_dir: PathLike,
             :func:`~mmanchor.apis.data_check.check_data`.
 
     Returns:
-        ``rows``, each with its :class:`Row`, ``runs`` and ``cost``, and
+        ``rows``, each with its :class:`Row`, ``runs`` and ``cost`` (see
+        :func:`~mmanchor.apis.ablation_costs.measure_costs`), and
         ``measured``, what :func:`~mmanchor.apis.provenance.provenance` says.
 
     Raises:
@@ -140,7 +139,7 @@ def run_ablation(out_dir: PathLike,
     start = time.perf_counter()
     runs = _train_all(folder, rows, num_seeds, epochs, jobs, track)
     minutes = (time.perf_counter() - start) / 60
-    costs = _costs([ROWS[name] for name in rows])
+    costs = measure_costs({name: ROWS[name].config() for name in rows})
     results = dict(
         measured=dict(
             provenance(),
@@ -246,38 +245,6 @@ def train_row(folder: str, name: str, seed: int, epochs: int) -> Run:
     path.parent.mkdir(exist_ok=True)
     write_json(path, asdict(run))
     return run
-
-
-@torch.no_grad()
-def _costs(rows: Sequence[Row]) -> Dict[str, Dict[str, float]]:
-    """Parameters, multiply-adds and time of an image, in deploy form.
-
-    Rounds over all models alternate, so that a slow moment hits all alike.
-    """
-    models, costs = {}, {}
-    for row in rows:
-        cfg = row.config()
-        model = build_test_model(cfg)
-        switch_to_deploy(model)
-        size = default_size(cfg)
-        counts = count_complexity(model, size)
-        models[row.name] = model
-        costs[row.name] = dict(params=counts.params, macs=counts.macs)
-    images = torch.rand(_TIMED_BATCH, 3, *size)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    times: Dict[str, List[float]] = {name: [] for name in models}
-    for number in range(_TIMED_ROUNDS + 1):
-        for name, model in models.items():
-            start = time.perf_counter()
-            model(images)
-            if number:  # the first round is a warm-up
-                times[name].append(time.perf_counter() - start)
-    torch.set_num_threads(threads)
-    for name, each in times.items():
-        middle = sorted(each)[len(each) // 2]
-        costs[name]['microseconds'] = 1e6 * middle / _TIMED_BATCH
-    return costs
 
 
 def mean_and_spread(runs: Sequence[Dict[str, Any]]) -> Tuple[float, float]:

@@ -7,7 +7,8 @@ from .ablation import mean_and_spread
 
 TABLE_FILE, PLOT_FILE = 'table.md', 'accuracy.png'
 _HEAD = ('row', 'in the paper', 'channels', 'top-1', 'training loss',
-         'parameters', 'MACs', 'time per image')
+         'anchors per token at the start', 'parameters', 'MACs',
+         'time per image')
 
 
 def write_report(results: Dict[str, Any], folder: Path) -> List[Path]:
@@ -41,9 +42,10 @@ def ablation_table(results: Dict[str, Any]) -> str:
     for row in results['rows']:
         mean, spread = mean_and_spread(row['runs'])
         loss = sum(run['loss'] for run in row['runs']) / len(row['runs'])
-        cost = row['cost']
+        cost, start = row['cost'], row['cost']['anchors_per_token']
         cells = (row['title'], row['table'], row['width'],
                  f'{mean:.1f} ± {spread:.1f}', f'{loss:.3f}',
+                 f'{start:.1f}' if start else '',
                  f'{cost["params"] / 1e3:.1f}k', f'{cost["macs"] / 1e6:.2f}M',
                  f'{cost["microseconds"]:.0f} µs')
         lines.append(f'| {" | ".join(map(str, cells))} |')

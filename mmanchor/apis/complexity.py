@@ -67,7 +67,7 @@ def count_complexity(model: nn.Module, size: Tuple[int, int]) -> Complexity:
         The counts.
     """
     device = next(model.parameters()).device
-    with _errors_only():
+    with errors_only():
         counter = FlopAnalyzer(model, torch.rand(1, 3, *size, device=device))
         counter.set_op_handle('aten::scaled_dot_product_attention',
                               _count_attention)
@@ -96,7 +96,7 @@ def _count_pairs(inputs: List[Any], outputs: List[Any]) -> int:
 
 
 @contextmanager
-def _errors_only() -> Iterator[None]:
+def errors_only() -> Iterator[None]:
     """Keep the counter from listing every operator that it takes as free."""
     logger = MMLogger.get_current_instance()
     level = logger.level

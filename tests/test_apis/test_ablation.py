@@ -2,8 +2,10 @@
 import json
 
 import pytest
+import torch
 
 from mmanchor.apis.ablation import ROWS, run_ablation
+from mmanchor.apis.ablation_costs import anchors_per_token
 from mmanchor.apis.ablation_report import write_report
 from mmanchor.apis.complexity import build_test_model
 from mmanchor.cli.main import main
@@ -43,6 +45,20 @@ def test_the_other_rows_are_what_their_names_say():
     assert attention_of('w64-softmax-local').depthwise is not None
     plain = attention_of('w64-m30').anchors.std()
     assert 3 < attention_of('w64-sharp').anchors.std() / plain < 5
+
+
+def test_how_far_a_token_is_shared_out_before_training():
+    images = torch.rand(2, 3, 32, 32)
+    even = build_test_model(ROWS['w64-m10'].config())
+    for layer in even.backbone.layers:
+        layer.attn.anchors.data.zero_()
+    assert anchors_per_token(even, images) == pytest.approx(10)
+    for layer in even.backbone.layers:
+        layer.attn.anchors.data[0] = 0
+        layer.attn.anchors.data[1:] = layer.attn.anchors.new_tensor(1e9)
+    assert 1 <= anchors_per_token(even, images) <= 9 + 1e-4
+    assert anchors_per_token(
+        build_test_model(ROWS['w64-softmax'].config()), images) is None
 
 
 @pytest.mark.slow

@@ -1,0 +1,100 @@
+"""What rows of the ablations cost, and how their anchors start."""
+import time
+from typing import Any, Dict, List, Optional
+
+import torch
+from mmengine.config import Config
+from torch import Tensor
+
+from ..datasets.digits import Digits
+from ..models.layers import LearnedAnchorAttention
+from ..ops import anchor_assignment
+from .complexity import (build_test_model, count_complexity, default_size,
+                         errors_only, switch_to_deploy)
+
+_BATCH, _ROUNDS = 64, 15
+
+
+def measure_costs(configs: Dict[str, Config]) -> Dict[str, Dict[str, Any]]:
+    """Costs of classifiers on the digits, and how sharply anchors start.
+
+    Args:
+        configs: Configs by name, all for images of one size.
+
+    Returns:
+        By name ``params`` and ``macs`` of the deploy form, ``microseconds``
+        of an image (one thread, batches of 64, median of 15 rounds that
+        alternate between all, so that a slow moment hits all alike), and
+        ``anchors_per_token`` (see :func:`anchors_per_token`).
+    """
+    pictures = Digits('test')
+    images = torch.stack([
+        torch.from_numpy(pictures[i]['img']).permute(2, 0, 1)
+        for i in range(_BATCH)
+    ]) / 127.5 - 1
+    models, costs = {}, {}
+    for name, cfg in configs.items():
+        torch.manual_seed(0)
+        model = build_test_model(cfg)
+        with errors_only():
+            model.init_weights()
+        spread = anchors_per_token(model, images)
+        switch_to_deploy(model)
+        counts = count_complexity(model, default_size(cfg))
+        models[name] = model
+        costs[name] = dict(
+            params=counts.params, macs=counts.macs, anchors_per_token=spread)
+    for name, seconds in _time(models, images).items():
+        costs[name]['microseconds'] = 1e6 * seconds / _BATCH
+    return costs
+
+
+@torch.no_grad()
+def anchors_per_token(model: torch.nn.Module,
+                      images: Tensor) -> Optional[float]:
+    """Over how many learned anchors a token is shared out.
+
+    The exponential of the entropy of its shares, mean of tokens, heads and
+    layers: M for even shares, 1 for a choice.
+
+    Args:
+        model: A classifier on an ``AnchorFormer`` in training form.
+        images: Preprocessed images, (B, 3, H, W).
+
+    Returns:
+        The number; ``None`` for a model without learned anchors.
+    """
+    found: List[float] = []
+
+    def note(attention: LearnedAnchorAttention, args: tuple) -> None:
+        keys = attention.in_proj(args[0])[..., :attention.embed_dims]
+        keys = keys.unflatten(2, (attention.num_heads, -1)).transpose(1, 2)
+        shares = anchor_assignment(keys, attention.anchors)
+        entropy = torch.special.entr(shares).sum(dim=-1)
+        found.append(float(entropy.exp().mean()))
+
+    handles = [
+        module.register_forward_pre_hook(note) for module in model.modules()
+        if isinstance(module, LearnedAnchorAttention)
+    ]
+    model(images)
+    for handle in handles:
+        handle.remove()
+    return sum(found) / len(found) if found else None
+
+
+@torch.no_grad()
+def _time(models: Dict[str, torch.nn.Module],
+          images: Tensor) -> Dict[str, float]:
+    """Median seconds of a batch, by model."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    times: Dict[str, List[float]] = {name: [] for name in models}
+    for number in range(_ROUNDS + 1):
+        for name, model in models.items():
+            start = time.perf_counter()
+            model(images)
+            if number:  # the first round is a warm-up
+                times[name].append(time.perf_counter() - start)
+    torch.set_num_threads(threads)
+    return {name: sorted(each)[_ROUNDS // 2] for name, each in times.items()}
