@@ -120,9 +120,9 @@ def fit_anchors(model: nn.Module, batches: Iterable, num_anchors: int,
                 per_head: bool, found: Found) -> Dict[str, Tensor]:
     """Anchors for attentions of a model: means of what they compare.
 
-    An anchor is compared with keys, as a query is, and what shares it
-    attends to each other, as keys that are alike: clusters of both together
-    learned fastest where it was measured (``docs/conversion.md``).
+    An anchor is compared with keys, as a query is, and tokens that share it
+    attend to each other, as their keys are alike: clusters of both learn as
+    fast as clusters of keys, or faster at M = 30 (``docs/conversion.md``).
 
     Args:
         model: The model, with softmax attention.
