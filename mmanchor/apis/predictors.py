@@ -312,8 +312,9 @@ class ClsPredictor(Predictor):
         Returns:
             The scores of each picture, (classes, ) float32; they sum to 1.
         """
-        samples = self._inferencer(
-            list(images), return_datasamples=True, batch_size=len(images))
+        # Not by calling it, which prints a progress bar each time.
+        batch, = self._inferencer.preprocess(images, len(images))
+        samples = self._inferencer.forward(batch)
         return [sample.pred_score.cpu().numpy() for sample in samples]
 
     def draw(self, image: np.ndarray, scores: np.ndarray) -> np.ndarray:

@@ -75,7 +75,8 @@ def test_predictions_go_to_a_folder_of_masks_nowhere(project, checkpoint,
         score(cfg, checkpoint, out=tmp_path / 'masks')
 
 
-def test_predict_names_the_likeliest_classes(project, checkpoint, tmp_path):
+def test_predict_names_the_likeliest_classes(project, checkpoint, tmp_path,
+                                             capsys):
     cfg = load_config(project)
     source = project.parent / 'data' / 'val' / 'red'
     summary = predict_files(
@@ -86,6 +87,7 @@ def test_predict_names_the_likeliest_classes(project, checkpoint, tmp_path):
         device='cpu',
         options=PredictOptions(batch_size=2))
     assert summary.done == 4
+    assert 'Inference' not in capsys.readouterr().out  # a bar for each batch
     results = json.loads((tmp_path / 'predictions.json').read_text())
     assert [each['file']
             for each in results] == [f'{i}.JPEG' for i in range(4)]
