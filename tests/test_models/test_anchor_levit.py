@@ -35,7 +35,7 @@ def test_the_softmax_twin_has_the_published_size(arch, width, params):
 @pytest.mark.parametrize('attention', ATTENTIONS)
 @pytest.mark.parametrize('size, sides', [((96, 96), ((6, 6), (3, 3), (2, 2))),
                                          ((64, 112), ((4, 7), (2, 4), (1, 2))),
-                                         ((33, 1), ((3, 1), (2, 1), (1, 1)))])
+                                         ((33, 16), ((3, 1), (2, 1), (1, 1)))])
 @pytest.mark.parametrize('out_indices', [(0, 1, 2), (1, ), -1])
 def test_maps_follow_out_indices_at_any_size(attention, size, sides,
                                              out_indices):
@@ -93,9 +93,12 @@ def test_a_checkpoint_of_another_size_is_resized_as_images_are(attention):
 def test_tokens_know_their_places_by_the_embedding_or_the_biases_alone(
         attention):
     model = live(build(attention, out_indices=0, out_type='avg_featmap'))
-    model.stem = torch.nn.Identity()
+    model.stem = torch.nn.MaxPool2d(16)
     x = torch.randn(1, 16, 6, 6)
     moved = x.flatten(2)[..., torch.randperm(36)].view_as(x)
+    x, moved = (
+        each.repeat_interleave(16, 2).repeat_interleave(16, 3)
+        for each in (x, moved))
     assert (model(x)[0] - model(moved)[0]).abs().max() > 1e-2
     for name, param in model.named_parameters():
         if name.endswith(('pos_embed', 'attention_biases')):
@@ -209,3 +212,9 @@ def test_it_is_registered_and_named_alike_each_time():
 def test_what_does_not_fit_is_refused(kwargs, message):
     with pytest.raises(ValueError, match=message):
         AnchorLeViT(**dict(arch=ARCH) | kwargs)
+
+
+def test_images_smaller_than_the_stem_are_refused():
+    model = AnchorLeViT('128s')
+    with pytest.raises(ValueError, match='16 x 16 pixels.*got 15 x 64'):
+        model(torch.rand(1, 3, 15, 64))

@@ -263,3 +263,12 @@ def test_arguments_out_of_range_are_refused(kwargs, message):
     kwargs = dict(dict(arch=ARCH, img_size=32, patch_size=8), **kwargs)
     with pytest.raises(ValueError, match=message):
         MODELS.build(dict(type='AnchorFormer', **kwargs))
+
+
+@pytest.mark.parametrize('name', ['AnchorFormer', 'Sparsifiner'])
+@pytest.mark.parametrize('size', [(15, 64), (64, 8)])
+def test_images_smaller_than_a_patch_are_refused(name, size):
+    model = MODELS.build(dict(type=f'mmanchor.{name}', arch='tiny'))
+    shape = ' x '.join(map(str, size))
+    with pytest.raises(ValueError, match=f'16 x 16 pixels.*got {shape}'):
+        model(torch.rand(1, 3, *size))

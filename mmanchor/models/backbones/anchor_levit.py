@@ -13,7 +13,7 @@ from ..layers.levit_attention import (LevitAnchorAttention, LevitAttention,
 from ..layers.levit_block import LevitBlock
 from ..layers.token_grid import infer_grid, resize_position_embedding
 from .base import (BaseBackbone, is_exporting, is_pretrained, lookup_arch,
-                   normalize_out_indices)
+                   normalize_out_indices, require_patch)
 
 PATCH_SIZE = 16
 # Width of a head's values over that of its keys, and where a map is
@@ -203,12 +203,13 @@ class AnchorLeViT(BaseBackbone):
         """Map images to features.
 
         Args:
-            x: Images, (B, 3, H, W), of any size.
+            x: Images, (B, 3, H, W), of any size from 16 x 16 on.
 
         Returns:
             Of each of ``out_indices`` what ``out_type`` says; maps are
             (B, C, H / stride, W / stride), sides rounded up.
         """
+        require_patch(x, PATCH_SIZE)
         x = self.stem(x)
         hw_shape = tuple(x.shape[2:])
         x = x.flatten(2).transpose(1, 2)  # (B, N, C)

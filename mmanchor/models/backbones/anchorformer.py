@@ -15,7 +15,7 @@ from ..layers.attention import attention_config
 from ..layers.block import TransformerBlock
 from ..layers.token_grid import infer_grid, resize_position_embedding
 from .base import (BaseBackbone, is_exporting, is_pretrained, lookup_arch,
-                   normalize_out_indices)
+                   normalize_out_indices, require_patch)
 
 
 @MODELS.register_module()
@@ -163,9 +163,9 @@ class AnchorFormer(BaseBackbone):
         """Map images to features.
 
         Args:
-            x: Images, (B, in_channels, H, W), of any size: what is missing
-                to a whole patch is padded with zeros at the right and the
-                bottom.
+            x: Images, (B, in_channels, H, W), of any size from one patch
+                on: what is missing to whole patches is padded with zeros at
+                the right and the bottom.
 
         Returns:
             For each of ``out_indices`` what ``out_type`` says; maps are
@@ -194,6 +194,7 @@ class AnchorFormer(BaseBackbone):
 
     def _pad(self, x: Tensor) -> Tensor:
         """Pad images at the right and the bottom to whole patches."""
+        require_patch(x, self.patch_size)
         # mmcv's PatchEmbed can pad, but not in a graph of dynamic shape.
         rows, columns = (-size % self.patch_size for size in x.shape[2:])
         if is_exporting() or rows or columns:

@@ -4,7 +4,7 @@ from typing import Dict, Iterable, List, Mapping, Optional, Sequence, Union
 import torch
 from mmengine.model import BaseModule
 from mmengine.utils.dl_utils.parrots_wrapper import _BatchNorm
-from torch import nn
+from torch import Tensor, nn
 
 # `torch.compiler.is_exporting` is newer than the oldest torch we support.
 is_exporting = getattr(torch.compiler, 'is_exporting',
@@ -91,6 +91,24 @@ def lookup_arch(arch: Union[str, Mapping], table: Dict[str, dict]) -> dict:
                          f'{sorted(wanted - set(arch))}, unknown: '
                          f'{sorted(set(arch) - wanted)}')
     return dict(arch)
+
+
+def require_patch(images: Tensor, patch_size: int) -> None:
+    """Refuse images that are smaller than one patch.
+
+    Args:
+        images: (B, C, H, W).
+        patch_size: Side of a patch in pixels.
+
+    Raises:
+        ValueError: If H or W is below ``patch_size``.
+    """
+    height, width = images.shape[2:]
+    # An exported graph is told its range of sizes when it is made.
+    if not is_exporting() and min(height, width) < patch_size:
+        raise ValueError(
+            f'images must be at least {patch_size} x {patch_size} pixels, one '
+            f'patch, got {height} x {width}')
 
 
 def is_pretrained(init_cfg: Optional[Union[dict, List[dict]]]) -> bool:
