@@ -3,6 +3,7 @@ from contextlib import contextmanager
 from typing import Any, Dict, Iterable, Iterator, List, Optional, Sequence
 
 import torch
+from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from ..converters.anchors import SEED, kmeans, queries_as_anchors
@@ -42,7 +43,8 @@ def anchorize(model: nn.Module,
         keep: Names of modules that are left alone.
 
     Returns:
-        ``model``. Each new module has ``switch_to_deploy``.
+        ``model``. Each new module has ``switch_to_deploy``. ``init_weights``
+        of a model of MMEngine counts as done.
 
     Raises:
         ValueError: If ``num_anchors`` is below 1, the model has no softmax
@@ -74,6 +76,10 @@ def anchorize(model: nn.Module,
     for name, module in new.items():
         parent, _, child = name.rpartition('.')
         setattr(model.get_submodule(parent), child, module)
+    for module in model.modules():
+        # Else MMEngine's Runner would draw all weights anew before training.
+        if isinstance(module, BaseModule):
+            module.is_init = True
     return model
 
 

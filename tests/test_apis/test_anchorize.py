@@ -210,6 +210,24 @@ def test_training_mode_and_dropout_stay(images):
     assert not attention._forward_pre_hooks
 
 
+@pytest.mark.parametrize('name', ('our classifier', 'timm in mmpretrain'))
+def test_a_runner_does_not_draw_the_weights_anew(name):
+    init_default_scope('mmpretrain')
+    if name == 'our classifier':
+        model = BUILDERS[name]()
+    else:
+        model = MODELS.build(
+            dict(
+                type='TimmClassifier',
+                model_name='vit_tiny_patch16_224',
+                **TIMM))
+    anchorize(model, 4)
+    before = copy.deepcopy(model.state_dict())
+    model.init_weights()  # as Runner.train does
+    after = model.state_dict()
+    assert all(torch.equal(before[name], after[name]) for name in before)
+
+
 def test_kept_modules_are_left_alone(images):
     model = anchorize(TimmViT(**TIMM), 4, [images], keep=('blocks.0', ))
     assert list(anchored(model)) == ['blocks.1.attn']
