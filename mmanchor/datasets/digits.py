@@ -27,7 +27,7 @@ class Digits(BaseDataset):
         **kwargs: As mmpretrain's ``BaseDataset`` has them.
 
     Raises:
-        ValueError: If ``split`` is another word.
+        ValueError: If ``split`` is another word, or ``img_size`` no size.
         ImportError: If scikit-learn is not installed.
 
     Example:
@@ -44,6 +44,9 @@ class Digits(BaseDataset):
                  **kwargs) -> None:
         if split not in ('train', 'test'):
             raise ValueError(f"split must be 'train' or 'test', got {split!r}")
+        if not isinstance(img_size, int) or img_size < 1:
+            raise ValueError('img_size must be a whole number from 1, got '
+                             f'{img_size!r}')
         self.split = split
         self.img_size = img_size
         super().__init__(ann_file='', **kwargs)

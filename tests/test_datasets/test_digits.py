@@ -47,3 +47,9 @@ def test_a_config_finds_it():
 def test_other_splits_are_refused():
     with pytest.raises(ValueError, match="'train' or 'test', got 'val'"):
         Digits('val')
+
+
+@pytest.mark.parametrize('size', [0, 32., '32'])
+def test_a_size_that_is_none_is_refused(size):
+    with pytest.raises(ValueError, match='img_size must be a whole number'):
+        Digits('test', img_size=size)

@@ -195,6 +195,8 @@ def test_it_is_registered_and_named_alike_each_time():
 @pytest.mark.parametrize('kwargs, message', [
     (dict(arch='512'), "arch must be one of .*'512'"),
     (dict(arch=dict(ARCH, depths=(1, 1))), 'depths must hold .* 3 stages'),
+    (dict(arch=dict(ARCH, depths=(1, 0, 1))), 'depths must be 1 or more'),
+    (dict(arch=dict(ARCH, num_heads=(0, 3, 2))), 'num_heads must be 1 or'),
     (dict(arch={
         k: v
         for k, v in ARCH.items() if k != 'key_dims'

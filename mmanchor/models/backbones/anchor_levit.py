@@ -282,6 +282,9 @@ def _check_arch(settings: dict) -> dict:
             raise ValueError(
                 f'arch: {name} must hold a number for each of the '
                 f'{len(widths)} stages of embed_dims, got {settings[name]}')
+        if min(settings[name]) < 1:
+            raise ValueError(f'arch: {name} must be 1 or more in each stage, '
+                             f'got {settings[name]}')
     if widths[0] % 8:
         raise ValueError('arch: embed_dims must start with a multiple of 8, '
                          f'got {widths[0]}')
