@@ -2,6 +2,7 @@
 import warnings
 
 import pytest
+import timm
 import torch
 import torch.nn.functional as F
 from mmengine.registry import MODELS, DefaultScope
@@ -10,6 +11,13 @@ from mmpretrain.structures import DataSample
 from mmanchor.models.cls_heads import DistilledDeiTHead, DistilledLeViTHead
 
 K = 5
+TIMM = dict(
+    model_name='deit_tiny_patch16_224',
+    img_size=32,
+    embed_dim=16,
+    depth=1,
+    num_heads=2,
+    num_classes=K)
 
 
 @pytest.fixture(autouse=True)
@@ -142,21 +150,32 @@ def test_the_teacher_reads_its_checkpoint_when_the_first_loss_needs_it(
 
 def test_a_teacher_of_timm_keeps_the_weights_that_it_loads(tmp_path):
     # timm's transformers have init_weights(), which would draw them anew.
-    timm = pytest.importorskip('timm')
-    sizes = dict(
-        model_name='deit_tiny_patch16_224',
-        img_size=32,
-        embed_dim=16,
-        depth=1,
-        num_heads=2,
-        num_classes=K)
-    weights = timm.create_model(**sizes).state_dict()
+    weights = timm.create_model(**TIMM).state_dict()
     path = tmp_path / 'teacher.pth'
     torch.save(weights, path)
     model = student(
-        teacher=dict(
-            type='TimmClassifier', checkpoint_path=str(path), **sizes))
+        teacher=dict(type='TimmClassifier', checkpoint_path=str(path), **TIMM))
     model.train()(torch.rand(2, 3, 32, 32), samples([0, 1]), mode='loss')
+    for name, value in model._teachers[0].model.state_dict().items():
+        assert torch.equal(value, weights[name])
+
+
+def test_a_file_of_the_teacher_takes_the_place_of_a_download(
+        tmp_path, monkeypatch):
+    asked = []
+    build = timm.create_model
+    monkeypatch.setattr(
+        'timm.models.create_model',
+        lambda pretrained=False, **kwargs: asked.append(pretrained) or build(
+            **kwargs))
+    path = tmp_path / 'teacher.pth'
+    weights = build(**TIMM).state_dict()
+    torch.save(weights, path)
+    model = student(
+        teacher=dict(type='TimmClassifier', pretrained=True, **TIMM),
+        teacher_checkpoint=str(path))
+    model.train()(torch.rand(2, 3, 32, 32), samples([0, 1]), mode='loss')
+    assert asked == [False]
     for name, value in model._teachers[0].model.state_dict().items():
         assert torch.equal(value, weights[name])
 

@@ -40,7 +40,8 @@ class DistilledClassifier(ImageClassifier):
     Args:
         *args: As ``ImageClassifier`` has them.
         teacher: Config of a classifier of as many classes.
-        teacher_checkpoint: Its checkpoint; ``None`` where its config loads
+        teacher_checkpoint: Its checkpoint, instead of weights that its config
+            may name by ``pretrained``; ``None`` where its config loads
             weights by itself.
         distillation: 'hard' or 'soft'.
         distillation_weight: :math:`\lambda`, in [0, 1].
@@ -119,7 +120,10 @@ class DistilledClassifier(ImageClassifier):
     def _teach(self, inputs: Tensor) -> Tensor:
         """The teacher's scores, (B, K)."""
         if not self._teachers:
-            teacher = MODELS.build(self.teacher_cfg)
+            cfg = self.teacher_cfg
+            if self.teacher_checkpoint is not None and 'pretrained' in cfg:
+                cfg = dict(cfg, pretrained=False)  # nothing to download
+            teacher = MODELS.build(cfg)
             if self.teacher_checkpoint is None:
                 self._load_as_configured(teacher)
             else:
