@@ -58,7 +58,7 @@ def export_deploy(cfg: Config, checkpoint: PathLike,
     Raises:
         UserError: If ``out`` has another suffix or is the checkpoint itself,
             the checkpoint is of another model, or the model has no deploy
-            form.
+            form, or one that its config cannot build.
     """
     out = Path(out)
     source = require_checkpoint(checkpoint, 'CHECKPOINT')
@@ -72,9 +72,11 @@ def export_deploy(cfg: Config, checkpoint: PathLike,
         model = MODELS.build(cfg.model).eval()
     loaded = read_checkpoint(source)
     load_weights(model, loaded, source)
+    # A backbone passes the call on to its parts, if there are any.
     if not any(
             hasattr(part, 'switch_to_deploy')
-            for part in model.backbone.modules()):
+            for part in model.backbone.modules()
+            if part is not model.backbone):
         raise UserError(f'the backbone {type(model.backbone).__name__} of '
                         f'{cfg.filename} has no deploy form')
     params_before = _num_params(model)
@@ -86,6 +88,8 @@ def export_deploy(cfg: Config, checkpoint: PathLike,
     deploy_cfg.model.backbone.deploy = True
     if hasattr(getattr(model, 'head', None), 'switch_to_deploy'):
         deploy_cfg.model.head.deploy = True
+    with building(deploy_cfg):  # heads of mmpretrain fail at it
+        MODELS.build(deploy_cfg.model)
     meta = dict(mmanchor_version=__version__)
     if 'dataset_meta' in (loaded.get('meta') or {}):
         meta['dataset_meta'] = loaded['meta']['dataset_meta']

@@ -154,6 +154,25 @@ def test_other_classifiers_deploy_too(name, tmp_path):
     assert sum(p.numel() for p in model.parameters()) == report.params_after
 
 
+@pytest.mark.parametrize('name, options, message', [
+    ('sparsifiner-t_8xb128-300e_in1k-224', {}, 'has no deploy form'),
+    ('deit-t_8xb128-300e_in1k-224', {}, 'has no deploy form'),
+    ('levit-128s_8xb256-1000e_in1k-224', {
+        'model.head.type': 'LeViTClsHead'
+    }, 'cannot be built: .*LeViTClsHead'),
+])
+def test_what_has_no_deploy_form_writes_nothing(name, options, message,
+                                                tmp_path):
+    cfg = load_config(name, {**options, 'model.head.num_classes': 3})
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        state = MODELS.build(cfg.model).state_dict()
+    path = tmp_path / 'trained.pth'
+    torch.save(dict(state_dict=state), path)
+    with pytest.raises(UserError, match=message):
+        export_deploy(cfg, path, tmp_path / 'deploy.pth')
+    assert list(tmp_path.iterdir()) == [path]
+
+
 def test_missing_images_are_named(project, tmp_path, capsys):
     wrong = f'train_dataloader.dataset.data_root={tmp_path}/none'
     assert main([
