@@ -1,4 +1,6 @@
 """The paper's ablations at a small scale: train, score and time each row."""
+import hashlib
+import json
 import time
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, field
@@ -72,13 +74,19 @@ def _rows() -> Iterator[Row]:
                       table if m == 30 else 'Table 5', width, {}, m)
         sharp = f'learned anchors, M = 30, drawn {SHARP:g} times as long'
         yield Row(f'{start}sharp', sharp, '', width, _SHARP)
+        if width == 64:
+            yield from _other_rows(sharp)
+
+
+def _other_rows(sharp: str) -> Iterator[Row]:
+    """What the paper does not try."""
+    local = 'depth-wise branch'
     yield Row('w64-perhead', 'learned anchors of each head, M = 30', '', 64,
               dict(per_head_anchors=True))
-    yield Row('w64-local', 'learned anchors, M = 30, depth-wise branch', '',
-              64, _LOCAL)
-    yield Row('w64-sharp-local', f'{sharp}, depth-wise branch', '', 64,
+    yield Row('w64-local', f'learned anchors, M = 30, {local}', '', 64, _LOCAL)
+    yield Row('w64-sharp-local', f'{sharp}, {local}', '', 64,
               dict(_SHARP, **_LOCAL))
-    yield Row('w64-softmax-local', 'softmax, depth-wise branch', '', 64,
+    yield Row('w64-softmax-local', f'softmax, {local}', '', 64,
               dict(_SOFTMAX, **_LOCAL), None)
 
 
@@ -93,6 +101,9 @@ class Run:
         row: Name of the row.
         seed: Of weights, order and augmentation.
         epochs: Length of the training.
+        recipe: Digest of the row's config; a run of another one is no run of
+            this row.
+        commit: Of the code that trained it.
         accuracy: Top-1 on the test pictures (percent).
         loss: Training loss, mean of the last epoch.
         minutes: Duration of the training.
@@ -100,6 +111,8 @@ class Run:
     row: str
     seed: int
     epochs: int
+    recipe: str
+    commit: str
     accuracy: float
     loss: float
     minutes: float
@@ -115,7 +128,8 @@ def run_ablation(out_dir: PathLike,
     """Train rows of the ablations and measure what they cost.
 
     Each run's result is kept in ``out_dir/runs``: a stopped ablation goes on
-    where it was, and more seeds or rows only train what is missing.
+    where it was, and more seeds or rows only train what is missing. A row
+    whose config has changed since is trained again.
 
     Args:
         out_dir: Folder for the results; ``results.json`` holds all.
@@ -134,6 +148,7 @@ def run_ablation(out_dir: PathLike,
     Raises:
         UserError: If an argument is out of range, or scikit-learn is missing.
     """
+    rows = list(dict.fromkeys(rows))
     _check(rows, num_seeds, epochs, jobs)
     folder = make_folder(out_dir, '--out-dir')
     start = time.perf_counter()
@@ -180,11 +195,13 @@ def _train_all(folder: Path, rows: Sequence[str], num_seeds: int, epochs: int,
                jobs: int, track: Track) -> List[Run]:
     """Every run that is not there yet, seed by seed."""
     wanted = [(name, seed) for seed in range(num_seeds) for name in rows]
+    recipes = {name: digest(ROWS[name].config()) for name in rows}
     runs, missing = [], []
     for name, seed in wanted:
         path = _file(folder, name, seed, epochs)
-        if path.is_file():
-            runs.append(Run(**read_json(path)))
+        known = read_json(path) if path.is_file() else {}
+        if known.get('recipe') == recipes[name]:
+            runs.append(Run(**known))
         else:
             missing.append((name, seed))
     # Forked processes would share the threads of this one.
@@ -207,6 +224,17 @@ def _file(folder: Path, name: str, seed: int, epochs: int) -> Path:
     return folder / 'runs' / f'{name}-{epochs}e-seed{seed}.json'
 
 
+def digest(cfg: Config) -> str:
+    """A short text, equal for configs of the same content.
+
+    Args:
+        cfg: A config; its ``work_dir`` does not count.
+    """
+    content = {k: v for k, v in cfg.to_dict().items() if k != 'work_dir'}
+    text = json.dumps(content, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
 def train_row(folder: str, name: str, seed: int, epochs: int) -> Run:
     """Train one row with one seed, on one thread, and keep its result.
 
@@ -222,6 +250,7 @@ def train_row(folder: str, name: str, seed: int, epochs: int) -> Run:
     import mmanchor  # noqa: F401
     torch.set_num_threads(1)
     cfg = ROWS[name].config()
+    recipe, commit = digest(cfg), str(provenance()['commit'])
     cfg.work_dir = str(Path(folder, 'work', f'{name}-seed{seed}'))
     cfg.randomness = ConfigDict(seed=seed)
     cfg.log_level = 'ERROR'
@@ -236,11 +265,10 @@ def train_row(folder: str, name: str, seed: int, epochs: int) -> Run:
         runner = train_model(cfg)
     minutes = (time.perf_counter() - start) / 60
     scalars = runner.message_hub
-    run = Run(
-        name, seed, epochs, float(scalars.get_scalar(METRIC).current()),
-        float(
-            scalars.get_scalar('train/loss').mean(
-                len(runner.train_dataloader))), minutes)
+    last = scalars.get_scalar('train/loss').mean(len(runner.train_dataloader))
+    run = Run(name, seed, epochs, recipe, commit,
+              float(scalars.get_scalar(METRIC).current()), float(last),
+              minutes)
     path = _file(Path(folder), name, seed, epochs)
     path.parent.mkdir(exist_ok=True)
     write_json(path, asdict(run))

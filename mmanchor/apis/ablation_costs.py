@@ -1,5 +1,6 @@
 """What rows of the ablations cost, and how their anchors start."""
 import time
+from copy import deepcopy
 from typing import Any, Dict, List, Optional
 
 import torch
@@ -22,10 +23,12 @@ def measure_costs(configs: Dict[str, Config]) -> Dict[str, Dict[str, Any]]:
         configs: Configs by name, all for images of one size.
 
     Returns:
-        By name ``params`` and ``macs`` of the deploy form, ``microseconds``
-        of an image (one thread, batches of 64, median of 15 rounds that
-        alternate between all, so that a slow moment hits all alike), and
-        ``anchors_per_token`` (see :func:`anchors_per_token`).
+        By name ``params``, ``macs`` and ``microseconds`` of an image (one
+        thread, batches of 64, median of 15 rounds that alternate between
+        all, so that a slow moment hits all alike), and ``anchors_per_token``
+        (see :func:`anchors_per_token`). Costs are those of the deploy form,
+        or of the training form where that takes fewer multiply-adds: many
+        anchors make it the cheaper one, which ``deploy`` tells.
     """
     pictures = Digits('test')
     images = torch.stack([
@@ -39,11 +42,19 @@ def measure_costs(configs: Dict[str, Config]) -> Dict[str, Dict[str, Any]]:
         with errors_only():
             model.init_weights()
         spread = anchors_per_token(model, images)
-        switch_to_deploy(model)
-        counts = count_complexity(model, default_size(cfg))
-        models[name] = model
+        folded = deepcopy(model)
+        switch_to_deploy(folded)
+        both = [
+            count_complexity(each, default_size(cfg))
+            for each in (model, folded)
+        ]
+        deploy = both[1].macs <= both[0].macs
+        models[name] = folded if deploy else model
         costs[name] = dict(
-            params=counts.params, macs=counts.macs, anchors_per_token=spread)
+            params=both[deploy].params,
+            macs=both[deploy].macs,
+            deploy=deploy,
+            anchors_per_token=spread)
     for name, seconds in _time(models, images).items():
         costs[name]['microseconds'] = 1e6 * seconds / _BATCH
     return costs

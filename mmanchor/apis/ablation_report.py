@@ -50,14 +50,17 @@ def ablation_table(results: Dict[str, Any]) -> str:
                  f'{cost["microseconds"]:.0f} µs')
         lines.append(f'| {" | ".join(map(str, cells))} |')
     told = results['measured']
+    commits = sorted({run['commit'] for row in results['rows']
+                      for run in row['runs']})  # yapf: disable
     lines += [
         '', f'Mean of {told["seeds"]} seeds ± half of their range, '
-        f'{told["epochs"]} epochs; costs of the deploy form, time on one '
-        'thread in batches of 64. Measured at commit '
-        f'`{told["commit"]}` on {told["cores"]} cores of {told["processor"]}, '
-        f'Python {told["python"]}, torch {told["torch"]}; all trainings '
-        f'together took {told["training_minutes"]:.0f} minutes of one core.',
-        ''
+        f'{told["epochs"]} epochs. Costs of the deploy form, or of the '
+        'training form where that is cheaper; time on one thread in batches '
+        f'of 64. Trained at commit `{"`, `".join(commits)}` in '
+        f'{told["training_minutes"]:.0f} minutes of one core, costs measured '
+        f'at `{told["commit"]}`, on {told["cores"]} cores of '
+        f'{told["processor"]}, Python {told["python"]}, torch '
+        f'{told["torch"]}.', ''
     ]
     return '\n'.join(lines)
 
@@ -66,8 +69,8 @@ def _draw(results: Dict[str, Any], path: Path) -> None:
     """Accuracy of each run over M, and of each row beside the others."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(11, 4.6), layout='constrained')
-    left, right = figure.subplots(1, 2, width_ratios=(2, 3))
+    figure = Figure(figsize=(12, 4.8), layout='constrained')
+    left, right = figure.subplots(1, 2)
     colours = {64: 'tab:blue', 128: 'tab:orange'}
     rows = results['rows']
     for width, colour in colours.items():
@@ -92,7 +95,8 @@ def _draw(results: Dict[str, Any], path: Path) -> None:
     left.set(xlabel='number of anchors M', ylabel='top-1 on the digits (%)')
     left.grid(alpha=.3)
     if left.get_legend_handles_labels()[0]:
-        left.legend(fontsize=8)
+        left.legend(
+            fontsize=8, ncol=2, loc='lower center', bbox_to_anchor=(.5, 1.01))
     for place, row in enumerate(reversed(rows)):
         values = [run['accuracy'] for run in row['runs']]
         colour = colours[row['width']]
@@ -100,8 +104,10 @@ def _draw(results: Dict[str, Any], path: Path) -> None:
         right.plot(sum(values) / len(values), place, '|', color=colour, ms=16)
     right.set_yticks(
         range(len(rows)),
-        [f'{row["title"]}, {row["width"]}' for row in reversed(rows)],
+        [f'{row["width"]}: {row["title"]}' for row in reversed(rows)],
         fontsize=8)
-    right.set_xlabel('top-1 on the digits (%): each seed, and the mean')
+    right.set(
+        xlabel='top-1 on the digits (%): each seed, and the mean',
+        ylabel='channels and row')
     right.grid(alpha=.3)
     figure.savefig(path, dpi=110, format='png')

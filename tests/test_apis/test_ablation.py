@@ -4,7 +4,7 @@ import json
 import pytest
 import torch
 
-from mmanchor.apis.ablation import ROWS, run_ablation
+from mmanchor.apis.ablation import ROWS, digest, run_ablation
 from mmanchor.apis.ablation_costs import anchors_per_token
 from mmanchor.apis.ablation_report import write_report
 from mmanchor.apis.complexity import build_test_model
@@ -61,6 +61,16 @@ def test_how_far_a_token_is_shared_out_before_training():
         build_test_model(ROWS['w64-softmax'].config()), images) is None
 
 
+def test_a_run_is_known_by_its_recipe():
+    digests = {digest(row.config()) for row in ROWS.values()}
+    assert len(digests) == len(ROWS) == 17
+    cfg = ROWS['w64-m30'].config()
+    before = digest(cfg)
+    cfg.optim_wrapper.optimizer.lr /= 2
+    assert digest(cfg) != before
+    assert digest(ROWS['w64-m30'].config()) == before
+
+
 @pytest.mark.slow
 def test_a_row_trains_and_is_not_trained_again(tmp_path):
     results = run_ablation(tmp_path, ['w64-m30'], 1, 4, 1)
@@ -68,8 +78,9 @@ def test_a_row_trains_and_is_not_trained_again(tmp_path):
     run, = row['runs']
     # Hardly trained: better than chance, far from good.
     assert 10 < run['accuracy'] < 95 and 0 < run['loss'] < 2.3
-    assert row['cost']['params'] < 110e3 and row['cost']['microseconds'] > 0
-    again = run_ablation(tmp_path, ['w64-m30'], 1, 4, 1)
+    assert row['cost']['deploy'] and row['cost']['params'] < 110e3 and row[
+        'cost']['microseconds'] > 0
+    again = run_ablation(tmp_path, ['w64-m30', 'w64-m30'], 1, 4, 1)
     assert again['rows'][0]['runs'] == [run]
     assert json.loads((tmp_path / 'results.json').read_text()) == again
     table, plot = write_report(again, tmp_path)

@@ -272,3 +272,8 @@ def test_images_smaller_than_a_patch_are_refused(name, size):
     shape = ' x '.join(map(str, size))
     with pytest.raises(ValueError, match=f'16 x 16 pixels.*got {shape}'):
         model(torch.rand(1, 3, *size))
+
+
+def test_patches_of_no_size_are_refused():
+    with pytest.raises(ValueError, match='patch_size must be .* got 0'):
+        AnchorFormer('tiny', patch_size=0)

@@ -126,6 +126,9 @@ class AnchorFormer(BaseBackbone):
     def _build_embedding(self, in_channels: int, img_size: Tuple[int, int],
                          patch_size: int) -> None:
         """Patches, extra tokens and their position embedding."""
+        if patch_size < 1:
+            raise ValueError(
+                f'patch_size must be at least 1, got {patch_size}')
         if min(img_size) < patch_size:
             raise ValueError(f'img_size={img_size} is smaller than a patch of '
                              f'patch_size={patch_size} pixels')

@@ -193,8 +193,8 @@ class LearnedAnchorAttention(Attention):
 
     There are no queries. Keys are used for scores only, so that the deploy
     form folds key projection and anchors into one map of C to heads * M
-    scores, :math:`S = X (W_K W_S^\top)`: exact, and cheaper while
-    ``num_heads * num_anchors < embed_dims``.
+    scores, :math:`S = X (W_K W_S^\top)`: exact, and fewer multiply-adds while
+    ``(num_heads - 1) * num_anchors < embed_dims``.
 
     Args:
         embed_dims, num_heads, **kwargs: As :class:`Attention` has them.
