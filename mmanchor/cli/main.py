@@ -18,6 +18,7 @@ COMMANDS = {
     'make-demo-data': 'make_demo_data',
     'check-data': 'check_data',
     'complexity': 'complexity',
+    'benchmark': 'benchmark',
     'ablation': 'ablation',
     'export-deploy': 'export_deploy',
     'convert': 'convert',

@@ -1,0 +1,1 @@
+"""What models cost: counted, timed, and set beside their rivals."""

@@ -1,0 +1,103 @@
+"""Results as files: JSON for programs, Markdown and a plot for readers."""
+import shlex
+import sys
+from pathlib import Path
+from typing import Any, Dict, Iterable, List, Optional, Sequence
+
+import torch
+
+from ..apis.files import make_folder, write_json
+from ..apis.provenance import provenance
+from ..compat.atomic import replacing
+from ..compat.stack import find_stack
+
+
+def measured(**more: Any) -> Dict[str, Any]:
+    """What a benchmark's numbers have to be told with.
+
+    Args:
+        **more: What else there is to say, such as the input size.
+
+    Returns:
+        What :func:`~mmanchor.apis.provenance.provenance` says, the
+        ``command`` that runs, the versions of the ``toolboxes``, the
+        ``device`` and ``more``.
+    """
+    return dict(
+        provenance(),
+        command=shlex.join(['mmanchor', *sys.argv[1:]]),
+        toolboxes=find_stack().versions,
+        device=torch.cuda.get_device_name()
+        if torch.cuda.is_available() else 'cpu',
+        **more)
+
+
+def told(measured: Dict[str, Any]) -> str:
+    """One sentence on where and with what something was measured.
+
+    Args:
+        measured: What :func:`measured` gave.
+    """
+    where = f'{measured["cores"]} cores of {measured["processor"]}'
+    if measured['device'] != 'cpu':
+        where = f'{measured["device"]} and {where}'
+    return (f'Measured by `{measured["command"]}` at commit '
+            f'`{measured["commit"]}` on {where}, {measured["threads"]} '
+            f'threads, Python {measured["python"]}, torch '
+            f'{measured["torch"]}.')
+
+
+def markdown_table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """A Markdown table.
+
+    Args:
+        head: Titles of the columns. One that ends in ':' is of numbers, and
+            its column stands to the right; the ':' is not shown.
+        rows: Cells, as many as titles in each row.
+
+    Returns:
+        The table, a line for each row, ending in a newline.
+
+    Example:
+        >>> print(markdown_table(['name', 'size:'], [['a', 1]]), end='')
+        | name | size |
+        |---|---:|
+        | a | 1 |
+    """
+    rule = ''.join('---:|' if title.endswith(':') else '---|'
+                   for title in head)
+    cells = [[title.removesuffix(':') for title in head], *rows]
+    first, *rest = [f'| {" | ".join(map(str, row))} |\n' for row in cells]
+    return f'{first}|{rule}\n{"".join(rest)}'
+
+
+def write_results(out_dir: Path,
+                  name: str,
+                  results: Dict[str, Any],
+                  table: str,
+                  figure: Optional[Any] = None) -> List[Path]:
+    """Write results as NAME.json, NAME.md and, if drawn, NAME.png.
+
+    Args:
+        out_dir: Where to; it is created.
+        name: NAME.
+        results: What can be written as JSON.
+        table: Markdown.
+        figure: A figure of matplotlib.
+
+    Returns:
+        The files.
+
+    Raises:
+        UserError: If ``out_dir`` cannot be written to.
+    """
+    folder = make_folder(out_dir, '--out-dir')
+    files = [folder / f'{name}.json', folder / f'{name}.md']
+    write_json(files[0], results)
+    with replacing(files[1]) as part:
+        part.write_text(table, encoding='utf-8')
+    if figure is not None:
+        files.append(folder / f'{name}.png')
+        with replacing(files[2]) as part:
+            figure.savefig(part, dpi=110, format='png')
+    return files

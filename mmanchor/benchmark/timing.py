@@ -1,0 +1,129 @@
+"""Times of several calls, taken in turn so that noise hits all alike."""
+import math
+import time
+from dataclasses import dataclass
+from typing import Callable, Dict, List, Mapping, Sequence
+
+import torch
+
+Call = Callable[[], object]
+# Draws of the bootstrap; more change the interval less than a new run does.
+_DRAWS = 2000
+
+
+@dataclass
+class Timing:
+    """What the rounds of one call say.
+
+    Args:
+        median: Median of its times, in seconds.
+        p90: The time that nine of ten rounds stay below, in seconds.
+        speedup: How many times faster than the first call it is: the median
+            of the ratios of the two times in each round.
+        low, high: 95 % interval of ``speedup``, by bootstrap of the rounds.
+    """
+    median: float
+    p90: float
+    speedup: float
+    low: float
+    high: float
+
+
+def interleave(calls: Mapping[str, Call],
+               rounds: int = 20,
+               warmup: int = 2,
+               device: str = 'cpu',
+               min_seconds: float = .01) -> Dict[str, List[float]]:
+    """Time calls in turn, each once a round.
+
+    A machine that slows down for a while then slows all of them, and ratios
+    within a round stay what they are.
+
+    Args:
+        calls: What to time, by name.
+        rounds: Number of timed rounds.
+        warmup: Rounds before them that do not count, at least 1: they also
+            find out how often a short call is repeated.
+        device: 'cpu', or a CUDA device, whose own events are the clock.
+        min_seconds: Calls shorter than this are repeated within a round
+            until they take about this long.
+
+    Returns:
+        Seconds per call, by name, a number for each round.
+
+    Raises:
+        ValueError: If ``rounds`` or ``warmup`` is below 1.
+
+    Example:
+        >>> times = interleave({'a': lambda: 1, 'b': lambda: 2}, rounds=3)
+        >>> {name: len(each) for name, each in times.items()}
+        {'a': 3, 'b': 3}
+    """
+    for name, value in (('rounds', rounds), ('warmup', warmup)):
+        if value < 1:
+            raise ValueError(f'{name} must be at least 1, got {value}')
+    clock = _cuda_seconds if device.startswith('cuda') else _cpu_seconds
+    once: Dict[str, float] = {}
+    for _ in range(warmup):
+        once = {name: clock(call, 1) for name, call in calls.items()}
+    repeats = {
+        name: max(1, math.ceil(min_seconds / max(seconds, 1e-7)))
+        for name, seconds in once.items()
+    }
+    times: Dict[str, List[float]] = {name: [] for name in calls}
+    for _ in range(rounds):
+        for name, call in calls.items():
+            times[name].append(clock(call, repeats[name]))
+    return times
+
+
+def _cpu_seconds(call: Call, repeats: int) -> float:
+    start = time.perf_counter()
+    for _ in range(repeats):
+        call()
+    return (time.perf_counter() - start) / repeats
+
+
+def _cuda_seconds(call: Call, repeats: int) -> float:
+    start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+    start.record()
+    for _ in range(repeats):
+        call()
+    end.record()
+    end.synchronize()
+    return start.elapsed_time(end) / 1e3 / repeats
+
+
+def summarize(times: Mapping[str, Sequence[float]]) -> Dict[str, Timing]:
+    """Medians, and how much faster than the first each call is.
+
+    Args:
+        times: What :func:`interleave` gave.
+
+    Returns:
+        A :class:`Timing` by name. The same times give the same intervals.
+
+    Example:
+        >>> timing = summarize({'a': [4., 4., 8.], 'b': [2., 2., 4.]})['b']
+        >>> timing.median, timing.speedup, timing.low
+        (2.0, 2.0, 2.0)
+    """
+    first = torch.tensor(next(iter(times.values())), dtype=torch.float64)
+    draws = torch.randint(
+        len(first), (_DRAWS, len(first)),
+        generator=torch.Generator().manual_seed(0))
+    summary = {}
+    for name, each in times.items():
+        own = torch.tensor(each, dtype=torch.float64)
+        ratios = first / own
+        # `quantile` and not `median`, which takes the lower of two middles.
+        medians = ratios[draws].quantile(.5, dim=1)
+        low, high = medians.quantile(
+            torch.tensor([.025, .975], dtype=torch.float64)).tolist()
+        summary[name] = Timing(
+            median=own.quantile(.5).item(),
+            p90=own.quantile(.9).item(),
+            speedup=ratios.quantile(.5).item(),
+            low=low,
+            high=high)
+    return summary
