@@ -1,12 +1,13 @@
 """The rows of the ablations, what they train, and their table."""
 import json
+from pathlib import Path
 
 import pytest
 import torch
 
-from mmanchor.apis.ablation import ROWS, digest, run_ablation
+from mmanchor.apis.ablation import ROWS, digest, mean_and_spread, run_ablation
 from mmanchor.apis.ablation_costs import anchors_per_token
-from mmanchor.apis.ablation_report import write_report
+from mmanchor.apis.ablation_report import ablation_table, write_report
 from mmanchor.apis.complexity import build_test_model
 from mmanchor.cli.main import main
 from mmanchor.models.layers import (LearnedAnchorAttention, SoftmaxAttention,
@@ -99,3 +100,17 @@ def test_wrong_options_are_named(words, said, tmp_path, capsys):
     assert main(['ablation', *words, *out]) == 1
     assert said in capsys.readouterr().err
     assert not (tmp_path / 'out').exists()
+
+
+def test_the_documents_show_the_results_that_lie_beside_them():
+    root = Path(__file__).resolve().parents[2]
+    results = json.loads((root / 'docs/ablation.json').read_text())
+    assert [row['name'] for row in results['rows']] == list(ROWS)
+    assert ablation_table(results) in (root / 'docs/ablation.md').read_text()
+    readme = (root / 'README.md').read_text()
+    for name in ('softmax', 'token', 'm30', 'sharp', 'sharp-local'):
+        row, = (row for row in results['rows'] if row['name'] == f'w64-{name}')
+        mean, spread = mean_and_spread(row['runs'])
+        loss = sum(run['loss'] for run in row['runs']) / len(row['runs'])
+        assert (f'| {mean:.1f} ± {spread:.1f} | {loss:.3f} | '
+                f'{row["cost"]["macs"] / 1e6:.2f}M |') in readme
