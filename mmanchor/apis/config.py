@@ -1,6 +1,7 @@
 """Configs by path or by name, and what the command line changes in them."""
 import argparse
 import difflib
+import importlib.util
 import traceback
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,7 +28,9 @@ def find_config(name: PathLike) -> Path:
 
     Args:
         name: A path, or the name of one of our configs: with or without its
-            folder, ``.py`` and a leading ``mmanchor::``.
+            folder, ``.py`` and a leading ``mmanchor::``; or a config that
+            came with a toolbox, as MMEngine writes it, such as
+            ``mmdet::rtmdet/rtmdet_tiny_8xb32-300e_coco.py``.
 
     Returns:
         The path of an existing file.
@@ -41,6 +44,8 @@ def find_config(name: PathLike) -> Path:
     """
     if Path(name).is_file():
         return Path(name)
+    if '::' in str(name) and not str(name).startswith(PREFIX):
+        return _toolbox_config(str(name))
     wanted = str(name).removeprefix(PREFIX).removesuffix('.py')
     known = list_configs()
     found = [each for each in known
@@ -54,6 +59,30 @@ def find_config(name: PathLike) -> Path:
                         f'{", ".join(found)}')
     raise UserError(f'there is no config file {str(name)!r}, and none of our '
                     f'configs has this name{_close_to(wanted, known)}')
+
+
+def _toolbox_config(name: str) -> Path:
+    """The file that ``package::path`` names, on either stack.
+
+    MMEngine's own look-up asks for the distribution by OpenMMLab's name,
+    which the fork does not have.
+    """
+    package, _, wanted = name.partition('::')
+    spec = None
+    if package.isidentifier():
+        spec = importlib.util.find_spec(package)
+    if spec is None or spec.origin is None:
+        raise UserError(f'{name!r} names a config of the package {package!r}, '
+                        'which is not installed')
+    root = Path(spec.origin).parent / '.mim' / 'configs'
+    path = root / f'{wanted.removesuffix(".py")}.py'
+    if path.is_file():
+        return path
+    known = [each.relative_to(root).as_posix() for each in root.rglob('*.py')]
+    close = difflib.get_close_matches(wanted, known, 3)
+    hint = f'; did you mean {", ".join(close)}?' if close else ''
+    raise UserError(f'{package} came with no config {wanted!r}: there is no '
+                    f'file {path}{hint}')
 
 
 def _close_to(wanted: str, known: Sequence[str]) -> str:

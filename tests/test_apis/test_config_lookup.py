@@ -57,6 +57,23 @@ def test_ours_are_found_by_name():
     assert find_config('upernet_anchorformer_ade').is_file()
 
 
+def test_configs_of_the_toolboxes_are_found_too():
+    name = 'rtmdet/rtmdet_tiny_8xb32-300e_coco'
+    path = find_config(f'mmdet::{name}.py')
+    assert path == find_config(f'mmdet::{name}')
+    assert path.as_posix().endswith(f'mmdet/.mim/configs/{name}.py')
+
+
+@pytest.mark.parametrize('name, message', [
+    ('mmdet::rtmdet/rtmdet_tini_8xb32-300e_coco.py',
+     'mmdet came with no config .* did you mean rtmdet/rtmdet_tiny_8xb32'),
+    ('nobody::x/y.py', "the package 'nobody', which is not installed"),
+])
+def test_wrong_config_of_a_toolbox_is_named(name, message):
+    with pytest.raises(UserError, match=message):
+        find_config(name)
+
+
 def test_options_then_flags_override_the_config(root):
     cfg = load_config('entry', dict(value=2, work_dir='a'), work_dir='b')
     assert (cfg.value, cfg.work_dir, cfg.launcher) == (2, 'b', 'none')
