@@ -44,9 +44,33 @@ def anchor_assignment(keys: Tensor,
         >>> anchor_assignment(keys, torch.randn(4, 8))[0, 0, 0]
         tensor([0.2500, 0.2500, 0.2500, 0.2500])
     """
+    scores = anchor_scores(keys, anchors, scale=scale)
+    return scores.softmax(dim=-1)  # autocast leaves it in float32
+
+
+def anchor_scores(keys: Tensor,
+                  anchors: Tensor,
+                  *,
+                  scale: Optional[float] = None) -> Tensor:
+    r"""Scores :math:`s \, w_j \cdot k_i` of every token against every anchor.
+
+    Args:
+        keys, anchors, scale: As :func:`anchor_assignment` has them.
+
+    Returns:
+        S, (B, heads, N, M), in float32 (float64 for float64 input), also
+        under autocast.
+
+    Raises:
+        ValueError: If a shape does not fit.
+
+    Example:
+        >>> anchor_scores(torch.ones(1, 1, 2, 4), torch.ones(3, 4)).flatten()
+        tensor([2., 2., 2., 2., 2., 2.])
+    """
     _check_keys(keys, anchors)
-    with _no_autocast(keys):
-        return _scores(keys, anchors, scale).softmax(dim=-1)
+    with no_autocast(keys):
+        return _scores(keys, anchors, scale)
 
 
 def anchor_attention(keys: Tensor,
@@ -87,7 +111,7 @@ def anchor_attention(keys: Tensor,
     """
     _check_keys(keys, anchors)
     _check_values(keys, values)
-    with _no_autocast(keys):
+    with no_autocast(keys):
         scores = _scores(keys, anchors, scale)
         return attention_from_scores(scores, values)
 
@@ -111,8 +135,8 @@ def attention_from_scores(scores: Tensor, values: Tensor) -> Tensor:
         ...                       torch.arange(4.).view(1, 1, 4, 1)).flatten()
         tensor([1.5000, 1.5000, 1.5000, 1.5000])
     """
-    with _no_autocast(scores):
-        wide = _at_least_float32(values, scores.dtype)
+    with no_autocast(scores):
+        wide = at_least_float32(values, scores.dtype)
         assign = scores.to(wide.dtype).softmax(dim=-1)  # (B, heads, N, M)
         out = torch.matmul(assign, _anchor_means(assign, wide))
         return out.to(values.dtype)
@@ -167,7 +191,7 @@ def anchor_cross_attention(queries: Tensor,
         raise ValueError(
             'queries must be (B, heads, Nq, D) with the B, heads and D of '
             f'keys {tuple(keys.shape)}, got {tuple(queries.shape)}')
-    with _no_autocast(keys):
+    with no_autocast(keys):
         return cross_attention_from_scores(
             _scores(queries, anchors, scale), _scores(keys, anchors, scale),
             values)
@@ -191,8 +215,8 @@ def cross_attention_from_scores(query_scores: Tensor, key_scores: Tensor,
         ...     torch.arange(4.).view(1, 1, 4, 1)).flatten()
         tensor([1.5000])
     """
-    with _no_autocast(key_scores):
-        wide = _at_least_float32(
+    with no_autocast(key_scores):
+        wide = at_least_float32(
             values, torch.promote_types(query_scores.dtype, key_scores.dtype))
         assign = query_scores.to(wide.dtype).softmax(dim=-1)
         # A query may want an anchor that every key shuns. A Delta^-1 is the
@@ -228,7 +252,7 @@ def refine_anchors(keys: Tensor,
         tensor([1., 1.])
     """
     assign = anchor_assignment(keys, anchors, scale=scale)
-    with _no_autocast(keys):
+    with no_autocast(keys):
         return _anchor_means(assign, keys.to(assign.dtype))
 
 
@@ -241,22 +265,22 @@ def _anchor_means(assign: Tensor, values: Tensor) -> Tensor:
 def _scores(keys: Tensor, anchors: Tensor, scale: Optional[float]) -> Tensor:
     """s w_j . k_i of every token and anchor, (B, heads, N, M)."""
     scale = keys.shape[-1]**-0.5 if scale is None else scale
-    keys = _at_least_float32(keys, anchors.dtype)
+    keys = at_least_float32(keys, anchors.dtype)
     # The scale goes onto the few anchors, not onto the many scores; the
     # anchors become a batch of matrices (no copy), since matmul would
     # otherwise copy all keys to flatten their batch dimensions.
-    scaled = (_at_least_float32(anchors, keys.dtype) * scale).transpose(-2, -1)
+    scaled = (at_least_float32(anchors, keys.dtype) * scale).transpose(-2, -1)
     return torch.matmul(keys, scaled.expand(*keys.shape[:2], -1, -1))
 
 
-def _at_least_float32(x: Tensor, other: torch.dtype = torch.float32) -> Tensor:
+def at_least_float32(x: Tensor, other: torch.dtype = torch.float32) -> Tensor:
     """``x`` in float64 if it or ``other`` is float64, else in float32."""
     return x.to(
         torch.promote_types(
             torch.promote_types(x.dtype, other), torch.float32))
 
 
-def _no_autocast(x: Tensor) -> ContextManager:
+def no_autocast(x: Tensor) -> ContextManager:
     """Switch autocast off where it is on; exported graphs stay plain."""
     device = x.device.type
     # Meta tensors know no autocast, and torch refuses even to ask.

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from .anchor_attention import _at_least_float32, _no_autocast
+from .anchor_attention import at_least_float32, no_autocast
 
 
 def basis_coefficients(queries: Tensor, keys: Tensor, compress: Tensor,
@@ -34,8 +34,8 @@ def basis_coefficients(queries: Tensor, keys: Tensor, compress: Tensor,
     Returns:
         C, (B, heads, R, K), in float32 (float64 for float64 input).
     """
-    with _no_autocast(keys):
-        keys = _at_least_float32(keys, compress.dtype)
+    with no_autocast(keys):
+        keys = at_least_float32(keys, compress.dtype)
         compressed = keys.transpose(-2, -1) @ compress.to(keys.dtype)
         scores = queries.to(keys.dtype) @ compressed * scale
         return scores.softmax(dim=-1)
@@ -53,7 +53,7 @@ def low_rank_attention(coefficients: Tensor, basis: Tensor) -> Tensor:
     Returns:
         A', (B, heads, R, N), in the dtype of ``coefficients``.
     """
-    with _no_autocast(coefficients):
+    with no_autocast(coefficients):
         return coefficients @ basis.to(coefficients.dtype).transpose(-2, -1)
 
 
@@ -85,7 +85,7 @@ def connectivity_scores(coefficients: Tensor, basis: Tensor,
     if basis.dim() == 4:  # a table of K rows for each image, stacked
         first = torch.arange(batch, device=index.device) * num_basis
         index = index + first.view(-1, 1, 1, 1)
-    with _no_autocast(coefficients):
+    with no_autocast(coefficients):
         scores = F.embedding_bag(
             index.flatten(0, 2),
             table,
@@ -178,8 +178,8 @@ def gathered_attention(queries: Tensor, keys: Tensor, values: Tensor,
     """
     batch, heads, num_rows, _ = queries.shape
     num_tokens = keys.shape[-2]
-    with _no_autocast(keys):
-        wide = _at_least_float32(values, keys.dtype)
+    with no_autocast(keys):
+        wide = at_least_float32(values, keys.dtype)
         first = torch.arange(batch * heads, device=keys.device) * num_tokens
         index = indices + first.view(batch, heads, 1, 1)
         index = index.reshape(batch * heads * num_rows, -1)  # (B h R, L)
@@ -236,8 +236,8 @@ def reconstruction_loss(queries: Tensor, keys: Tensor,
     Returns:
         The loss, a scalar, in the dtype of ``approximation``.
     """
-    with torch.no_grad(), _no_autocast(keys):
-        wide = _at_least_float32(keys)
+    with torch.no_grad(), no_autocast(keys):
+        wide = at_least_float32(keys)
         scores = queries.to(wide.dtype) @ wide.transpose(-2, -1)
         target = (scores * queries.shape[-1]**-0.5).softmax(dim=-1)
     return (approximation - target).square().sum(dim=-1).mean()

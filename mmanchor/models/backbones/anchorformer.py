@@ -13,7 +13,10 @@ from torch.utils.checkpoint import checkpoint
 from ...registry import MODELS
 from ..layers.attention import attention_config
 from ..layers.block import TransformerBlock
-from ..layers.token_grid import infer_grid, resize_position_embedding
+from ..layers.chunks import (check_chunks, run_block_in_chunks, split_rows,
+                             token_span)
+from ..layers.token_grid import (PositionRows, infer_grid,
+                                 resize_position_embedding)
 from .base import (BaseBackbone, is_exporting, is_pretrained, lookup_arch,
                    normalize_out_indices, require_patch)
 
@@ -54,6 +57,10 @@ class AnchorFormer(BaseBackbone):
             -1 nothing.
         with_cp: Whether to save memory in training by recomputing each layer
             in the backward pass.
+        chunk_tokens: Go through the tokens in bands of whole rows, of about
+            this many tokens each, where nothing is trained: for images whose
+            plain forward does not fit in memory. Exact, as the attention
+            stays global; learned anchors only. ``None`` takes all at once.
         deploy: Build the folded form of the attention (see
             :meth:`switch_to_deploy`); it loads training checkpoints too.
         init_cfg: MMEngine's initialisation config.
@@ -93,6 +100,7 @@ class AnchorFormer(BaseBackbone):
                  norm_cfg: Optional[dict] = None,
                  frozen_stages: int = -1,
                  with_cp: bool = False,
+                 chunk_tokens: Optional[int] = None,
                  deploy: bool = False,
                  init_cfg: Optional[Union[dict, List[dict]]] = None) -> None:
         super().__init__(frozen_stages, init_cfg=init_cfg)
@@ -121,6 +129,9 @@ class AnchorFormer(BaseBackbone):
         if final_norm and self.out_indices[-1] == last:
             self.norm = build_norm_layer(
                 norm_cfg or dict(type='LN', eps=1e-6), self.embed_dims)[1]
+        self.chunk_tokens = chunk_tokens
+        if chunk_tokens is not None:
+            check_chunks(chunk_tokens, self.layers)
         self._init_freezing()
 
     def _build_embedding(self, in_channels: int, img_size: Tuple[int, int],
@@ -174,6 +185,10 @@ class AnchorFormer(BaseBackbone):
             For each of ``out_indices`` what ``out_type`` says; maps are
             (B, C, ceil(H / patch_size), ceil(W / patch_size)).
         """
+        require_patch(x, self.patch_size)
+        if self.chunk_tokens and not (self.training or is_exporting()
+                                      or torch.is_grad_enabled()):
+            return self._forward_in_chunks(x)
         x, hw_shape = self.patch_embed(self._pad(x))  # (B, H * W, C)
         extra = [p.expand(len(x), -1, -1) for p in self._extra_params()]
         x = torch.cat((*extra, x), dim=1) if extra else x
@@ -187,6 +202,46 @@ class AnchorFormer(BaseBackbone):
                 outs.append(self._format_output(x, hw_shape))
         return tuple(outs)
 
+    def _forward_in_chunks(self, images: Tensor) -> tuple:
+        """As :meth:`forward`, in bands of rows that change tokens in place."""
+        hw_shape = tuple(-(-side // self.patch_size)
+                         for side in images.shape[2:])
+        bands = split_rows(hw_shape, self.chunk_tokens)
+        x = self._embed_in_chunks(images, hw_shape, bands)
+        spans = [
+            token_span(rows, hw_shape[1], len(self.extra_tokens))
+            for rows in bands
+        ]
+        outs = []
+        for i, layer in enumerate(self.layers):
+            run_block_in_chunks(layer, x, hw_shape, bands)
+            if i == self.num_layers - 1 and self.norm is not None:
+                for span in spans:
+                    x[:, span] = self.norm(x[:, span])
+            if i in self.out_indices:
+                # Extra tokens are given as views, and later layers change x.
+                own = x.clone() if self.out_type == 'tokens' else x
+                outs.append(self._format_output(own, hw_shape))
+        return tuple(outs)
+
+    def _embed_in_chunks(self, images: Tensor, hw_shape: Tuple[int, int],
+                         bands: List[Tuple[int, int]]) -> Tensor:
+        """Tokens with their positions, (B, N, C)."""
+        num_extra, width = len(self.extra_tokens), hw_shape[1]
+        positions = PositionRows(self.pos_embed, self.grid, hw_shape,
+                                 num_extra)
+        x = self.pos_embed.new_empty(
+            len(images), num_extra + hw_shape[0] * width, self.embed_dims)
+        for j, param in enumerate(self._extra_params()):
+            x[:, j] = param[0] + self.pos_embed[:, j]
+        for first, last in bands:
+            strip = images[:, :,
+                           first * self.patch_size:last * self.patch_size]
+            tokens = self.patch_embed(self._pad(strip))[0]
+            span = slice(num_extra + first * width, num_extra + last * width)
+            x[:, span] = tokens + positions(first, last)
+        return x
+
     def _run_layer(self, layer: nn.Module, x: Tensor,
                    hw_shape: Tuple[int, int]) -> tuple:
         """The layer's output, and what the next one is given beside it."""
@@ -197,7 +252,6 @@ class AnchorFormer(BaseBackbone):
 
     def _pad(self, x: Tensor) -> Tensor:
         """Pad images at the right and the bottom to whole patches."""
-        require_patch(x, self.patch_size)
         # mmcv's PatchEmbed can pad, but not in a graph of dynamic shape.
         rows, columns = (-size % self.patch_size for size in x.shape[2:])
         if is_exporting() or rows or columns:
@@ -223,7 +277,9 @@ class AnchorFormer(BaseBackbone):
         patches = x[:, num_extra:]
         if self.out_type == 'avg_featmap':
             return patches.mean(dim=1)
-        return patches.transpose(1, 2).unflatten(2, hw_shape).contiguous()
+        maps = patches.transpose(1, 2).unflatten(2, hw_shape)
+        # Unlike `contiguous`, a copy also where a map is one token.
+        return maps.clone(memory_format=torch.contiguous_format)
 
     def switch_to_deploy(self) -> None:
         """Fold keys and anchors of every layer, in place; exact.

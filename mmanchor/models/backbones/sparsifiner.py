@@ -15,7 +15,7 @@ from ..layers.token_pruning import TokenLayout
 from .anchorformer import AnchorFormer
 
 # Arguments of AnchorFormer that have no meaning here.
-NOT_OURS = ('attention', 'num_anchors', 'deploy')
+NOT_OURS = ('attention', 'num_anchors', 'deploy', 'chunk_tokens')
 
 
 @MODELS.register_module()

@@ -11,7 +11,8 @@ import torch.nn.functional as F
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from ...ops import anchor_attention, attention_from_scores, refine_anchors
+from ...ops import (anchor_attention, anchor_scores, attention_from_scores,
+                    refine_anchors)
 from ...registry import MODELS
 from .token_grid import even_token_indices
 
@@ -87,12 +88,12 @@ class Attention(BaseModule):
             Mixed tokens, (B, N, C).
         """
         out, values = self.mix(x, hw_shape)  # (B, heads, N, D) both
-        out = self._merge_heads(out)  # (B, N, C)
+        out = self.merge_heads(out)  # (B, N, C)
         if self.depthwise is not None:
             if hw_shape is None:
                 raise ValueError('depthwise=True needs hw_shape, got None')
             num_extra = x.shape[1] - hw_shape[0] * hw_shape[1]
-            maps = self._merge_heads(values)[:, num_extra:].transpose(1, 2)
+            maps = self.merge_heads(values)[:, num_extra:].transpose(1, 2)
             maps = self.depthwise(maps.unflatten(2, hw_shape))  # (B, C, H, W)
             local = maps.flatten(2).transpose(1, 2)
             out = out + F.pad(local, (0, 0, num_extra, 0))
@@ -110,7 +111,7 @@ class Attention(BaseModule):
         return x.permute(2, 0, 3, 1, 4).unbind(0)
 
     @staticmethod
-    def _merge_heads(x: Tensor) -> Tensor:
+    def merge_heads(x: Tensor) -> Tensor:
         """(B, heads, N, D) -> (B, N, C)."""
         return x.transpose(1, 2).flatten(2)
 
@@ -236,15 +237,37 @@ class LearnedAnchorAttention(Attention):
 
     def mix(self, x: Tensor,
             hw_shape: Optional[Tuple[int, int]]) -> Tuple[Tensor, Tensor]:
-        if self.deploy:
-            scores, values = self.in_proj(x).split(
-                (self.num_heads * self.num_anchors, self.embed_dims), dim=-1)
-            scores = scores.unflatten(2, (self.num_heads, self.num_anchors))
-            values, = self._split_heads(values)
-            return attention_from_scores(scores.transpose(1, 2),
-                                         values), values
-        keys, values = self._split_heads(self.in_proj(x))
-        return anchor_attention(keys, values, self.anchors), values
+        scores, values = self.scores_and_values(x)
+        return attention_from_scores(scores, values), values
+
+    def scores_and_values(self, x: Tensor) -> Tuple[Tensor, Tensor]:
+        """Scores (B, heads, N, M) and values (B, heads, N, D) of tokens."""
+        scores, values = self.in_proj(x).split(self._widths(), dim=-1)
+        values, = self._split_heads(values)
+        return self._to_scores(scores), values
+
+    def scores(self, x: Tensor) -> Tensor:
+        """The scores alone, (B, heads, N, M)."""
+        return self._to_scores(self._project(x, slice(0, self._widths()[0])))
+
+    def values(self, x: Tensor) -> Tensor:
+        """The values alone, their heads side by side, (B, N, C)."""
+        return self._project(x, slice(self._widths()[0], None))
+
+    def _widths(self) -> Tuple[int, int]:
+        """Channels of ``in_proj`` that serve for scores, and for values."""
+        scores = self.num_heads * self.num_anchors
+        return scores if self.deploy else self.embed_dims, self.embed_dims
+
+    def _project(self, x: Tensor, rows: slice) -> Tensor:
+        bias = self.in_proj.bias
+        return F.linear(x, self.in_proj.weight[rows],
+                        None if bias is None else bias[rows])
+
+    def _to_scores(self, x: Tensor) -> Tensor:
+        """From the channels that serve for scores, (B, heads, N, M)."""
+        x = x.unflatten(2, (self.num_heads, -1)).transpose(1, 2)
+        return x if self.deploy else anchor_scores(x, self.anchors)
 
     @torch.no_grad()
     def switch_to_deploy(self) -> None:

@@ -92,3 +92,42 @@ def resize_position_embedding(embedding: Tensor, source: tuple, target: tuple,
         grid.to(wide), size=target, mode='bicubic', align_corners=False)
     grid = grid.to(embedding.dtype).flatten(2).transpose(1, 2)
     return torch.cat((extra, grid), dim=1)
+
+
+class PositionRows:
+    """Rows of a resized position embedding, without all of it in memory.
+
+    The numbers of :func:`resize_position_embedding`, up to rounding: bicubic
+    interpolation takes the two axes one after the other.
+
+    Args:
+        embedding, source, target, num_extra: As
+            :func:`resize_position_embedding` has them.
+
+    Example:
+        >>> rows = PositionRows(torch.rand(1, 6, 8), (2, 3), (4, 5), 0)
+        >>> rows(1, 3).shape
+        torch.Size([1, 10, 8])
+    """
+
+    def __init__(self, embedding: Tensor, source: Tuple[int, int],
+                 target: Tuple[int, int], num_extra: int) -> None:
+        self.width = target[1]
+        self.dtype = embedding.dtype
+        wide = torch.promote_types(embedding.dtype, torch.float32)
+        grid = embedding[:, num_extra:].to(wide).transpose(1, 2)
+        self.columns = F.interpolate(  # (1, C, H, w)
+            grid.unflatten(2, source),
+            size=(target[0], source[1]),
+            mode='bicubic',
+            align_corners=False)
+
+    def __call__(self, first: int, last: int) -> Tensor:
+        """(1, (last - first) * W, C): the rows from ``first`` to ``last``."""
+        rows = self.columns[:, :, first:last]
+        grid = F.interpolate(
+            rows,
+            size=(last - first, self.width),
+            mode='bicubic',
+            align_corners=False)
+        return grid.to(self.dtype).flatten(2).transpose(1, 2)
