@@ -1,0 +1,316 @@
+"""How long networks take, each by every engine, in one interleaved run."""
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import (Any, Callable, Dict, Iterable, List, Optional, Sequence,
+                    Tuple)
+
+import torch
+
+from ..apis.complexity import default_size
+from ..apis.config import load_config, toolbox
+from ..apis.errors import UserError
+from .engines import (TOLERANCES, Call, EngineError, graphed, require_engines,
+                      start_engine)
+from .memory import peak_memory
+from .networks import FORMS, TIMED, Network, build_network
+from .report import markdown_table, measured, told
+from .timing import interleave, summarize
+
+Track = Callable[[Iterable[Any], str], Iterable[Any]]
+
+
+@dataclass(frozen=True)
+class LatencyOptions:
+    """How networks are timed.
+
+    Args:
+        engines: Names of :data:`~mmanchor.benchmark.engines.ENGINES`.
+        batches: Numbers of images in a call.
+        size: (H, W) of the images, in pixels; ``None`` takes what each
+            config is usually counted at.
+        rounds: How often each call is timed.
+        device: ``'cpu'`` or ``'cuda'``.
+        dtype: ``'float32'``, ``'bfloat16'`` or ``'float16'``.
+        form: ``'deploy'``, where a model has this form, or ``'training'``.
+        cuda_graph: Whether calls on a GPU are recorded and replayed.
+        threads: Of a CPU; ``None`` takes torch's.
+        cfg_options: Overrides of every config.
+
+    Raises:
+        UserError: If a value is out of its range, or an engine or a GPU is
+            not there.
+    """
+    engines: Tuple[str, ...] = ('eager', )
+    batches: Tuple[int, ...] = (1, )
+    size: Optional[Tuple[int, int]] = None
+    rounds: int = 20
+    device: str = 'cpu'
+    dtype: str = 'float32'
+    form: str = 'deploy'
+    cuda_graph: bool = False
+    threads: Optional[int] = None
+    cfg_options: Optional[Dict[str, Any]] = None
+
+    def __post_init__(self) -> None:
+        require_engines(self.engines)
+        for name, choices in (('dtype', TOLERANCES), ('form', FORMS)):
+            if getattr(self, name) not in choices:
+                raise UserError(f'--{name} takes one of {", ".join(choices)}, '
+                                f'got {getattr(self, name)!r}')
+        numbers = dict(
+            batch=self.batches,
+            rounds=[self.rounds],
+            shape=self.size or (),
+            threads=() if self.threads is None else [self.threads])
+        for name, values in numbers.items():
+            if any(value < 1 for value in values):
+                raise UserError(f'--{name} must be at least 1, got '
+                                f'{" ".join(map(str, values))}')
+        if self.device != 'cpu' and not torch.cuda.is_available():
+            raise UserError(f'--device {self.device}: torch finds no GPU; '
+                            'take cpu')
+        if self.cuda_graph and self.device == 'cpu':
+            raise UserError('--cuda-graph needs --device cuda')
+
+
+def run_latency(configs: Sequence[str],
+                options: LatencyOptions = LatencyOptions(),
+                track: Track = lambda items, description: items) -> dict:
+    """Time the networks of configs.
+
+    Every pair of network and engine, and batch size, is a call; all calls
+    take turns, round by round, in this process.
+
+    Args:
+        configs: Paths or names, as :func:`~mmanchor.apis.config.find_config`
+            takes them.
+        options: How.
+        track: Yields what it is given, and may show how far it is.
+
+    Returns:
+        ``measured``; ``timed``, what each toolbox's network is; ``rows``,
+        a dict per config, engine and batch, with ``reason`` if there is no
+        time, else with ``median`` and ``p90`` in seconds, ``speedup``,
+        ``low`` and ``high`` against the first row of the same batch that has
+        a time, ``images_per_second``, ``difference`` from eager outputs,
+        ``peak_memory`` in bytes (``None`` if not known) and ``best``,
+        whether no engine of the config is faster; and ``best``, the rows of
+        the best engines, compared with the first of these.
+
+    Raises:
+        UserError: If a config cannot be built.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(options.threads or threads)
+    try:
+        rows, calls = _prepare(configs, options, track)
+        times = _times(calls, options, track)
+        about = measured(dtype=options.dtype, rounds=options.rounds)
+    finally:
+        torch.set_num_threads(threads)
+    about['device'] = about['device'] if options.device != 'cpu' else 'cpu'
+    best = []
+    for batch in options.batches:
+        own = [(row, times[i]) for i, row in enumerate(rows)
+               if row['batch'] == batch and i in times]
+        _compare(own)
+        winners = [
+            min((pair for pair in own if pair[0]['config'] == config),
+                key=lambda pair: pair[0]['median'])
+            for config in dict.fromkeys(row['config'] for row, _ in own)
+        ]
+        for row, _ in winners:
+            row['best'] = True
+        winners = [(dict(row), each) for row, each in winners]
+        _compare(winners)
+        best += [row for row, _ in winners]
+    scopes = dict.fromkeys(row.pop('toolbox') for row in rows)
+    for row in best:
+        del row['toolbox']
+    return dict(
+        measured=about,
+        timed={scope: TIMED.get(scope, 'forward')
+               for scope in scopes},
+        rows=rows,
+        best=best)
+
+
+def _prepare(configs: Sequence[str], options: LatencyOptions,
+             track: Track) -> Tuple[List[dict], Dict[int, Call]]:
+    """Build every network and start every engine.
+
+    Returns:
+        A row of each config, engine and batch, without times; and calls by
+        the number of the row, for those that run.
+    """
+    rows: List[dict] = []
+    calls: Dict[int, Call] = {}
+    for config in track(configs, 'building networks'):
+        cfg = load_config(config, options.cfg_options)
+        size = options.size or default_size(cfg)
+        network = build_network(cfg, size, options.form)
+        network.to(options.device, getattr(torch, options.dtype))
+        for batch in options.batches:
+            images = torch.randn(
+                batch,
+                3,
+                *size,
+                device=options.device,
+                dtype=getattr(torch, options.dtype))
+            for engine in options.engines:
+                row = dict(
+                    config=short_name(config),
+                    toolbox=toolbox(cfg),
+                    engine=engine,
+                    batch=batch,
+                    shape=list(size),
+                    form=network.form)
+                call = _start(row, network, images, options)
+                if call is not None:
+                    calls[len(rows)] = call
+                rows.append(row)
+    return rows, calls
+
+
+def _start(row: dict, network: Network, images: torch.Tensor,
+           options: LatencyOptions) -> Optional[Call]:
+    """Start an engine and note what it needs; or the reason why it fails."""
+    engine = row['engine']
+    try:
+        call, row['difference'] = start_engine(engine, network, images)
+        row['peak_memory'] = None
+        if engine == 'eager':
+            row['peak_memory'] = peak_memory(call, options.device)
+        return graphed(call) if options.cuda_graph else call
+    except EngineError as error:
+        row['reason'] = str(error)
+    except torch.OutOfMemoryError as error:
+        row['reason'] = str(error).splitlines()[0]
+    return None
+
+
+def _times(calls: Dict[int, Call], options: LatencyOptions,
+           track: Track) -> Dict[int, List[float]]:
+    """Seconds of each call in each round, by the call's number."""
+    if not calls:
+        return {}
+    names = {str(number): call for number, call in calls.items()}
+    for _ in track([0], f'timing {len(calls)} calls, {options.rounds} rounds'):
+        times = interleave(names, options.rounds, device=options.device)
+    return {int(name): each for name, each in times.items()}
+
+
+def _compare(pairs: List[Tuple[dict, List[float]]]) -> None:
+    """Write into rows what their times say; speed-ups are to the first."""
+    if not pairs:
+        return
+    timings = summarize({str(i): each for i, (_, each) in enumerate(pairs)})
+    for (row, _), timing in zip(pairs, timings.values()):
+        row.update(
+            asdict(timing),
+            images_per_second=row['batch'] / timing.median,
+            best=row.get('best', False))
+
+
+def short_name(config: str) -> str:
+    """The name by which tables call a config: its file's.
+
+    Example:
+        >>> short_name('mmdet::yolox/yolox_tiny_8xb8-300e_coco.py')
+        'yolox_tiny_8xb8-300e_coco'
+    """
+    return Path(config).name.removesuffix('.py').rpartition('::')[2]
+
+
+def latency_table(results: dict) -> str:
+    """Markdown of what :func:`run_latency` gave.
+
+    Args:
+        results: What it returned, also after a trip through JSON.
+
+    Returns:
+        A table of all rows; one of the best engines, if there are several
+        engines and configs; the reasons of rows without a time; what was
+        timed, where and with what.
+    """
+    rows = results['rows']
+    parts = [_table(rows)] if any('median' in row for row in rows) else []
+    if len({row['engine']
+            for row in rows}) > 1 and len(
+                {row['config']
+                 for row in results['best']}) > 1:
+        parts.append('Each in its best engine:\n\n' +
+                     _table(results['best'], mark=False))
+    failed = [
+        f'- {row["config"]}, {row["engine"]}, batch {row["batch"]}: '
+        f'{row["reason"]}\n' for row in rows if 'reason' in row
+    ]
+    if failed:
+        parts.append('Not timed:\n\n' + ''.join(failed))
+    timed = '; '.join(f'for {scope}, {what}'
+                      for scope, what in results['timed'].items())
+    about = results['measured']
+    parts.append(
+        f'Timed is the network without what comes before and after it: '
+        f'{timed}. Speed-ups are to the first row of the same batch size, '
+        f'medians of the ratios of {about["rounds"]} rounds in which all '
+        'calls took turns, with 95 % intervals; bold is the fastest engine '
+        'of a config. Memory is what torch allocated at the peak beyond '
+        'weights and images; that of compiled programs and of ONNX Runtime '
+        f'is not known. {about["dtype"]}. {told(about)}\n')
+    return '\n'.join(parts)
+
+
+def _table(rows: List[dict], mark: bool = True) -> str:
+    """A table of those rows that have a time."""
+    cells = []
+    for row in rows:
+        if 'median' not in row:
+            continue
+        engine, memory = row['engine'], row['peak_memory']
+        cells.append([
+            row['config'], f'**{engine}**' if mark and row['best'] else engine,
+            row['batch'], ' x '.join(map(str, row['shape'])),
+            f'{row["median"] * 1e3:.2f}', f'{row["p90"] * 1e3:.2f}',
+            f'{row["images_per_second"]:.1f}',
+            f'{row["speedup"]:.3g} ({row["low"]:.3g} to {row["high"]:.3g})',
+            'not known' if memory is None else f'{memory / 1e6:.1f}'
+        ])
+    return markdown_table(
+        ('config', 'engine', 'batch:', 'pixels:', 'median (ms):', 'p90 (ms):',
+         'images/s:', 'speed-up:', 'memory (MB):'), cells)
+
+
+def latency_figure(results: dict) -> Any:
+    """Bars of what :func:`run_latency` gave, one for each row.
+
+    Args:
+        results: What it returned.
+
+    Returns:
+        A figure of matplotlib: median times an image, in milliseconds, with
+        a line to the 90th percentile.
+    """
+    from matplotlib.figure import Figure
+    rows = [row for row in results['rows'] if 'median' in row]
+    engines = list(dict.fromkeys(row['engine'] for row in rows))
+    figure = Figure(figsize=(8, 1.2 + .35 * len(rows)), layout='constrained')
+    axes = figure.subplots()
+    for index, row in enumerate(rows):
+        per_image = 1e3 / row['batch']
+        bar = axes.barh(
+            index,
+            row['median'] * per_image,
+            xerr=[[0], [(row['p90'] - row['median']) * per_image]],
+            color=f'C{engines.index(row["engine"])}')
+        axes.bar_label(bar, fmt='%.1f', padding=3)
+    axes.set_yticks(
+        range(len(rows)), [
+            f'{row["config"]}, {row["engine"]}, batch {row["batch"]}'
+            for row in rows
+        ],
+        fontsize=7)
+    axes.invert_yaxis()
+    axes.margins(x=.15)
+    axes.set_xlabel('milliseconds an image: median, and line to 90 %')
+    return figure

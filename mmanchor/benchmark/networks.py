@@ -1,0 +1,121 @@
+"""The part of a config's model that is timed: its network alone."""
+from typing import Any, Tuple
+
+import torch
+from mmengine.config import Config
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.utils._pytree import tree_leaves
+
+from ..apis.complexity import build_test_model, errors_only, switch_to_deploy
+from ..apis.config import toolbox
+from ..apis.errors import UserError
+
+FORMS = ('deploy', 'training')
+# What `mode='tensor'` of each toolbox runs.
+TIMED = {
+    'mmdet': 'backbone, neck and head, to the raw maps of classes and boxes',
+    'mmseg': 'backbone, neck and decode head, to logits at the resolution of '
+    'the head',
+    'mmpretrain': 'backbone, neck and head, to the logits of the classes',
+}
+# Statistics of normalisations need no more than this, in pixels.
+_LARGEST_SIDE = 256
+
+
+class Network(nn.Module):
+    """A model from normalised images to raw outputs, as flat as engines need.
+
+    Reading, resizing and normalising images is left out, and so are what
+    follows the network: decoding of boxes, NMS, resizing of masks, softmax.
+
+    Args:
+        model: A detector, segmentor or classifier.
+
+    Attributes:
+        form: ``'training'``, or ``'deploy'`` once the model is switched.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+        self.form = 'training'
+
+    def forward(self, images: Tensor) -> Tuple[Tensor, ...]:
+        """(B, 3, H, W) -> the tensors of the model's ``mode='tensor'``."""
+        return tuple(tree_leaves(self.model(images, mode='tensor')))
+
+
+def build_network(cfg: Config,
+                  size: Tuple[int, int],
+                  form: str = 'deploy') -> Network:
+    """Build a config's network to be timed, with random weights.
+
+    The weights are drawn as for training, nothing is downloaded. The
+    statistics of batch normalisations are taken from noise: with those of a
+    new layer, maps would fade to zero from layer to layer, which no engine's
+    result could be checked by.
+
+    Args:
+        cfg: A config of mmdet, mmseg or mmpretrain; it is not changed.
+        size: (H, W) of the images, in pixels.
+        form: ``'training'``, or ``'deploy'`` for models that have this form.
+
+    Returns:
+        The network in evaluation mode.
+
+    Raises:
+        UserError: If the config cannot be built, or its model does not take
+            images of this size.
+        ValueError: If ``form`` is neither.
+    """
+    if form not in FORMS:
+        raise ValueError(f'form must be one of {FORMS}, got {form!r}')
+    cfg = Config(_untrained(cfg.to_dict()), filename=cfg.filename)
+    with errors_only():
+        network = Network(build_test_model(cfg))
+        network.model.init_weights()
+    network.eval()
+    if toolbox(cfg) != 'mmpretrain':  # classifiers may know one size only
+        size = tuple(min(side, _LARGEST_SIDE) for side in size)
+    try:
+        _settle_norms(network, torch.randn(2, 3, *size))
+    except (RuntimeError, ValueError) as error:
+        raise UserError(f'the model of {cfg.filename} does not take images of '
+                        f'{size[0]} x {size[1]} pixels: {error}') from error
+    if form == 'deploy' and switch_to_deploy(network):
+        network.form = form
+    return network
+
+
+def _untrained(node: Any) -> Any:
+    """A config without the checkpoints that its parts would start from."""
+    if isinstance(node, list):
+        return [_untrained(each) for each in node]
+    if not isinstance(node, dict):
+        return node
+    kept = {
+        key: _untrained(value)
+        for key, value in node.items() if key != 'pretrained'
+    }
+    init = kept.get('init_cfg')
+    inits = init if isinstance(init, list) else [init] if init else []
+    drawn = [each for each in inits if each.get('type') != 'Pretrained']
+    if len(drawn) < len(inits):
+        kept['init_cfg'] = drawn or None
+    return kept
+
+
+@torch.no_grad()
+def _settle_norms(network: nn.Module, images: Tensor) -> None:
+    """Set batch normalisations to the statistics that ``images`` give."""
+    norms = [m for m in network.modules() if isinstance(m, _BatchNorm)]
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # the plain average of all batches: this one
+        norm.train()
+    network(images)
+    for norm, momentum in zip(norms, momenta):
+        norm.momentum = momentum
+        norm.eval()
