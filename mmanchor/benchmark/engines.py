@@ -115,6 +115,7 @@ def graphed(call: Call) -> Call:
     return replay
 
 
+@torch.no_grad()
 def relative_difference(outputs: Sequence[Tensor],
                         wanted: Sequence[Tensor]) -> float:
     """Largest difference of outputs, over the largest that is wanted.
