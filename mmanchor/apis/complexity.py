@@ -1,21 +1,23 @@
 """Parameters and multiply-adds of a config's model at test time."""
 import logging
-import math
+from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Iterator, List, Tuple
+from typing import Callable, Dict, Iterator, List, Tuple, TypeVar
 
 import torch
-from mmengine.analysis import FlopAnalyzer, parameter_count
 from mmengine.config import Config
 from mmengine.logging import MMLogger
 from mmengine.model import revert_sync_batchnorm
 from mmengine.registry import MODELS, init_default_scope
-from torch import nn
+from torch import Tensor, nn
 
 from .config import building, toolbox
 from .errors import UserError
+from .mac_counter import count_macs
 from .weights import TRAINING_ONLY
+
+T = TypeVar('T')
 
 
 @dataclass
@@ -26,7 +28,24 @@ class Complexity:
         params: Number of parameters.
         macs: Number of multiply-adds for one image; what papers mostly call
             FLOPs.
+        uncounted: Operators, if any, that are not torch's own and whose
+            multiply-adds nobody told; ``macs`` lacks them.
     """
+    params: int
+    macs: int
+    uncounted: Tuple[str, ...] = ()
+
+
+@dataclass
+class ModuleCost:
+    """What one module costs, without those that are listed beside it.
+
+    Args:
+        name: As in ``named_modules``; '' is the model itself.
+        params: Number of parameters.
+        macs: Number of multiply-adds for one image.
+    """
+    name: str
     params: int
     macs: int
 
@@ -52,12 +71,10 @@ def build_test_model(cfg: Config) -> nn.Module:
 
 
 def count_complexity(model: nn.Module, size: Tuple[int, int]) -> Complexity:
-    """Count a model's parameters and multiply-adds by MMEngine's counter.
+    """Count a model's parameters and multiply-adds.
 
-    The counter knows matrix products, convolutions, norms and resizing. The
-    products inside ``scaled_dot_product_attention``, which it would take as
-    free, are counted too, and so are those of ``embedding_bag`` and of
-    Sparsifiner's gathered pairs.
+    Attention counts whichever way it is computed; see
+    :func:`~mmanchor.apis.mac_counter.count_macs`.
 
     Args:
         model: A model that takes images (1, 3, H, W).
@@ -66,38 +83,56 @@ def count_complexity(model: nn.Module, size: Tuple[int, int]) -> Complexity:
     Returns:
         The counts.
     """
-    device = next(model.parameters()).device
-    with errors_only():
-        counter = FlopAnalyzer(model, torch.rand(1, 3, *size, device=device))
-        counter.set_op_handle('aten::scaled_dot_product_attention',
-                              _count_attention)
-        counter.set_op_handle('aten::embedding_bag', _count_bags)
-        counter.set_op_handle('prim::PythonOp._PairScores', _count_pairs)
-        macs = counter.total()
-    return Complexity(params=int(parameter_count(model)['']), macs=int(macs))
+    count = count_macs(model, _image(model, size))
+    params = sum(param.numel() for param in model.parameters())
+    return Complexity(params, count.total, tuple(sorted(count.uncounted)))
 
 
-def _count_attention(inputs: List[Any], outputs: List[Any]) -> int:
-    """Multiply-adds of Q K^T and of its product with V."""
-    queries, keys, values = (value.type().sizes() for value in inputs[:3])
-    return math.prod(queries[:-1]) * keys[-2] * (queries[-1] + values[-1])
+def count_by_module(model: nn.Module, size: Tuple[int, int],
+                    depth: int) -> List[ModuleCost]:
+    """Share a model's parameters and multiply-adds out among its modules.
+
+    Args:
+        model: A model that takes images (1, 3, H, W).
+        size: (H, W), in pixels.
+        depth: How many dots and names deep to go, at least 1; deeper modules
+            count with the one that holds them.
+
+    Returns:
+        Modules that have or do something, in the model's order. They sum up
+        to what :func:`count_complexity` gives.
+
+    Raises:
+        ValueError: If ``depth`` is below 1.
+    """
+    if depth < 1:
+        raise ValueError(f'depth must be at least 1, got {depth}')
+
+    def group(name: str) -> str:
+        return '.'.join(name.split('.')[:depth])
+
+    count = count_macs(model, _image(model, size))
+    params: Counter = Counter()
+    for name, param in model.named_parameters():
+        params[group(name.rpartition('.')[0])] += param.numel()
+    macs: Counter = Counter()
+    for name, each in count.by_module.items():
+        macs[group(name)] += each
+    names = dict.fromkeys(group(name) for name, _ in model.named_modules())
+    return [
+        ModuleCost(name, params[name], macs[name]) for name in names
+        if params[name] or macs[name]
+    ]
 
 
-def _count_bags(inputs: List[Any], outputs: List[Any]) -> int:
-    """Multiply-adds of weighted sums of a table's rows."""
-    table, index = (value.type().sizes() for value in inputs[:2])
-    return math.prod(index) * table[-1]
-
-
-def _count_pairs(inputs: List[Any], outputs: List[Any]) -> int:
-    """Multiply-adds of the scores of chosen pairs."""
-    queries, _, index = (value.type().sizes() for value in inputs[:3])
-    return math.prod(index) * queries[-1]
+def _image(model: nn.Module, size: Tuple[int, int]) -> Tensor:
+    device = next((param.device for param in model.parameters()), 'cpu')
+    return torch.rand(1, 3, *size, device=device)
 
 
 @contextmanager
 def errors_only() -> Iterator[None]:
-    """Keep the counter from listing every operator that it takes as free."""
+    """Keep MMEngine's logger from telling how a model is built."""
     logger = MMLogger.get_current_instance()
     level = logger.level
     logger.setLevel(logging.ERROR)
@@ -125,7 +160,8 @@ def switch_to_deploy(model: nn.Module) -> int:
     return len(parts)
 
 
-def complexity_of_forms(cfg: Config, size: Tuple[int, int]) -> dict:
+def complexity_of_forms(cfg: Config,
+                        size: Tuple[int, int]) -> Dict[str, Complexity]:
     """Count a config's model in its training form and its deploy form.
 
     Args:
@@ -139,11 +175,30 @@ def complexity_of_forms(cfg: Config, size: Tuple[int, int]) -> dict:
     Raises:
         UserError: If the model cannot take images of this size.
     """
+    return of_forms(cfg, size, count_complexity)
+
+
+def of_forms(cfg: Config, size: Tuple[int, int],
+             count: Callable[[nn.Module, Tuple[int, int]], T]) -> Dict[str, T]:
+    """Count something of a config's model in both of its forms.
+
+    Args:
+        cfg: A config.
+        size: Height and width of the image, in pixels.
+        count: What to count of a model at a size.
+
+    Returns:
+        What ``count`` gave by form, 'training' and, if there is one,
+        'deploy'.
+
+    Raises:
+        UserError: If the model cannot take images of this size.
+    """
     model = build_test_model(cfg)
     try:
-        forms = dict(training=count_complexity(model, size))
+        forms = dict(training=count(model, size))
         if switch_to_deploy(model):
-            forms['deploy'] = count_complexity(model, size)
+            forms['deploy'] = count(model, size)
     except (RuntimeError, ValueError) as error:
         raise UserError(f'the model of {cfg.filename} does not take images of '
                         f'{size[0]} x {size[1]} pixels: {error}') from error
@@ -165,7 +220,10 @@ def default_size(cfg: Config) -> Tuple[int, int]:
     """
     if toolbox(cfg) == 'mmseg':
         return 512, 2048
-    keys = dict(Resize='scale', CenterCrop='crop_size')
+    keys = dict(
+        Resize='scale',
+        CenterCrop='crop_size',
+        EfficientNetCenterCrop='crop_size')
     sizes = [
         step[keys[step.type]] for step in cfg.get('test_pipeline') or ()
         if step.get(keys.get(step.type))

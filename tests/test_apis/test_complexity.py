@@ -1,15 +1,12 @@
 """Costs: closed-form counts, and the goals of the segmentors."""
-import os
-
 import pytest
-import torch
 from mmengine.config import Config
 from mmengine.logging import MMLogger
 from torch import nn
 
 from mmanchor.apis.complexity import (build_test_model, complexity_of_forms,
-                                      count_complexity, default_size,
-                                      switch_to_deploy)
+                                      count_by_module, count_complexity,
+                                      default_size, switch_to_deploy)
 from mmanchor.apis.config import load_config
 from mmanchor.apis.errors import UserError
 from mmanchor.models import AnchorFormer
@@ -63,20 +60,43 @@ def test_backbone_counts_agree_with_the_formulas(deploy):
     assert sum(p.numel() for p in model.parameters()) == params
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize('name, params, macs', [
     ('upernet_anchorformer_ade', 49.6e6, 928.1e9),
     ('fpn_anchorformer_ade', 21.6e6, 193.7e9),
 ])
 def test_segmentors_cost_no_more_than_the_paper_reports(name, params, macs):
     """Table 3 of the paper: 512 x 2048, 150 classes; ours in deploy form."""
-    torch.set_num_threads(os.cpu_count())
     forms = complexity_of_forms(load_config(name), (512, 2048))
-    torch.set_num_threads(1)
     assert forms['deploy'].params <= params
     assert forms['deploy'].macs <= macs
     assert forms['deploy'].params < forms['training'].params
     assert forms['deploy'].macs < forms['training'].macs
+
+
+@pytest.mark.parametrize('depth', [1, 2, 9])
+def test_modules_share_out_the_whole(depth):
+    cfg = load_config('picodet_anchorformer-t_coco')
+    model = build_test_model(cfg)
+    rows = count_by_module(model, (64, 96), depth)
+    whole = count_complexity(model, (64, 96))
+    assert sum(row.params for row in rows) == whole.params
+    assert sum(row.macs for row in rows) == whole.macs
+    assert max(row.name.count('.') for row in rows) <= depth - 1
+    if depth == 1:
+        assert [row.name for row in rows] == ['backbone', 'neck', 'bbox_head']
+
+
+def test_what_is_shared_counts_once_and_runs_twice():
+    conv = nn.Conv2d(3, 3, 1, bias=False)
+    model = nn.Sequential(conv, nn.Sequential(conv, nn.BatchNorm2d(3))).eval()
+    rows = {row.name: row for row in count_by_module(model, (2, 2), 1)}
+    assert (rows['0'].params, rows['0'].macs) == (9, 2 * 9 * 4)
+    assert (rows['1'].params, rows['1'].macs) == (6, 2 * 3 * 4)
+
+
+def test_depth_must_reach_a_module():
+    with pytest.raises(ValueError, match='depth must be at least 1, got 0'):
+        count_by_module(nn.Conv2d(3, 8, 3), (8, 8), 0)
 
 
 def test_training_only_heads_are_not_counted():
@@ -109,6 +129,8 @@ def test_sizes_that_the_model_cannot_take_are_refused():
 
 @pytest.mark.parametrize('name, size',
                          [('upernet_anchorformer_ade', (512, 2048)),
+                          ('mmpretrain::efficientnet/'
+                           'efficientnet-b3_8xb32_in1k.py', (300, 300)),
                           ('picodet_anchorformer-t_coco', (416, 416)),
                           ('picodet_esnet-l_8xb32-250e_coco-640', (640, 640))])
 def test_the_size_that_is_usually_counted(name, size):
