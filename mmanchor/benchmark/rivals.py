@@ -205,36 +205,37 @@ class ShapeGemms(nn.Module):
     their gradients take follow: two for each, of the same three sizes.
 
     Args:
-        keys: (B, heads, N, D); it takes their shape, dtype and device.
+        num_matrices: B * heads.
+        num_tokens: N.
+        head_dims: D.
         num_anchors: M.
         backward: Whether to multiply what gradients take, too.
     """
 
     def __init__(self,
-                 keys: Tensor,
+                 num_matrices: int,
+                 num_tokens: int,
+                 head_dims: int,
                  num_anchors: int,
                  backward: bool = False) -> None:
         super().__init__()
-        batch, heads, num_tokens, width = keys.shape
-        sizes = dict(
-            tokens=(num_tokens, width),
-            anchors=(num_anchors, width),
-            assign=(num_tokens, num_anchors))
-        given, out = ({
-            name: torch.randn(batch * heads, *size).to(keys)
-            for name, size in sizes.items()
-        } for _ in range(2))
-        transposed = {name: each.transpose(1, 2)
-                      for name, each in given.items()}  # yapf: disable
-        scores = given['tokens'], transposed['anchors'], out['assign']
-        sums = transposed['assign'], given['tokens'], out['anchors']
-        result = given['assign'], given['anchors'], out['tokens']
-        self.products = [scores, sums, result] * (3 if backward else 1)
+        self.times = 3 if backward else 1
+        for name, size in (('tokens', (num_tokens, head_dims)),
+                           ('anchors', (num_anchors, head_dims)),
+                           ('assign', (num_tokens, num_anchors))):
+            self.register_buffer(name, torch.randn(num_matrices, *size))
+            self.register_buffer(f'{name}_out',
+                                 torch.empty(num_matrices, *size))
 
     @torch.no_grad()
-    def forward(self) -> None:
-        """Multiply."""
-        for left, right, out in self.products:
+    def forward(self, *unused: Tensor) -> None:
+        """Multiply; inputs are taken for the sake of the rivals' signature."""
+        products = (
+            (self.tokens, self.anchors.transpose(1, 2), self.assign_out),
+            (self.assign.transpose(1, 2), self.tokens, self.anchors_out),
+            (self.assign, self.anchors, self.tokens_out),
+        )
+        for left, right, out in products * self.times:
             torch.bmm(left, right, out=out)
 
 

@@ -155,7 +155,7 @@ def test_sparsifiner_attends_to_a_quarter_of_the_tokens(execution, qkv):
 def test_the_bound_multiplies_the_three_shapes_and_nothing_else(
         backward, count):
     from torch.utils.flop_counter import FlopCounterMode
-    bound = ShapeGemms(torch.rand(BATCH, HEADS, TOKENS, WIDTH), SIZE, backward)
+    bound = ShapeGemms(BATCH * HEADS, TOKENS, WIDTH, SIZE, backward)
     with FlopCounterMode(display=False) as counter:
         bound()
     macs = BATCH * HEADS * TOKENS * WIDTH * SIZE
@@ -164,4 +164,4 @@ def test_the_bound_multiplies_the_three_shapes_and_nothing_else(
 
 def test_the_bound_takes_no_memory_of_its_own():
     from mmanchor.benchmark.memory import peak_memory
-    assert peak_memory(ShapeGemms(torch.rand(1, 2, 9, 8), SIZE)) == 0
+    assert peak_memory(ShapeGemms(HEADS, TOKENS, WIDTH, SIZE)) == 0
