@@ -8,7 +8,12 @@ HELP = 'count parameters and multiply-adds at test time'
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's options to ``parser``."""
-    parser.add_argument('configs', nargs='+', help='paths or names of configs')
+    parser.add_argument(
+        'configs',
+        nargs='+',
+        metavar='CONFIG',
+        help='paths or names of configs, also of the toolboxes, such as '
+        'mmdet::rtmdet/rtmdet_tiny_8xb32-300e_coco.py')
     add_cfg_options(parser)
     parser.add_argument(
         '--shape',
@@ -32,26 +37,20 @@ def run(args: argparse.Namespace) -> int:
     from rich.console import Console
     from rich.table import Table
 
-    from ..apis.complexity import complexity_of_forms, default_size
-    from ..apis.config import load_config, parse_options
-    from ..apis.errors import UserError
+    from ..apis.config import parse_options
+    from ..benchmark.complexity import parse_shape, run_complexity
 
     quiet_toolboxes()
-    shape = args.shape
-    if shape and (len(shape) > 2 or min(shape) < 1):
-        raise UserError('--shape takes a height and a width in pixels, or one '
-                        f'number for both, got {shape}')
+    results = run_complexity(args.configs, parse_options(args.cfg_options),
+                             parse_shape(args.shape))
     table = Table(title='one image at test time')
     table.add_column('config', overflow='fold')
     table.add_column('form')
     for title in ('pixels', 'parameters (M)', 'MACs (G)'):
         table.add_column(title, justify='right')
-    for name in args.configs:
-        cfg = load_config(name, parse_options(args.cfg_options))
-        size = (shape[0], shape[-1]) if shape else default_size(cfg)
-        for form, counts in complexity_of_forms(cfg, size).items():
-            table.add_row(name, form, f'{size[0]} x {size[1]}',
-                          f'{counts.params / 1e6:.2f}',
-                          f'{counts.macs / 1e9:.2f}')
+    for row in results['rows']:
+        table.add_row(row['config'], row['form'],
+                      f'{row["height"]} x {row["width"]}',
+                      f'{row["params"] / 1e6:.2f}', f'{row["macs"] / 1e9:.2f}')
     Console().print(table)
     return 0

@@ -1,0 +1,162 @@
+"""Parameters and multiply-adds of configs, whole and module by module."""
+from dataclasses import asdict
+from typing import (Any, Callable, Dict, Iterable, List, Optional, Sequence,
+                    Tuple)
+
+from torch import nn
+
+from ..apis.complexity import (count_by_module, count_complexity, default_size,
+                               errors_only, of_forms)
+from ..apis.config import load_config
+from ..apis.errors import UserError
+from .report import markdown_table, measured, told
+
+Track = Callable[[Iterable[Any], str], Iterable[Any]]
+Row = Dict[str, Any]
+
+
+def silently(items: Iterable[Any], description: str) -> Iterable[Any]:
+    """Go through ``items`` without a progress bar."""
+    return items
+
+
+def parse_shape(shape: Optional[Sequence[int]]) -> Optional[Tuple[int, int]]:
+    """What ``--shape`` means.
+
+    Args:
+        shape: One or two numbers of pixels; ``None`` if it was not given.
+
+    Returns:
+        Height and width; ``None`` for each config's own.
+
+    Raises:
+        UserError: If there are more numbers, or one is below 1.
+
+    Example:
+        >>> parse_shape([224])
+        (224, 224)
+    """
+    if shape and (len(shape) > 2 or min(shape) < 1):
+        raise UserError('--shape takes a height and a width in pixels, or one '
+                        f'number for both, got {shape}')
+    return (shape[0], shape[-1]) if shape else None
+
+
+def run_complexity(configs: Sequence[str],
+                   cfg_options: Optional[Dict[str, Any]] = None,
+                   size: Optional[Tuple[int, int]] = None,
+                   depth: int = 0,
+                   track: Track = silently) -> Dict[str, Any]:
+    """Count configs' models in their training form and their deploy form.
+
+    Args:
+        configs: Paths or names.
+        cfg_options: Dotted keys and values to override in each of them.
+        size: Height and width of the image in pixels; ``None`` takes the
+            size at which each is usually counted.
+        depth: How deep into the modules to list them; 0 does not.
+        track: Shows progress.
+
+    Returns:
+        ``measured``, and ``rows``, a dict for each config and form:
+        ``config``, ``form``, ``height``, ``width``, ``params``, ``macs``,
+        ``uncounted`` (names of operators) and ``modules`` (``name``,
+        ``params`` and ``macs`` of each).
+
+    Raises:
+        UserError: If there is no such config, it cannot be built, its model
+            does not take the size, or ``depth`` is negative.
+    """
+    if depth < 0:
+        raise UserError(
+            f'--by-module takes a depth of at least 1, got {depth}')
+    rows: List[Row] = []
+    for name in track(configs, 'counting'):
+        cfg = load_config(name, cfg_options)
+        shape = size or default_size(cfg)
+
+        def count(model: nn.Module, size: Tuple[int, int]) -> Row:
+            modules = count_by_module(model, size, depth) if depth else []
+            return dict(
+                asdict(count_complexity(model, size)),
+                modules=[asdict(each) for each in modules])
+
+        with errors_only():
+            forms = of_forms(cfg, shape, count)
+        rows.extend(
+            dict(
+                config=name, form=form, height=shape[0], width=shape[1], **row)
+            for form, row in forms.items())
+    return dict(measured=measured(dtype='float32'), rows=rows)
+
+
+def complexity_table(results: Dict[str, Any]) -> str:
+    """The rows as Markdown, and below them the modules of each.
+
+    Args:
+        results: What :func:`run_complexity` gave.
+    """
+    rows = results['rows']
+    parts = [
+        markdown_table(
+            ('config', 'form', 'pixels:', 'parameters (M):', 'MACs (G):'),
+            [(_label(row['config']), row['form'],
+              f'{row["height"]} x {row["width"]}', _millions(
+                  row['params']), _billions(row['macs'])) for row in rows])
+    ]
+    for row in rows:
+        if row['uncounted']:
+            parts.append(f'{_label(row["config"])}, {row["form"]} form: '
+                         f'nothing is known of {", ".join(row["uncounted"])}, '
+                         'which the MACs lack.\n')
+        if row['modules']:
+            parts.append(
+                f'### {_label(row["config"])}, {row["form"]} form\n\n' +
+                markdown_table(
+                    ('module', 'parameters (M):', 'MACs (G):', 'share:'
+                     ), [(each['name'] or '(itself)',
+                          _millions(each['params']), _billions(each['macs']),
+                          f'{each["macs"] / max(row["macs"], 1):.1%}')
+                         for each in row['modules']]))
+    parts.append(told(results['measured']) + '\n')
+    return '\n'.join(parts)
+
+
+def complexity_figure(results: Dict[str, Any]) -> Any:
+    """Bars of parameters and of multiply-adds.
+
+    Args:
+        results: What :func:`run_complexity` gave.
+
+    Returns:
+        A figure of matplotlib.
+    """
+    from matplotlib.figure import Figure
+    rows = results['rows']
+    figure = Figure(figsize=(9, 1.2 + .35 * len(rows)), layout='constrained')
+    panels = figure.subplots(1, 2, sharey=True)
+    labels = [f'{_label(row["config"])}, {row["form"]}' for row in rows]
+    for axes, key, unit, title in zip(panels, ('params', 'macs'), (1e6, 1e9),
+                                      ('parameters (M)', 'MACs (G)')):
+        bars = axes.barh(
+            range(len(rows)), [row[key] / unit for row in rows],
+            color=[f'C{int(row["form"] == "deploy")}' for row in rows])
+        axes.bar_label(bars, fmt='%.2f', padding=3, fontsize=7)
+        axes.margins(x=.2)
+        axes.set_xlabel(title)
+    panels[0].set_yticks(range(len(rows)), labels, fontsize=7)
+    panels[0].invert_yaxis()
+    return figure
+
+
+def _label(config: str) -> str:
+    """A config's name without its folder and suffix."""
+    return config.replace('::', '/').rsplit('/', 1)[-1].removesuffix('.py')
+
+
+def _millions(number: int) -> str:
+    return f'{number / 1e6:.2f}'
+
+
+def _billions(number: int) -> str:
+    return f'{number / 1e9:.2f}'

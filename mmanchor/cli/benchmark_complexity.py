@@ -1,0 +1,48 @@
+"""``mmanchor benchmark complexity``: parameters and multiply-adds."""
+import argparse
+
+from . import complexity
+from .options import quiet_toolboxes
+
+HELP = 'count parameters and multiply-adds, whole and by module'
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the sub-command's options to ``parser``."""
+    complexity.add_arguments(parser)
+    parser.add_argument(
+        '--by-module',
+        type=int,
+        default=0,
+        metavar='DEPTH',
+        help='list the modules too, so many names deep: 1 gives backbone, '
+        'neck and head')
+
+
+def run(args: argparse.Namespace) -> int:
+    """Count, print the tables, and say where the results are.
+
+    Args:
+        args: The parsed options.
+
+    Returns:
+        0; what cannot be done raises ``UserError``.
+    """
+    from pathlib import Path
+
+    from ..apis.config import parse_options
+    from ..benchmark.complexity import (complexity_figure, complexity_table,
+                                        parse_shape, run_complexity)
+    from ..benchmark.report import write_results
+    from .progress import track
+
+    quiet_toolboxes()
+    results = run_complexity(args.configs, parse_options(args.cfg_options),
+                             parse_shape(args.shape), args.by_module, track)
+    table = complexity_table(results)
+    print(table)
+    for path in write_results(
+            Path(args.out_dir), 'complexity', results, table,
+            complexity_figure(results)):
+        print(f'written to {path}')
+    return 0
