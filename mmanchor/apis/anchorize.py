@@ -7,7 +7,7 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from ..converters.anchors import SEED, kmeans, queries_as_anchors
-from ..models.layers.attention import LearnedAnchorAttention
+from ..models.layers import LearnedAnchorAttention
 from .softmax_modules import Softmax, UnsupportedAttention, read_softmax
 
 # Of each layer, drawn evenly from all images: bounds memory and time.

@@ -7,8 +7,8 @@ from typing import Dict, Optional, Type
 
 from torch import Tensor, nn
 
-from ..models.layers.attention import (Attention, LearnedAnchorAttention,
-                                       SoftmaxAttention)
+from ..models.layers import LearnedAnchorAttention, SoftmaxAttention
+from ..models.layers.attention import Attention
 from ..models.layers.drop_in import (MMPretrainAnchorAttention,
                                      TimmAnchorAttention,
                                      TorchvisionAnchorAttention)

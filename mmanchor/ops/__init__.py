@@ -3,7 +3,8 @@ from .anchor_attention import (anchor_assignment, anchor_attention,
                                anchor_cross_attention, anchor_scores,
                                attention_from_scores,
                                cross_attention_from_scores, refine_anchors)
-from .anchor_pieces import anchor_sums, attend_to_sums
+from .folded_attention import (assign_heads, project_means, spread_means,
+                               token_sums)
 from .sparse_attention import (basis_coefficients, connectivity_scores,
                                dense_attention, gathered_attention,
                                low_rank_attention, masked_attention,
@@ -12,9 +13,10 @@ from .sparse_attention import (basis_coefficients, connectivity_scores,
 
 __all__ = [
     'anchor_assignment', 'anchor_attention', 'anchor_cross_attention',
-    'anchor_scores', 'anchor_sums', 'attend_to_sums', 'attention_from_scores',
+    'anchor_scores', 'assign_heads', 'attention_from_scores',
     'basis_coefficients', 'connectivity_scores', 'cross_attention_from_scores',
     'dense_attention', 'gathered_attention', 'low_rank_attention',
-    'masked_attention', 'pairs_to_mask', 'reconstruction_loss',
-    'refine_anchors', 'strongest_pairs'
+    'masked_attention', 'pairs_to_mask', 'project_means',
+    'reconstruction_loss', 'refine_anchors', 'spread_means', 'strongest_pairs',
+    'token_sums'
 ]

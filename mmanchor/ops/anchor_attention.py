@@ -280,12 +280,16 @@ def at_least_float32(x: Tensor, other: torch.dtype = torch.float32) -> Tensor:
             torch.promote_types(x.dtype, other), torch.float32))
 
 
+def is_autocast_on(x: Tensor) -> bool:
+    """Whether products with ``x`` are taken in autocast's precision."""
+    # Meta tensors know no autocast, and torch refuses even to ask.
+    return not x.is_meta and torch.is_autocast_enabled(x.device.type)
+
+
 def no_autocast(x: Tensor) -> ContextManager:
     """Switch autocast off where it is on; exported graphs stay plain."""
-    device = x.device.type
-    # Meta tensors know no autocast, and torch refuses even to ask.
-    if not x.is_meta and torch.is_autocast_enabled(device):
-        return torch.autocast(device, enabled=False)
+    if is_autocast_on(x):
+        return torch.autocast(x.device.type, enabled=False)
     return nullcontext()
 
 

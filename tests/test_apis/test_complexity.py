@@ -46,9 +46,14 @@ def test_backbone_counts_agree_with_the_formulas(deploy):
     keys = heads * anchors if deploy else width
     linear = (
         width * (keys + width) + width * width + 2 * ratio * width * width)
-    # Scores (the deploy form has them from its projection), then A^T V and
-    # A (A^T V): tokens x anchors x width each, over all heads.
-    mixing = tokens * anchors * width * (2 if deploy else 3)
+    # Scores, A^T V and A (A^T V): tokens x anchors x width each, over all
+    # heads.
+    mixing = 3 * tokens * anchors * width
+    if deploy:
+        # A^T X and A (A^T X ...) over all channels, and the means' way
+        # through the two projections, which tokens do not take.
+        mixing = 2 * tokens * keys * width + 2 * keys * width * head_width
+        mixing -= tokens * 2 * width * width
     embedding = tokens * width * 3 * 8 * 8
     norms = 2 * tokens * width * 5  # the counter's 5 for an affine LayerNorm
     want = layers * (tokens * linear + mixing + norms) + embedding

@@ -101,6 +101,35 @@ def test_deploy_form_is_exact(bias, per_head):
     assert again.keys() == layer.state_dict().keys()
 
 
+@pytest.mark.parametrize(
+    'change',
+    [dict(depthwise=True),
+     dict(num_anchors=40),
+     dict(qkv_bias=True)])
+def test_deploy_form_is_exact_whether_it_projects_means_or_tokens(change):
+    layer = build(LearnedAnchorAttention, **change)
+    nn.init.normal_(layer.in_proj.weight)
+    x = torch.randn(2, 9, 32).double().requires_grad_()
+    want = layer(x, (3, 3))
+    grad, = torch.autograd.grad(want.sum(), [x])
+    layer.switch_to_deploy()
+    got = layer(x, (3, 3))
+    torch.testing.assert_close(got, want, rtol=1e-10, atol=1e-12)
+    torch.testing.assert_close(
+        torch.autograd.grad(got.sum(), [x])[0], grad, rtol=1e-9, atol=1e-11)
+
+
+def test_deploy_form_stays_within_rounding_under_autocast():
+    layer = build(LearnedAnchorAttention).float()
+    x = torch.randn(2, 9, 32)
+    want = layer(x)
+    layer.switch_to_deploy()
+    with torch.autocast('cpu', torch.bfloat16):
+        got = layer(x)
+    assert got.dtype == torch.bfloat16
+    assert (got.float() - want).abs().max() < .02 * want.abs().max()
+
+
 def test_deploy_form_replaces_c_keys_by_heads_times_m_scores():
     layer = build(LearnedAnchorAttention)
     layer.switch_to_deploy()

@@ -1,8 +1,8 @@
 """Blocks that several models share."""
-from .attention import (LearnedAnchorAttention, SoftmaxAttention,
-                        TokenAnchorAttention)
+from .attention import SoftmaxAttention, TokenAnchorAttention
 from .block import TransformerBlock
 from .conv_bn import ConvBN, LinearBN
+from .learned_attention import LearnedAnchorAttention
 from .levit_attention import LevitAnchorAttention, LevitSoftmaxAttention
 from .levit_block import LevitBlock
 from .shuffle_block import EnhancedShuffleBlock, EnhancedShuffleDownBlock

@@ -1,7 +1,8 @@
 """The attentions that a config chooses between (Table 4 of the paper).
 
-All three take tokens (B, N, C), give tokens (B, N, C), and share the
-constructor arguments of :class:`Attention`.
+All three (learned anchors are in :mod:`.learned_attention`) take tokens
+(B, N, C), give tokens (B, N, C), and share the constructor arguments of
+:class:`Attention`.
 """
 from abc import abstractmethod
 from typing import Optional, Tuple, Union
@@ -11,8 +12,7 @@ import torch.nn.functional as F
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from ...ops import (anchor_attention, anchor_scores, attention_from_scores,
-                    refine_anchors)
+from ...ops import anchor_attention, refine_anchors
 from ...registry import MODELS
 from .token_grid import even_token_indices
 
@@ -88,12 +88,12 @@ class Attention(BaseModule):
             Mixed tokens, (B, N, C).
         """
         out, values = self.mix(x, hw_shape)  # (B, heads, N, D) both
-        out = self.merge_heads(out)  # (B, N, C)
+        out = self._merge_heads(out)  # (B, N, C)
         if self.depthwise is not None:
             if hw_shape is None:
                 raise ValueError('depthwise=True needs hw_shape, got None')
             num_extra = x.shape[1] - hw_shape[0] * hw_shape[1]
-            maps = self.merge_heads(values)[:, num_extra:].transpose(1, 2)
+            maps = self._merge_heads(values)[:, num_extra:].transpose(1, 2)
             maps = self.depthwise(maps.unflatten(2, hw_shape))  # (B, C, H, W)
             local = maps.flatten(2).transpose(1, 2)
             out = out + F.pad(local, (0, 0, num_extra, 0))
@@ -111,7 +111,7 @@ class Attention(BaseModule):
         return x.permute(2, 0, 3, 1, 4).unbind(0)
 
     @staticmethod
-    def merge_heads(x: Tensor) -> Tensor:
+    def _merge_heads(x: Tensor) -> Tensor:
         """(B, heads, N, D) -> (B, N, C)."""
         return x.transpose(1, 2).flatten(2)
 
@@ -168,7 +168,7 @@ class TokenAnchorAttention(Attention):
                  num_refinements: int = 1,
                  **kwargs) -> None:
         super().__init__(embed_dims, num_heads, num_projections=3, **kwargs)
-        _check_num_anchors(num_anchors)
+        check_num_anchors(num_anchors)
         if num_refinements < 0:
             raise ValueError('num_refinements must be 0 or more, got '
                              f'{num_refinements}')
@@ -188,134 +188,8 @@ class TokenAnchorAttention(Attention):
         return anchor_attention(keys, values, anchors), values
 
 
-@MODELS.register_module()
-class LearnedAnchorAttention(Attention):
-    r"""Anchors that are parameters: Fig. 3b, the "Diff." row of Table 4.
-
-    There are no queries. Keys are used for scores only, so that the deploy
-    form folds key projection and anchors into one map of C to heads * M
-    scores, :math:`S = X (W_K W_S^\top)`: exact, and fewer multiply-adds while
-    ``(num_heads - 1) * num_anchors < embed_dims``.
-
-    Args:
-        embed_dims, num_heads, **kwargs: As :class:`Attention` has them.
-        num_anchors: M.
-        per_head_anchors: Whether each head has its own anchors; the released
-            classifier shares them.
-        anchor_std: Standard deviation of the anchors' normal initialisation.
-        deploy: Build the folded form. It loads training-form checkpoints
-            too, folding them on the way.
-
-    Example:
-        >>> attention = LearnedAnchorAttention(32, num_heads=2, num_anchors=4)
-        >>> attention(torch.rand(1, 9, 32)).shape
-        torch.Size([1, 9, 32])
-    """
-
-    backbone_args = ('num_anchors', 'deploy')
-
-    def __init__(self,
-                 embed_dims: int,
-                 num_heads: int,
-                 *,
-                 num_anchors: int = 30,
-                 per_head_anchors: bool = False,
-                 anchor_std: float = 1.,
-                 deploy: bool = False,
-                 **kwargs) -> None:
-        super().__init__(embed_dims, num_heads, num_projections=2, **kwargs)
-        _check_num_anchors(num_anchors)
-        self.num_anchors = num_anchors
-        shape = (num_anchors, self.head_dims)
-        if per_head_anchors:
-            shape = (num_heads, *shape)
-        self.anchors = nn.Parameter(torch.empty(shape))
-        nn.init.normal_(self.anchors, std=anchor_std)
-        self.deploy = False
-        if deploy:
-            self.switch_to_deploy()
-
-    def mix(self, x: Tensor,
-            hw_shape: Optional[Tuple[int, int]]) -> Tuple[Tensor, Tensor]:
-        scores, values = self.scores_and_values(x)
-        return attention_from_scores(scores, values), values
-
-    def scores_and_values(self, x: Tensor) -> Tuple[Tensor, Tensor]:
-        """Scores (B, heads, N, M) and values (B, heads, N, D) of tokens."""
-        scores, values = self.in_proj(x).split(self._widths(), dim=-1)
-        values, = self._split_heads(values)
-        return self._to_scores(scores), values
-
-    def scores(self, x: Tensor) -> Tensor:
-        """The scores alone, (B, heads, N, M)."""
-        return self._to_scores(self._project(x, slice(0, self._widths()[0])))
-
-    def values(self, x: Tensor) -> Tensor:
-        """The values alone, their heads side by side, (B, N, C)."""
-        return self._project(x, slice(self._widths()[0], None))
-
-    def _widths(self) -> Tuple[int, int]:
-        """Channels of ``in_proj`` that serve for scores, and for values."""
-        scores = self.num_heads * self.num_anchors
-        return scores if self.deploy else self.embed_dims, self.embed_dims
-
-    def _project(self, x: Tensor, rows: slice) -> Tensor:
-        bias = self.in_proj.bias
-        return F.linear(x, self.in_proj.weight[rows],
-                        None if bias is None else bias[rows])
-
-    def _to_scores(self, x: Tensor) -> Tensor:
-        """From the channels that serve for scores, (B, heads, N, M)."""
-        x = x.unflatten(2, (self.num_heads, -1)).transpose(1, 2)
-        return x if self.deploy else anchor_scores(x, self.anchors)
-
-    @torch.no_grad()
-    def switch_to_deploy(self) -> None:
-        """Fold keys and anchors, in place; calling it again changes nothing.
-        """
-        if self.deploy:
-            return
-        weight = self._fold(self.in_proj.weight, self.anchors)
-        folded = nn.Linear(
-            self.embed_dims,
-            weight.shape[0],
-            bias=self.in_proj.bias is not None,
-            device=weight.device,
-            dtype=weight.dtype)
-        folded.weight.copy_(weight)
-        if self.in_proj.bias is not None:
-            folded.bias.copy_(self._fold(self.in_proj.bias, self.anchors))
-        folded.requires_grad_(self.in_proj.weight.requires_grad)
-        folded.train(self.training)
-        self.in_proj = folded
-        del self.anchors
-        self.deploy = True
-
-    def _fold(self, param: Tensor, anchors: Tensor) -> Tensor:
-        """Replace the keys' C rows of ``param`` by heads * M rows of scores.
-
-        The product is taken in float64: it is done once, and its rounding
-        would be seen by every token.
-        """
-        keys, values = param.split(self.embed_dims)
-        keys = keys.reshape(self.num_heads, self.head_dims, -1).double()
-        scores = anchors.double() @ keys * self.head_dims**-0.5
-        scores = scores.reshape(-1, *param.shape[1:]).to(param.dtype)
-        return torch.cat((scores, values))
-
-    def _load_from_state_dict(self, state_dict: dict, prefix: str, *args,
-                              **kwargs) -> None:
-        """Let the deploy form load a checkpoint of the training form."""
-        anchors = state_dict.get(f'{prefix}anchors')
-        if self.deploy and anchors is not None:
-            del state_dict[f'{prefix}anchors']
-            for name in (f'{prefix}in_proj.weight', f'{prefix}in_proj.bias'):
-                if name in state_dict:
-                    state_dict[name] = self._fold(state_dict[name], anchors)
-        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
-
-
-def _check_num_anchors(num_anchors: int) -> None:
+def check_num_anchors(num_anchors: int) -> None:
+    """Refuse fewer than one anchor."""
     if num_anchors < 1:
         raise ValueError(f'num_anchors must be at least 1, got {num_anchors}')
 

@@ -4,15 +4,15 @@ Everything in the block but two sums of the attention is of each token alone.
 The tokens are therefore gone through twice: for the sums, and then, in place,
 for the outputs. Beside the tokens only one piece's work is in memory.
 """
-from typing import Iterable, List, Optional, Tuple
+from typing import Any, Iterable, List, Optional, Sequence, Tuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ...ops import anchor_sums, attend_to_sums
-from .attention import LearnedAnchorAttention
+from ...ops import spread_means, token_sums
 from .block import TransformerBlock
+from .learned_attention import FoldedWeights, LearnedAnchorAttention
 
 Rows = Tuple[int, int]
 
@@ -82,49 +82,56 @@ def run_block_in_chunks(block: TransformerBlock, x: Tensor,
         bands: What :func:`split_rows` gave for it.
     """
     attn: LearnedAnchorAttention = block.attn
+    weights = attn.folded_weights()
     width = hw_shape[1]
     num_extra = x.shape[1] - hw_shape[0] * width
     spans = [token_span(rows, width, num_extra) for rows in bands]
-    sums = mass = 0
-    for span in spans:
-        piece = anchor_sums(*attn.scores_and_values(block.norm1(x[:, span])))
-        sums, mass = sums + piece[0], mass + piece[1]
+    means = weights.project(*_sums(block, weights, x, spans))
     above: Optional[Tensor] = None
     for rows, span in zip(bands, spans):
         tokens = x[:, span]
-        scores = attn.scores(block.norm1(tokens))
-        mixed = attn.merge_heads(attend_to_sums(scores, sums, mass))
-        mixed = mixed.to(tokens.dtype)
+        assign = weights.assign(block.norm1(tokens))
+        mixed = spread_means(assign, means, attn.proj.bias)
         if attn.depthwise is not None:
-            patches = x[:, num_extra:]
-            local, above = _local_branch(block, patches, hw_shape, rows, above)
+            maps = x[:, num_extra:].unflatten(1, hw_shape)
+            local, above = _local_branch(block, weights, maps, rows, above)
             mixed[:, -local.shape[1]:] += local
-        tokens = tokens + attn.proj(mixed)
+        tokens = tokens + mixed.to(x.dtype)
         x[:, span] = block.mlp(block.norm2(tokens), identity=tokens)
 
 
-def _local_branch(block: TransformerBlock, patches: Tensor,
-                  hw_shape: Tuple[int, int], rows: Rows,
+def _sums(block: TransformerBlock, weights: FoldedWeights, x: Tensor,
+          spans: List[slice]) -> Tuple[Tensor, Tensor]:
+    """``token_sums`` of all bands, added up in float64."""
+    total: Sequence[Any] = (0, 0)
+    for span in spans:
+        tokens = block.norm1(x[:, span])
+        piece = token_sums(weights.assign(tokens), tokens)
+        total = [a + b.double() for a, b in zip(total, piece)]
+        dtype = piece[0].dtype
+    return total[0].to(dtype), total[1].to(dtype)
+
+
+def _local_branch(block: TransformerBlock, weights: FoldedWeights,
+                  maps: Tensor, rows: Rows,
                   above: Optional[Tensor]) -> Tuple[Tensor, Tensor]:
-    """The depth-wise convolution of the values of a band.
+    """The depth-wise convolution of a band's values, through the projection.
 
     Args:
         block: The block.
-        patches: Tokens of the map, (B, H * W, C), those of earlier bands
-            already replaced.
-        hw_shape: (H, W) of the map.
+        weights: Of its attention.
+        maps: Tokens, (B, H, W, C), those of earlier bands already replaced.
         rows: The band.
         above: Values of the row before the band, (B, C, 1, W), which are no
-            longer to be had from ``patches``; ``None`` at the top.
+            longer to be had from ``maps``; ``None`` at the top.
 
     Returns:
         The branch, (B, n, C), and ``above`` of the next band.
     """
-    (height, width), (first, last) = hw_shape, rows
-    below = min(last + 1, height)
-    tokens = block.norm1(patches[:, first * width:below * width])
-    values = block.attn.values(tokens).transpose(1, 2)
-    values = values.unflatten(2, (below - first, width))
+    first, last = rows
+    below = min(last + 1, maps.shape[1])
+    values = weights.values(block.norm1(maps[:, first:below]))
+    values = values.permute(0, 3, 1, 2)  # (B, C, rows, W)
     next_above = values[:, :, last - first - 1:last - first]
     # Rows outside of the map are zeros, as in the convolution's own padding.
     missing = torch.zeros_like(next_above)
@@ -138,4 +145,5 @@ def _local_branch(block: TransformerBlock, patches: Tensor,
         conv.bias,
         padding=(0, 1),
         groups=conv.groups)
-    return local.flatten(2).transpose(1, 2), next_above
+    local = local.flatten(2).transpose(1, 2)
+    return F.linear(local, weights.out_weight), next_above

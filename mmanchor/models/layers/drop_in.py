@@ -7,7 +7,7 @@ from typing import Optional, Tuple
 
 from torch import Tensor, nn
 
-from .attention import LearnedAnchorAttention
+from .learned_attention import LearnedAnchorAttention
 
 
 class TimmAnchorAttention(LearnedAnchorAttention):

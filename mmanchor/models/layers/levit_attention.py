@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ...ops import (anchor_attention, anchor_cross_attention,
                     attention_from_scores, cross_attention_from_scores)
-from .attention import _check_num_anchors
+from .attention import check_num_anchors
 from .conv_bn import LinearBN, fold_checkpoint
 from .token_grid import infer_grid
 
@@ -231,7 +231,7 @@ class LevitAnchorAttention(LevitAttention):
                  per_head_anchors: bool = False,
                  **kwargs) -> None:
         super().__init__(embed_dims, num_heads, key_dims, **kwargs)
-        _check_num_anchors(num_anchors)
+        check_num_anchors(num_anchors)
         self.num_anchors = num_anchors
         self.anchors_shape = (num_anchors, key_dims)
         if per_head_anchors:

@@ -201,7 +201,7 @@ class SparsifinerAttention(Attention):
         """
         queries, keys, values = self._split_heads(self.in_proj(x))
         out, weights, loss = self._mix(queries, keys, values, layout)
-        tokens = self.proj_drop(self.proj(self.merge_heads(out)))
+        tokens = self.proj_drop(self.proj(self._merge_heads(out)))
         if weights is not None:
             weights = weights[:, :, 0, self.num_extra:].mean(dim=1)
         return SparseMix(tokens, weights, loss)

@@ -1,0 +1,116 @@
+r"""Anchor attention straight from tokens to tokens, without keys or values.
+
+Tokens X (B, N, C) become outputs by heads h of M anchors each:
+
+.. math:: Y = \sum_h A_h \, \Delta_h^{-1} A_h^\top X \, W^V_h W^O_h
+
+Eq. 11 and 12 of AnchorFormer (arXiv 2505.16463) between the projections of
+values and of outputs. Multiplied from the middle, the two projections meet
+the heads * M means of the anchors and not the N tokens: a token then costs
+3 heads M C multiply-adds, instead of heads M C + 2 C C + 2 M C. Heads lie side
+by side in the last axis, so that every product over tokens is one matrix
+product of an image and nothing is transposed.
+
+The sums over tokens may also be taken piece by piece, over bands of an image
+or over devices. All is computed in float32 (float64 for float64 input), also
+under autocast.
+"""
+from typing import Optional, Tuple
+
+import torch
+from torch import Tensor
+
+from .anchor_attention import MIN_ANCHOR_MASS, at_least_float32, no_autocast
+
+
+def assign_heads(scores: Tensor, num_heads: int) -> Tensor:
+    """Share every token out among the anchors of each head.
+
+    Args:
+        scores: Of heads side by side, (B, N, heads * M).
+        num_heads: Number of heads.
+
+    Returns:
+        A, (B, N, heads * M): the weights of a token sum to 1 in each head.
+
+    Example:
+        >>> assign_heads(torch.zeros(1, 1, 6), 2)[0, 0, :2]
+        tensor([0.3333, 0.3333])
+    """
+    scores = at_least_float32(scores).unflatten(2, (num_heads, -1))
+    return scores.softmax(dim=-1).flatten(2)  # autocast leaves it in float32
+
+
+def token_sums(assign: Tensor, x: Tensor) -> Tuple[Tensor, Tensor]:
+    r"""What tokens add to :math:`A^\top X` and :math:`A^\top 1`.
+
+    Args:
+        assign: A, (B, n, heads * M).
+        x: X, (B, n, C).
+
+    Returns:
+        (B, heads * M, C) and (B, heads * M); those of pieces add up to those
+        of the whole.
+
+    Example:
+        >>> token_sums(torch.full((1, 4, 2), .5), torch.ones(1, 4, 3))[1]
+        tensor([[2., 2.]])
+    """
+    with no_autocast(x):
+        sums = torch.matmul(assign.transpose(1, 2), x.to(assign.dtype))
+        return sums, assign.sum(dim=1)
+
+
+def project_means(sums: Tensor, mass: Tensor, value_weight: Tensor,
+                  value_bias: Optional[Tensor], out_weight: Tensor,
+                  num_heads: int) -> Tensor:
+    r"""Means of the anchors through both projections, :math:`W^V_h W^O_h`.
+
+    Args:
+        sums: :math:`A^\top X`, (B, heads * M, C).
+        mass: :math:`A^\top 1`, (B, heads * M).
+        value_weight: (C, C), as ``nn.Linear`` has it.
+        value_bias: (C,).
+        out_weight: (C, C).
+        num_heads: Number of heads.
+
+    Returns:
+        What each anchor gives to the output of its tokens, (B, heads * M, C).
+
+    Example:
+        >>> project_means(torch.full((1, 4, 2), 6.), torch.full((1, 4), 3.),
+        ...               torch.eye(2), None, torch.eye(2), 2)[0, 0]
+        tensor([2., 0.])
+    """
+    means = sums / mass.clamp_min(MIN_ANCHOR_MASS).unsqueeze(-1)
+    means = means.unflatten(1, (num_heads, -1))  # (B, heads, M, C)
+    split = value_weight.to(means.dtype).unflatten(0, (num_heads, -1))
+    # From the values' D channels of a head to the output, (heads, D, C).
+    joined = out_weight.to(means.dtype).t().unflatten(0, (num_heads, -1))
+    with no_autocast(sums):
+        values = torch.matmul(means, split.transpose(1, 2))
+        if value_bias is not None:
+            values = values + value_bias.unflatten(0, (num_heads, 1, -1))
+        return torch.matmul(values, joined).flatten(1, 2)
+
+
+def spread_means(assign: Tensor, means: Tensor,
+                 bias: Optional[Tensor]) -> Tensor:
+    """Outputs of tokens from the projected means of their anchors.
+
+    Args:
+        assign: A, (B, n, heads * M).
+        means: What :func:`project_means` gave, (B, heads * M, C).
+        bias: Of the output projection, (C,).
+
+    Returns:
+        Y, (B, n, C).
+
+    Example:
+        >>> spread_means(torch.full((1, 2, 2), .5), torch.ones(1, 2, 3),
+        ...              torch.ones(3))[0, 0]
+        tensor([2., 2., 2.])
+    """
+    with no_autocast(assign):
+        out = torch.matmul(assign, means)
+        return out if bias is None else out + bias
