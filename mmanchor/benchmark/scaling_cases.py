@@ -44,7 +44,8 @@ class Case:
         name: What it is called.
         build: Gives the module for N tokens, and for a training step or not.
         time_power: Power of N that its multiply-adds grow with at most.
-        memory_power: The same for its memory.
+        memory_power: The same for its memory. Where it is 1, parameters are
+            taken not to grow.
         has_step: Whether the module itself does all that a training step is,
             so that there is nothing to differentiate.
     """
@@ -76,10 +77,17 @@ class Prepared(NamedTuple):
 
     Args:
         call: Runs it once.
-        held: Bytes of its inputs, parameters and buffers.
+        inputs: Bytes of its inputs.
+        params: Bytes of its parameters and buffers.
     """
     call: Callable[[], object]
-    held: int
+    inputs: int
+    params: int
+
+    @property
+    def held(self) -> int:
+        """Bytes that are there before the call."""
+        return self.inputs + self.params
 
 
 def prepare(case: Case, tokens: int, inputs: Tuple[Tensor, ...],
@@ -101,11 +109,12 @@ def prepare(case: Case, tokens: int, inputs: Tuple[Tensor, ...],
     module = case.build(tokens, backward)
     module = module.to(setting.device, DTYPES[setting.dtype])
     module.train(backward)
-    held = sum(
-        each.nbytes
-        for each in (*inputs, *module.parameters(), *module.buffers()))
+    held = (sum(each.nbytes for each in inputs),
+            sum(
+                each.nbytes
+                for each in (*module.parameters(), *module.buffers())))
     if not backward or case.has_step:
-        return Prepared(torch.inference_mode()(lambda: module(*inputs)), held)
+        return Prepared(torch.inference_mode()(lambda: module(*inputs)), *held)
     leaves = [
         each for each in (*inputs, *module.parameters()) if each.requires_grad
     ]
@@ -121,7 +130,7 @@ def prepare(case: Case, tokens: int, inputs: Tuple[Tensor, ...],
         # An attention without queries has no gradient for them.
         return torch.autograd.grad(out, leaves, above[0], allow_unused=True)
 
-    return Prepared(step, held)
+    return Prepared(step, *held)
 
 
 def attention_part(setting: Setting, backward: bool) -> Part:

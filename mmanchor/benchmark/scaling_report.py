@@ -71,7 +71,8 @@ def scaling_figure(results: Dict[str, Any]) -> Any:
                 points = [(row['tokens'], row[what] / unit) for row in rows
                           if row['name'] == name and row[what]]
                 axis.loglog(
-                    *zip(*points or [((), ())]),
+                    [size for size, _ in points],
+                    [number for _, number in points],
                     marker='o',
                     linestyle='--' if name.startswith('GEMMs') else '-',
                     linewidth=3 if name.endswith('(ours)') else 1.5,

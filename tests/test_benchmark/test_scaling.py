@@ -79,6 +79,7 @@ def test_growth_is_the_formulas_unless_it_was_faster():
     assert predict([100], [2.], 200, power=1) == pytest.approx(4)
     assert predict([50, 100], [2., 2.], 200, power=2) == pytest.approx(8)
     assert predict([50, 100], [1., 8.], 200, power=2) == pytest.approx(64)
+    assert predict([50, 100], [1., 800.], 200, power=1) == pytest.approx(3200)
 
 
 def test_what_does_not_fit_in_memory_is_skipped_and_told_why(monkeypatch):
@@ -90,6 +91,22 @@ def test_what_does_not_fit_in_memory_is_skipped_and_told_why(monkeypatch):
     assert told.startswith('would take 0.017 GB, over the 0.01 GB of ')
     assert '6.7e-05 GB at 256 tokens' in told
     assert set(reasons.values()) == {None}
+
+
+class _Heavy(_Holds):
+    """A megabyte of parameters beside."""
+
+    def __init__(self):
+        super().__init__(1)
+        self.weight = nn.Parameter(torch.zeros(1 << 18))
+
+
+def test_parameters_that_do_not_grow_are_not_multiplied(monkeypatch):
+    fake_part(monkeypatch, Case('heavy', lambda *_: _Heavy()))
+    # A megabyte and 5 bytes a token of input and output.
+    rows = run_fake((64, 1 << 16, 1 << 17), memory=1.5e6)['rows']
+    assert [row['skipped'] is None for row in rows] == [True, True, False]
+    assert 'would take 0.0017 GB' in rows[2]['skipped']
 
 
 def test_a_first_large_size_is_tried_at_a_small_one_before(monkeypatch):
@@ -216,8 +233,9 @@ def test_a_training_step_gives_all_gradients():
 
 def test_what_is_held_is_inputs_and_parameters():
     part = attention_part(TINY, False)
-    held = prepare(part.cases[1], 8, part.inputs(8), False, TINY).held
-    assert held == 4 * (3 * 2 * 8 * 4 + 3 * 4)
+    prepared = prepare(part.cases[1], 8, part.inputs(8), False, TINY)
+    assert (prepared.inputs, prepared.params) == (4 * 3 * 2 * 8 * 4, 4 * 3 * 4)
+    assert prepared.held == prepared.inputs + prepared.params
 
 
 @pytest.mark.parametrize('backward', [False, True])
