@@ -7,7 +7,6 @@ All three (learned anchors are in :mod:`.learned_attention`) take tokens
 from abc import abstractmethod
 from typing import Optional, Tuple, Union
 
-import torch
 import torch.nn.functional as F
 from mmengine.model import BaseModule
 from torch import Tensor, nn
