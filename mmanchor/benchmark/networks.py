@@ -71,7 +71,7 @@ def build_network(cfg: Config,
     """
     if form not in FORMS:
         raise ValueError(f'form must be one of {FORMS}, got {form!r}')
-    cfg = Config(_untrained(cfg.to_dict()), filename=cfg.filename)
+    cfg = Config(without_checkpoints(cfg.to_dict()), filename=cfg.filename)
     with errors_only():
         network = Network(build_test_model(cfg))
         network.model.init_weights()
@@ -88,14 +88,23 @@ def build_network(cfg: Config,
     return network
 
 
-def _untrained(node: Any) -> Any:
-    """A config without the checkpoints that its parts would start from."""
+def without_checkpoints(node: Any) -> Any:
+    """Leave out the checkpoints that parts of a model would start from.
+
+    Args:
+        node: A plain dict, as ``Config.to_dict`` gives it, or what is in one.
+
+    Example:
+        >>> without_checkpoints(dict(depth=18, init_cfg=dict(
+        ...     type='Pretrained', checkpoint='resnet18.pth')))
+        {'depth': 18, 'init_cfg': None}
+    """
     if isinstance(node, list):
-        return [_untrained(each) for each in node]
+        return [without_checkpoints(each) for each in node]
     if not isinstance(node, dict):
         return node
     kept = {
-        key: _untrained(value)
+        key: without_checkpoints(value)
         for key, value in node.items() if key != 'pretrained'
     }
     init = kept.get('init_cfg')

@@ -3,6 +3,7 @@ import sys
 import pytest
 import torch
 from torch import nn
+from torch._dynamo.utils import counters
 
 from mmanchor.apis.errors import UserError
 from mmanchor.benchmark import engines
@@ -46,15 +47,13 @@ def test_engines_agree(engine, network):
 
 
 @pytest.mark.slow
-def test_compiled_networks_do_not_drive_each_other_out(network):
+def test_compiled_networks_do_not_drive_each_other_out():
     """More versions of one function than the compiler would keep."""
-    calls = [
-        start_engine('compile',
-                     Halves().eval(), torch.randn(1, 3, 8, size))[0]
-        for size in range(8, 18)
-    ]
-    shapes = [tuple(call()[0].shape) for call in calls]
-    assert shapes == [(1, 2, 6, size - 2) for size in range(8, 18)]
+    sizes = range(8, 18)
+    counters.clear()
+    for size in sizes:
+        start_engine('compile', Halves().eval(), torch.randn(1, 3, 8, size))
+    assert counters['stats']['unique_graphs'] == len(sizes)
 
 
 def test_wrong_outputs_are_refused(network, monkeypatch):

@@ -1,0 +1,200 @@
+"""What share of training goes into data loading and target assignment."""
+import time
+from statistics import median
+from typing import List, Tuple
+
+import torch
+from mmengine.config import Config
+from mmengine.model import BaseModel, revert_sync_batchnorm
+from mmengine.optim import OptimWrapper, build_optim_wrapper
+from mmengine.registry import MODELS, init_default_scope
+from mmengine.runner import Runner
+from mmengine.structures import InstanceData
+
+from ..apis import demo_detection, demo_segmentation
+from ..apis.complexity import errors_only
+from ..apis.config import building, load_config, toolbox
+from ..apis.demo_steps import use_data
+from ..apis.errors import UserError
+from ..apis.files import PathLike
+from ..datasets import make_demo_data
+from .networks import without_checkpoints
+
+# COCO's training images have 7.3 boxes in the mean.
+BOXES_PER_IMAGE = 7
+# The demos' configs, and the layouts of their data.
+DEMOS = {
+    'detection': (demo_detection.CONFIGS['AnchorESNet'], 'coco'),
+    'segmentation': (demo_segmentation.CONFIG, 'ade'),
+}
+
+
+def demo_config(task: str,
+                data_root: PathLike,
+                num_train: int = 160) -> Config:
+    """The config of a demo, its data made.
+
+    Args:
+        task: ``'detection'`` or ``'segmentation'``.
+        data_root: Folder for the scenes; they are drawn if it has none.
+        num_train: Number of scenes for training.
+
+    Returns:
+        The config, its loaders pointed at the data.
+
+    Raises:
+        UserError: If there is no such demo, or the folder cannot be used.
+    """
+    if task not in DEMOS:
+        raise UserError(f'there is no demo {task!r}; choose from '
+                        f'{", ".join(DEMOS)}')
+    name, layout = DEMOS[task]
+    cfg = load_config(name)
+    size = cfg.get('image_size') or cfg.crop_size[0]
+    data = make_demo_data(
+        data_root,
+        num_train=num_train,
+        num_val=1,
+        size=(size, size),
+        layout=layout)
+    use_data(cfg, str(data.root / layout))
+    return cfg
+
+
+def loading_share(cfg: Config, iters: int = 20, warmup: int = 3) -> dict:
+    """How long a config's training waits for data.
+
+    Args:
+        cfg: A config whose training data is there; it is not changed. Its
+            own loader gives the batches, with its workers.
+        iters: Number of iterations that count.
+        warmup: Number of iterations before them.
+
+    Returns:
+        ``waiting`` and ``step``, medians in seconds of an iteration;
+        ``share``, the part of all iterations' time spent waiting, 0 to 1;
+        ``batch``, ``workers`` and ``iters``.
+
+    Raises:
+        UserError: If the config cannot be built.
+    """
+    model, optimizer = _trainer(cfg)
+    with building(cfg):
+        loader = Runner.build_dataloader(cfg.train_dataloader, seed=0)
+    waiting: List[float] = []
+    steps: List[float] = []
+    batches = iter(loader)
+    for _ in range(warmup + iters):
+        start = time.perf_counter()
+        batch = next(batches, None)
+        if batch is None:
+            batches = iter(loader)
+            batch = next(batches)
+        ready = time.perf_counter()
+        model.train_step(batch, optimizer)
+        waiting.append(ready - start)
+        steps.append(time.perf_counter() - ready)
+    waiting, steps = waiting[warmup:], steps[warmup:]
+    return dict(
+        waiting=median(waiting),
+        step=median(steps),
+        share=sum(waiting) / (sum(waiting) + sum(steps)),
+        batch=loader.batch_size or len(batch['inputs']),
+        workers=loader.num_workers,
+        iters=iters)
+
+
+def assignment_share(cfg: Config,
+                     batch: int = 16,
+                     size: Tuple[int, int] = (416, 416),
+                     iters: int = 5,
+                     warmup: int = 1) -> dict:
+    """How much of a detector's training step assigns boxes to priors.
+
+    A step is forward, losses, backward and the optimizer's update, of noise
+    with random boxes: as many an image as COCO has, and as unlike in size.
+    Reading and augmenting images is left out.
+
+    Args:
+        cfg: A config of a one-stage detector of mmdet; it is not changed.
+        batch: Number of images.
+        size: (H, W) of the images, in pixels.
+        iters: Number of steps that count.
+        warmup: Number of steps before them.
+
+    Returns:
+        ``assigning`` and ``step``, medians in seconds, the latter with the
+        former in it; ``share``, the part of all steps' time spent assigning,
+        0 to 1; ``batch``, ``size``, ``boxes`` an image and ``iters``.
+
+    Raises:
+        UserError: If the config cannot be built, or its head has no assigner.
+    """
+    model, optimizer = _trainer(cfg)
+    assigner = getattr(getattr(model, 'bbox_head', None), 'assigner', None)
+    if toolbox(cfg) != 'mmdet' or assigner is None:
+        raise UserError(f'the config {cfg.filename} has no bbox_head with an '
+                        'assigner: give one of a one-stage detector of mmdet')
+    images = torch.randn(batch, 3, *size)
+    samples = _random_samples(batch, size, model.bbox_head.num_classes)
+    assign, spent = assigner.assign, [0.]
+
+    def timed(*args, **kwargs):
+        start = time.perf_counter()
+        result = assign(*args, **kwargs)
+        spent[0] += time.perf_counter() - start
+        return result
+
+    assigner.assign = timed
+    assigning: List[float] = []
+    steps: List[float] = []
+    for _ in range(warmup + iters):
+        spent[0], start = 0., time.perf_counter()
+        losses, _ = model.parse_losses(model.loss(images, samples))
+        optimizer.update_params(losses)
+        steps.append(time.perf_counter() - start)
+        assigning.append(spent[0])
+    assigning, steps = assigning[warmup:], steps[warmup:]
+    return dict(
+        assigning=median(assigning),
+        step=median(steps),
+        share=sum(assigning) / sum(steps),
+        batch=batch,
+        size=list(size),
+        boxes=BOXES_PER_IMAGE,
+        iters=iters)
+
+
+def _trainer(cfg: Config) -> Tuple[BaseModel, OptimWrapper]:
+    """A model with random weights and its optimizer, on the CPU."""
+    init_default_scope(toolbox(cfg))
+    model_cfg = without_checkpoints(cfg.model.to_dict())
+    if cfg.get('data_preprocessor'):  # mmpretrain's place for it
+        model_cfg.setdefault('data_preprocessor', cfg.data_preprocessor)
+    with building(cfg), errors_only():
+        model = revert_sync_batchnorm(MODELS.build(model_cfg)).train()
+        model.init_weights()
+        return model, build_optim_wrapper(model, cfg.optim_wrapper)
+
+
+def _random_samples(batch: int, size: Tuple[int, int],
+                    num_classes: int) -> list:
+    """Boxes whose sides are from 1/32 to all of the image's."""
+    from mmdet.structures import DetDataSample
+    generator = torch.Generator().manual_seed(0)
+    height, width = size
+    extent = torch.tensor((width, height), dtype=torch.float32)
+    samples = []
+    for _ in range(batch):
+        draws = torch.rand(BOXES_PER_IMAGE, 4, generator=generator)
+        sides = extent * 32**(draws[:, :2] - 1)
+        corner = (extent - sides) * draws[:, 2:]
+        labels = torch.randint(
+            num_classes, (BOXES_PER_IMAGE, ), generator=generator)
+        sample = DetDataSample(
+            metainfo=dict(
+                img_shape=size, pad_shape=size, batch_input_shape=size))
+        sample.gt_instances = InstanceData(
+            bboxes=torch.cat((corner, corner + sides), dim=1), labels=labels)
+        samples.append(sample)
+    return samples
