@@ -4,7 +4,8 @@ import os
 import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence
+from typing import (Any, Callable, Dict, Iterable, List, Optional, Sequence,
+                    Union)
 
 import numpy as np
 import torch
@@ -135,7 +136,7 @@ class _PartRun:
             rows.append(row)
         return rows
 
-    def _candidates(self, tokens: int) -> Dict[str, Any]:
+    def _candidates(self, tokens: int) -> Dict[str, Union[_Candidate, str]]:
         """A :class:`_Candidate` by name, or the reason why there is none."""
         inputs = self.part.inputs(tokens) if any(
             self._objection(case, tokens) is None
@@ -145,7 +146,9 @@ class _PartRun:
             for case in self.part.cases
         }
 
-    def _candidate(self, case: Case, tokens: int, inputs: tuple) -> Any:
+    def _candidate(self, case: Case, tokens: int,
+                   inputs: tuple) -> Union[_Candidate, str]:
+        """What is measured of a case, or the reason why nothing is."""
         reason = self._objection(case, tokens)
         if reason is not None:
             return reason
@@ -175,12 +178,11 @@ class _PartRun:
         seen = self.seen.get(case.name)
         if not seen:
             return None
-        last = seen[-1]
-        seconds, memory = (predict([each.tokens for each in seen],
-                                   [getattr(each, what)
-                                    for each in seen], tokens, power)
-                           for what, power in (('seconds', case.time_power),
-                                               ('memory', case.memory_power)))
+        last, sizes = seen[-1], [each.tokens for each in seen]
+        seconds = predict(sizes, [each.seconds for each in seen], tokens,
+                          case.time_power)
+        memory = predict(sizes, [each.memory for each in seen], tokens,
+                         case.memory_power)
         reason = self.limits.objection(seconds, memory + last.fixed)
         return reason and (
             f'would take {reason} (it took {last.seconds:.3g} s and '

@@ -61,3 +61,11 @@ def test_unknown_choices_are_usage_errors(words):
     with pytest.raises(SystemExit) as error:
         parse(*words.split())
     assert error.value.code == 2
+
+
+def test_the_command_finds_it_and_fails_in_one_line(capsys):
+    from mmanchor.cli.main import main
+    assert main(['benchmark', 'scaling', '--tokens', '0']) == 1
+    told = capsys.readouterr().err
+    assert told == ('mmanchor benchmark: --tokens must be at least 1, got '
+                    '[0]\n')
