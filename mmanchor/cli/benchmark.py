@@ -7,7 +7,7 @@ HELP = 'count, time and compare models and attentions'
 
 # A module mmanchor.cli.benchmark_<name> has the same three parts as any
 # command's.
-COMMANDS: Tuple[str, ...] = ('complexity', 'latency', 'scaling')
+COMMANDS: Tuple[str, ...] = ('complexity', 'latency', 'papers', 'scaling')
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
