@@ -7,6 +7,7 @@ from torch import nn
 
 from mmanchor.models.layers import (LearnedAnchorAttention, SoftmaxAttention,
                                     TokenAnchorAttention)
+from mmanchor.models.layers.learned_attention import FoldedWeights
 from mmanchor.ops import anchor_attention, refine_anchors
 from mmanchor.registry import MODELS
 
@@ -101,12 +102,22 @@ def test_deploy_form_is_exact(bias, per_head):
     assert again.keys() == layer.state_dict().keys()
 
 
-@pytest.mark.parametrize(
-    'change',
-    [dict(depthwise=True),
-     dict(num_anchors=40),
-     dict(qkv_bias=True)])
-def test_deploy_form_is_exact_whether_it_projects_means_or_tokens(change):
+@pytest.mark.parametrize('means, change', [
+    (True, dict()),
+    (True, dict(qkv_bias=True, per_head_anchors=True)),
+    (False, dict(depthwise=True)),
+    (False, dict(num_anchors=40)),
+    (False, dict(num_anchors=8)),
+])
+def test_deploy_form_is_exact_whether_it_projects_means_or_tokens(
+        means, change, monkeypatch):
+    calls, project = [], FoldedWeights.project
+
+    def note(*args):
+        calls.append(args)
+        return project(*args)
+
+    monkeypatch.setattr(FoldedWeights, 'project', note)
     layer = build(LearnedAnchorAttention, **change)
     nn.init.normal_(layer.in_proj.weight)
     x = torch.randn(2, 9, 32).double().requires_grad_()
@@ -117,6 +128,7 @@ def test_deploy_form_is_exact_whether_it_projects_means_or_tokens(change):
     torch.testing.assert_close(got, want, rtol=1e-10, atol=1e-12)
     torch.testing.assert_close(
         torch.autograd.grad(got.sum(), [x])[0], grad, rtol=1e-9, atol=1e-11)
+    assert bool(calls) == means
 
 
 def test_deploy_form_stays_within_rounding_under_autocast():

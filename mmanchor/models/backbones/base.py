@@ -1,14 +1,11 @@
 """What every backbone of ours does: sizes, out_indices, freezing."""
 from typing import Dict, Iterable, List, Mapping, Optional, Sequence, Union
 
-import torch
 from mmengine.model import BaseModule
 from mmengine.utils.dl_utils.parrots_wrapper import _BatchNorm
 from torch import Tensor, nn
 
-# `torch.compiler.is_exporting` is newer than the oldest torch we support.
-is_exporting = getattr(torch.compiler, 'is_exporting',
-                       torch.compiler.is_compiling)
+from ..layers.exporting import is_exporting
 
 
 class BaseBackbone(BaseModule):

@@ -123,6 +123,7 @@ class SoftmaxAttention(Attention):
         embed_dims, num_heads, **kwargs: As :class:`Attention` has them.
 
     Example:
+        >>> import torch
         >>> SoftmaxAttention(32, num_heads=2)(torch.rand(1, 9, 32)).shape
         torch.Size([1, 9, 32])
     """
@@ -152,6 +153,7 @@ class TokenAnchorAttention(Attention):
         num_refinements: Number of refinement steps, 0 or more.
 
     Example:
+        >>> import torch
         >>> attention = TokenAnchorAttention(32, num_heads=2, num_anchors=4)
         >>> attention(torch.rand(1, 9, 32), (3, 3)).shape
         torch.Size([1, 9, 32])

@@ -10,6 +10,7 @@ from ...ops import (anchor_attention, assign_heads, attention_from_scores,
 from ...ops.anchor_attention import is_autocast_on
 from ...registry import MODELS
 from .attention import Attention, check_num_anchors
+from .exporting import is_exporting
 
 
 class FoldedWeights(NamedTuple):
@@ -51,10 +52,11 @@ class LearnedAnchorAttention(Attention):
 
     There are no queries, and keys are used for scores only, so that the
     deploy form folds key projection and anchors into one map of C to
-    heads * M scores, :math:`S = X (W_K W_S^\top)`. Nor does it project
-    every token to values and from outputs, but the anchors' means of the
-    tokens (:mod:`mmanchor.ops.folded_attention`). Both are exact, and take
-    fewer multiply-adds while ``(num_heads - 1) * num_anchors < embed_dims``.
+    heads * M scores, :math:`S = X (W_K W_S^\top)`: exact, and fewer
+    multiply-adds while ``(num_heads - 1) * num_anchors < embed_dims``. From
+    about 2 M tokens on it does not project every token to values and from
+    outputs either, but the anchors' means of the tokens
+    (:mod:`mmanchor.ops.folded_attention`): exact, too.
 
     Args:
         embed_dims, num_heads, **kwargs: As :class:`Attention` has them.
@@ -111,8 +113,11 @@ class LearnedAnchorAttention(Attention):
         The convolution wants the values of all tokens, and in half precision
         the sums would be the only products that are taken in float32.
         """
-        return (self.deploy and self.depthwise is None
-                and (self.num_heads - 1) * self.num_anchors < self.embed_dims
+        # Multiply-adds of the tokens' way less those of the means', over C.
+        gain = self.embed_dims - (self.num_heads - 1) * self.num_anchors
+        if not is_exporting():  # an exported graph serves any number
+            gain = x.shape[1] * gain - self.num_anchors * self.embed_dims
+        return (self.deploy and self.depthwise is None and bool(gain > 0)
                 and x.dtype in (torch.float32, torch.float64)
                 and not is_autocast_on(x))
 
