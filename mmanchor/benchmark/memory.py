@@ -1,5 +1,8 @@
-"""Peak memory of a call, as torch's allocator tells it."""
+"""Peak memory of a call and of a process, and how much there is."""
+import os
+import resource
 import warnings
+from pathlib import Path
 from typing import Callable
 
 import torch
@@ -51,3 +54,33 @@ def peak_memory(call: Callable[[], object], device: str = 'cpu') -> int:
         held += change
         peak = max(peak, held)
     return peak
+
+
+def process_peak() -> int:
+    """Most memory that this process has had, in bytes.
+
+    What the system counts: interpreter, libraries and all.
+    """
+    try:
+        lines = Path('/proc/self/status').read_text().splitlines()
+        peak, = [line.split()[1] for line in lines if line[:6] == 'VmHWM:']
+        return int(peak) * 1024
+    except (OSError, ValueError):
+        # It may be the peak of the process that started this one.
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def machine_memory(device: str = 'cpu') -> int:
+    """Bytes of memory that a device has, or that a container may use of it.
+
+    Args:
+        device: 'cpu' or a CUDA device.
+    """
+    if device.startswith('cuda'):
+        return torch.cuda.get_device_properties(device).total_memory
+    total = os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES')
+    try:
+        limit = Path('/sys/fs/cgroup/memory.max').read_text().strip()
+    except OSError:
+        return total
+    return min(total, int(limit)) if limit.isdecimal() else total

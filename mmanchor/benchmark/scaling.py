@@ -1,16 +1,14 @@
 """Time and memory over the number of tokens, ours beside rivals'."""
 import math
-import os
 import time
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import (Any, Callable, Dict, Iterable, List, Optional, Sequence,
                     Union)
 
 import numpy as np
 import torch
 
-from .memory import peak_memory
+from .memory import machine_memory, peak_memory
 from .report import measured
 from .scaling_cases import PARTS, Case, Part, Prepared, Setting, prepare
 from .scaling_report import scaling_figure, scaling_table
@@ -303,22 +301,6 @@ def fit_exponent(tokens: Sequence[int],
     if len(pairs) < 2:
         return None
     return float(np.polyfit(*zip(*pairs), 1)[0])
-
-
-def machine_memory(device: str = 'cpu') -> int:
-    """Bytes of memory that a device has, or that a container may use of it.
-
-    Args:
-        device: 'cpu' or a CUDA device.
-    """
-    if device.startswith('cuda'):
-        return torch.cuda.get_device_properties(device).total_memory
-    total = os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES')
-    try:
-        limit = Path('/sys/fs/cgroup/memory.max').read_text().strip()
-    except OSError:
-        return total
-    return min(total, int(limit)) if limit.isdecimal() else total
 
 
 def _seconds(call: Callable[[], object], device: str) -> float:

@@ -1,13 +1,12 @@
 """``mmanchor benchmark``: models and attentions beside their rivals."""
 import argparse
 import importlib
-from typing import Tuple
 
 HELP = 'count, time and compare models and attentions'
 
 # A module mmanchor.cli.benchmark_<name> has the same three parts as any
 # command's.
-COMMANDS: Tuple[str, ...] = ('complexity', 'latency', 'papers', 'scaling')
+COMMANDS = ('complexity', 'latency', 'scaling', 'large', 'papers')
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

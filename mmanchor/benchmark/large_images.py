@@ -1,0 +1,181 @@
+"""One image of many megapixels: the plain forward, and the one in bands.
+
+Each forward has a process of its own, whose peak memory is what the system
+says it had: interpreter, torch, model, image and result included.
+"""
+import multiprocessing
+import time
+from concurrent.futures import ProcessPoolExecutor
+from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence
+
+import torch
+
+from ..models.backbones import AnchorFormer
+from .memory import machine_memory, process_peak
+from .report import markdown_table, measured
+from .timing import interleave, summarize
+
+FORMS = ('plain', 'in bands')
+# Sides at which both forms are run in turn, for ratio and difference.
+COMPARED = (1024, 2048)
+_PATCH = 16
+
+Track = Callable[[Iterable[Any], str], Iterable[Any]]
+
+
+def run_large(sides: Sequence[int] = (2048, 4096, 8192, 16384),
+              chunk_tokens: int = 4096,
+              arch: str = 'small',
+              max_memory: Optional[float] = None,
+              rounds: int = 5,
+              track: Track = lambda items, _: items) -> Dict[str, Any]:
+    """Measure time and memory of the backbone on square images.
+
+    Args:
+        sides: Sides of the images in pixels, increasing.
+        chunk_tokens: Tokens of a band.
+        arch: Size of :class:`~mmanchor.models.AnchorFormer`, in deploy form.
+        max_memory: Bytes that a process may need; what is expected to need
+            more is left out. ``None`` takes half of the machine's.
+        rounds: Rounds of the comparison of both forms.
+        track: Shows progress, such as :func:`mmanchor.cli.progress.track`.
+
+    Returns:
+        ``measured``; ``rows`` with ``side``, ``tokens``, ``form``,
+        ``seconds`` of one forward, ``bytes`` (peak of the process),
+        ``image_bytes`` and ``skipped`` (``None``, or why there are no
+        numbers); ``compared``, at smaller sides, with ``ratio`` (time in
+        bands over time of the plain forward, with ``low`` and ``high``) and
+        ``difference`` (largest, of the outputs).
+    """
+    limit = max_memory or machine_memory('cpu') / 2
+    rows: List[Dict[str, Any]] = []
+    steps = [(side, form) for side in sides for form in FORMS]
+    for side, form in track(steps, 'large images'):
+        row = dict(
+            side=side,
+            tokens=(-(-side // _PATCH))**2,
+            form=form,
+            image_bytes=3 * 4 * side**2,
+            seconds=None,
+            bytes=None,
+            skipped=_objection(rows, side, form, limit))
+        if row['skipped'] is None:
+            chunk = chunk_tokens if form == FORMS[1] else None
+            row.update(in_own_process(forward_once, arch, side, chunk))
+        rows.append(row)
+    return dict(
+        measured=measured(arch=arch, chunk_tokens=chunk_tokens),
+        rows=rows,
+        compared=[compare(arch, side, chunk_tokens, rounds)
+                  for side in COMPARED])  # yapf: disable
+
+
+def _objection(rows: List[Dict[str, Any]], side: int, form: str,
+               limit: float) -> Optional[str]:
+    """Why a forward is left out, by what a smaller image needed."""
+    smaller = [row for row in rows if row['form'] == form and row['bytes']]
+    if not smaller:
+        return None
+    last = smaller[-1]
+    need = last['bytes'] * (side / last['side'])**2
+    if need <= limit:
+        return None
+    return (f'would need about {need / 1e9:.0f} GB, over the '
+            f'{limit / 1e9:.0f} GB allowed')
+
+
+def in_own_process(call: Callable, *args: Any) -> Any:
+    """What ``call(*args)`` returns in a fresh process."""
+    context = multiprocessing.get_context('spawn')
+    with ProcessPoolExecutor(1, context) as pool:
+        return pool.submit(call, torch.get_num_threads(), *args).result()
+
+
+def forward_once(threads: int, arch: str, side: int,
+                 chunk_tokens: Optional[int]) -> Dict[str, Any]:
+    """One forward of one image; the process is expected to end after it.
+
+    Args:
+        threads: Threads that torch may use.
+        arch, side: As :func:`run_large` has them.
+        chunk_tokens: Tokens of a band; ``None`` is the plain forward.
+
+    Returns:
+        ``seconds``, and ``bytes``, the peak of this process so far.
+    """
+    torch.set_num_threads(threads)
+    model = _build(arch, chunk_tokens)
+    image = torch.rand(1, 3, side, side)
+    with torch.no_grad():
+        start = time.perf_counter()
+        model(image)
+        seconds = time.perf_counter() - start
+    return dict(seconds=seconds, bytes=process_peak())
+
+
+def compare(arch: str, side: int, chunk_tokens: int,
+            rounds: int) -> Dict[str, Any]:
+    """Both forms in turn on one image.
+
+    Args:
+        arch, side, chunk_tokens, rounds: As :func:`run_large` has them.
+
+    Returns:
+        A row of ``compared``.
+    """
+    forms = [_build(arch, chunk) for chunk in (None, chunk_tokens)]
+    image = torch.rand(1, 3, side, side)
+    with torch.no_grad():
+        plain, bands = (form(image)[0] for form in forms)
+        times = interleave(
+            {
+                name: lambda form=form: form(image)
+                for name, form in zip(FORMS, forms)
+            }, rounds)
+    timing = summarize(times)[FORMS[1]]
+    return dict(
+        side=side,
+        ratio=1 / timing.speedup,
+        low=1 / timing.high,
+        high=1 / timing.low,
+        difference=float((plain - bands).abs().max()),
+        largest=float(plain.abs().max()))
+
+
+def _build(arch: str, chunk_tokens: Optional[int]) -> AnchorFormer:
+    """The backbone in deploy form, with the same weights each time."""
+    torch.manual_seed(0)
+    model = AnchorFormer(arch, chunk_tokens=chunk_tokens).eval()
+    for name, param in model.named_parameters():
+        # DeiT's own start, without the logs of MMEngine's initialisation.
+        if param.dim() > 1 and not name.endswith('anchors'):
+            torch.nn.init.trunc_normal_(param, std=.02)
+    model.switch_to_deploy()
+    return model
+
+
+def large_table(results: Dict[str, Any]) -> str:
+    """The results as Markdown.
+
+    Args:
+        results: What :func:`run_large` gave.
+    """
+    head = ['image', 'tokens:', 'forward', 'time:', 'peak memory:',
+            'of which the image:']  # yapf: disable
+    rows = []
+    for row in results['rows']:
+        cells = [f'{row["side"]} x {row["side"]}', row['tokens'], row['form']]
+        cells += [row['skipped'], '', ''] if row['skipped'] else [
+            f'{row["seconds"]:.1f} s', f'{row["bytes"] / 1e9:.2f} GB',
+            f'{row["image_bytes"] / 1e9:.2f} GB'
+        ]
+        rows.append(cells)
+    compared = [(f'{row["side"]} x {row["side"]}',
+                 f'{row["ratio"]:.2f} ({row["low"]:.2f} to {row["high"]:.2f})',
+                 f'{row["difference"]:.1e}', f'{row["largest"]:.1f}')
+                for row in results['compared']]
+    return (markdown_table(head, rows) + '\n' + markdown_table([
+        'image', 'time in bands / plain, in turn (95 %):',
+        'largest difference of outputs:', 'largest output:'
+    ], compared))

@@ -1,0 +1,77 @@
+"""``mmanchor benchmark large``: images that do not fit in memory."""
+import argparse
+
+from .options import quiet_toolboxes
+
+HELP = 'the backbone on images of many megapixels, in bands and at once'
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options to ``parser``."""
+    parser.add_argument(
+        '--sides',
+        type=int,
+        nargs='+',
+        default=[2048, 4096, 8192, 16384],
+        metavar='PIXELS',
+        help='sides of the square images (default: 2048 4096 8192 16384)')
+    parser.add_argument(
+        '--chunk-tokens',
+        type=int,
+        default=4096,
+        metavar='N',
+        help='tokens of a band (default: %(default)s)')
+    parser.add_argument(
+        '--arch',
+        choices=('tiny', 'small', 'base'),
+        default='small',
+        help='size of the backbone (default: %(default)s)')
+    parser.add_argument(
+        '--max-memory',
+        type=float,
+        metavar='GB',
+        help='memory that a process may need; what is expected to need more '
+        "is left out (default: half of the machine's)")
+    parser.add_argument(
+        '--rounds',
+        type=int,
+        default=5,
+        help='rounds that compare both at 1024 and 2048 pixels (default: '
+        '%(default)s)')
+
+
+def run(args: argparse.Namespace) -> int:
+    """Measure, write the files and print the table.
+
+    Args:
+        args: The parsed options.
+
+    Returns:
+        0; what cannot be done raises ``UserError``.
+    """
+    from pathlib import Path
+
+    from ..apis.errors import UserError
+    from ..apis.files import make_folder
+    from ..benchmark.large_images import large_table, run_large
+    from ..benchmark.report import write_results
+    from .progress import track
+
+    quiet_toolboxes()
+    for name, least in (('sides', 16), ('chunk_tokens', 1), ('rounds', 1),
+                        ('max_memory', 0)):
+        given = getattr(args, name)
+        value = min(given) if isinstance(given, list) else given
+        if value is not None and value < least:
+            raise UserError(f'--{name.replace("_", "-")} must be at least '
+                            f'{least}, got {value}')
+    make_folder(args.out_dir, '--out-dir')
+    results = run_large(
+        sorted(args.sides), args.chunk_tokens, args.arch, args.max_memory
+        and args.max_memory * 1e9, args.rounds, track)
+    table = large_table(results)
+    files = write_results(Path(args.out_dir), 'large', results, table)
+    print(table)
+    for path in files:
+        print(f'written to {path}')
+    return 0

@@ -1,0 +1,68 @@
+"""Large images: what is measured, and what is left out."""
+import json
+
+import pytest
+import torch
+
+from mmanchor.benchmark import large_images
+from mmanchor.benchmark.large_images import large_table, run_large
+from mmanchor.benchmark.memory import process_peak
+from mmanchor.cli.main import main
+
+
+@pytest.fixture
+def here(monkeypatch):
+    """Forwards in this process, which is quicker to start."""
+
+    def call(function, *args):
+        return function(torch.get_num_threads(), *args)
+
+    monkeypatch.setattr(large_images, 'in_own_process', call)
+    monkeypatch.setattr(large_images, 'COMPARED', (64, ))
+
+
+def test_every_side_is_measured_in_both_forms(here):
+    results = run_large((48, 64), chunk_tokens=8, arch='tiny', rounds=2)
+    assert [(row['side'], row['tokens'], row['form'])
+            for row in results['rows']] == [(48, 9, 'plain'),
+                                            (48, 9, 'in bands'),
+                                            (64, 16, 'plain'),
+                                            (64, 16, 'in bands')]
+    for row in results['rows']:
+        assert row['seconds'] > 0 and row['skipped'] is None
+        assert row['bytes'] > row['image_bytes'] == 12 * row['side']**2
+    compared, = results['compared']
+    assert 0 <= compared['difference'] < 1e-5 * compared['largest']
+    assert compared['low'] <= compared['ratio'] <= compared['high']
+    json.dumps(results)
+    assert '| 64 x 64 | 16 | in bands |' in large_table(results)
+
+
+def test_what_would_need_too_much_is_left_out_with_the_reason(here):
+    results = run_large((48, 4800), 8, 'tiny', max_memory=1e9, rounds=1)
+    for row in results['rows'][2:]:
+        assert row['seconds'] is None
+        assert 'over the 1 GB allowed' in row['skipped']
+    assert 'over the 1 GB allowed' in large_table(results)
+
+
+@pytest.mark.slow
+def test_a_process_of_its_own_starts_from_its_own_peak():
+    held = torch.ones(200_000_000)  # 0.8 GB here, and none there
+    peak = large_images.in_own_process(peak_there)
+    assert peak < process_peak() - held.nbytes / 2
+
+
+def peak_there(threads):
+    return process_peak()
+
+
+@pytest.mark.parametrize('options, message', [
+    (['--sides', '8'], '--sides must be at least 16, got 8'),
+    (['--chunk-tokens', '0'], '--chunk-tokens must be at least 1, got 0'),
+])
+def test_options_out_of_range_are_refused(options, message, tmp_path, capsys):
+    words = ['benchmark', 'large', *options, '--out-dir', str(tmp_path / 'x')]
+    assert main(words) == 1
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / 'x').exists()
