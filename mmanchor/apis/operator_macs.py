@@ -2,7 +2,8 @@
 
 Names are those of operators below autograd: there ``matmul``, ``einsum`` and
 ``linear`` have become ``mm``, ``bmm`` or ``addmm``, whichever way a model
-calls them. What is not listed counts as free.
+calls them. What is not listed counts as free: it adds, compares or moves
+numbers, or multiplies them one by one.
 """
 import math
 from typing import Any, Callable, Dict, Sequence
@@ -68,7 +69,7 @@ def _batch_norm(args: Sequence[Any], out: Any) -> int:
     """At test time a scale and a shift, which may be learned."""
     if args[5]:
         return _statistics_norm(1)(args, out)
-    return args[0].numel() * (1 if args[1] is None else 2)
+    return _fixed_batch_norm(args, out)
 
 
 def _fixed_batch_norm(args: Sequence[Any], out: Any) -> int:

@@ -104,11 +104,8 @@ def complexity_table(results: Dict[str, Any]) -> str:
               f'{row["height"]} x {row["width"]}', _millions(
                   row['params']), _billions(row['macs'])) for row in rows])
     ]
+    parts += [f'{note}\n' for note in uncounted_notes(rows)]
     for row in rows:
-        if row['uncounted']:
-            parts.append(f'{_label(row["config"])}, {row["form"]} form: '
-                         f'nothing is known of {", ".join(row["uncounted"])}, '
-                         'which the MACs lack.\n')
         if row['modules']:
             parts.append(
                 f'### {_label(row["config"])}, {row["form"]} form\n\n' +
@@ -120,6 +117,19 @@ def complexity_table(results: Dict[str, Any]) -> str:
                          for each in row['modules']]))
     parts.append(told(results['measured']) + '\n')
     return '\n'.join(parts)
+
+
+def uncounted_notes(rows: Sequence[Row]) -> List[str]:
+    """A sentence for each row whose MACs lack something.
+
+    Args:
+        rows: Of what :func:`run_complexity` gave.
+    """
+    return [
+        f'{_label(row["config"])}, {row["form"]} form: nothing is known of '
+        f'{", ".join(row["uncounted"])}, which the MACs lack.' for row in rows
+        if row['uncounted']
+    ]
 
 
 def complexity_figure(results: Dict[str, Any]) -> Any:

@@ -38,7 +38,8 @@ def run(args: argparse.Namespace) -> int:
     from rich.table import Table
 
     from ..apis.config import parse_options
-    from ..benchmark.complexity import parse_shape, run_complexity
+    from ..benchmark.complexity import (parse_shape, run_complexity,
+                                        uncounted_notes)
 
     quiet_toolboxes()
     results = run_complexity(args.configs, parse_options(args.cfg_options),
@@ -52,5 +53,5 @@ def run(args: argparse.Namespace) -> int:
         table.add_row(row['config'], row['form'],
                       f'{row["height"]} x {row["width"]}',
                       f'{row["params"] / 1e6:.2f}', f'{row["macs"] / 1e9:.2f}')
-    Console().print(table)
+    Console().print(table, *uncounted_notes(results['rows']))
     return 0

@@ -3,7 +3,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from mmcv.cnn.bricks.transformer import MultiheadAttention as MmcvAttention
-from mmdet.models.backbones.swin import WindowMSA
+from mmdet.models.backbones.swin import ShiftWindowMSA, WindowMSA
 from mmengine.analysis import FlopAnalyzer
 from torch import nn
 
