@@ -1,7 +1,8 @@
 """What `mmanchor benchmark scaling` runs: attentions alone, and trunks."""
 import math
 from dataclasses import dataclass
-from typing import Callable, Dict, List, NamedTuple, Tuple
+from functools import partial
+from typing import Any, Callable, Dict, List, NamedTuple, Tuple
 
 import torch
 from torch import Tensor, nn
@@ -10,6 +11,8 @@ from ..models.backbones import AnchorFormer
 from .rivals import ShapeGemms, build_rivals
 
 PATCH_SIZE = 16
+# Of the trunk in bands: its work then fits into a core's cache.
+CHUNK_TOKENS = 1024
 DTYPES = dict(
     float32=torch.float32, bfloat16=torch.bfloat16, float16=torch.float16)
 
@@ -178,8 +181,8 @@ def trunk_part(setting: Setting, backward: bool) -> Part:
             dtype=DTYPES[setting.dtype],
             device=setting.device), )
 
-    def build(attention: str) -> Callable[[int, bool], nn.Module]:
-        return lambda tokens, backward: AnchorFormer(
+    def trunk(tokens: int, backward: bool, **change: Any) -> AnchorFormer:
+        return AnchorFormer(
             dict(
                 embed_dims=setting.heads * setting.head_dims,
                 num_layers=setting.trunk_depth,
@@ -188,14 +191,47 @@ def trunk_part(setting: Setting, backward: bool) -> Part:
             img_size=tuple(side * PATCH_SIZE for side in grid_of(tokens)),
             patch_size=PATCH_SIZE,
             num_anchors=setting.anchors,
-            attention=attention,
-            deploy=not backward)
+            deploy=not backward,
+            **change)
 
-    cases = (Case('softmax twin (SDPA)', build('softmax'),
-                  time_power=2), Case('AnchorFormer (ours)', build('learned')))
+    cases = [
+        Case(
+            'softmax twin (SDPA)',
+            partial(trunk, attention='softmax'),
+            time_power=2),
+        Case('AnchorFormer (ours)', trunk),
+        Case('its projections and MLPs alone',
+             lambda *size: ProjectionsAlone(trunk(*size)))
+    ]
+    if not backward:
+        name = f'AnchorFormer (ours), chunk_tokens={CHUNK_TOKENS}'
+        cases.append(Case(name, partial(trunk, chunk_tokens=CHUNK_TOKENS)))
     title = (f'Trunk of {setting.trunk_depth} layers, {setting.heads} heads '
              f'of {setting.head_dims}, M = {setting.anchors}')
-    return Part('trunk', title, inputs, cases)
+    return Part('trunk', title, inputs, tuple(cases))
+
+
+class ProjectionsAlone(nn.Module):
+    """All linear layers of a trunk, and nothing that joins tokens.
+
+    Every token goes through the projections of each attention, whether the
+    trunk itself sends it there or not, and through the MLP with its GELU.
+
+    Args:
+        trunk: An ``AnchorFormer`` with learned anchors.
+    """
+
+    def __init__(self, trunk: AnchorFormer) -> None:
+        super().__init__()
+        self.trunk = trunk
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(B, 3, H, W) -> tokens (B, N, C)."""
+        x = self.trunk.patch_embed(images)[0]
+        for layer in self.trunk.layers:
+            values = layer.attn.in_proj(x)[..., -x.shape[-1]:]
+            x = layer.mlp(layer.attn.proj(values), identity=x)
+        return x
 
 
 # A part by the name that `--parts` takes.

@@ -154,8 +154,8 @@ def test_rows_tell_every_case_size_and_phase(small_run):
     assert counts == {
         ('attention', 'forward'): 18,
         ('attention', 'training step'): 18,
-        ('trunk', 'forward'): 4,
-        ('trunk', 'training step'): 4
+        ('trunk', 'forward'): 8,
+        ('trunk', 'training step'): 6
     }
 
 
@@ -240,8 +240,10 @@ def test_what_is_held_is_inputs_and_parameters():
 
 @pytest.mark.parametrize('backward', [False, True])
 def test_trunks_differ_in_their_attention_alone(backward):
-    twin, ours = (case.build(6, backward) for case in trunk_part(
-        TINY, backward).cases)  # yapf: disable
+    twin, ours, alone, *bands = (
+        case.build(6, backward) for case in trunk_part(TINY, backward).cases)
+    assert alone.trunk.state_dict().keys() == ours.state_dict().keys()
+    assert [each.chunk_tokens for each in bands] == [1024][backward:]
     assert [type(each.layers[0].attn).__name__ for each in (twin, ours)
             ] == ['SoftmaxAttention', 'LearnedAnchorAttention']
     assert ours.layers[0].attn.deploy is not backward
