@@ -165,8 +165,8 @@ def _label(config: str) -> str:
 
 
 def _millions(number: int) -> str:
-    return f'{number / 1e6:.2f}'
+    return f'{number / 1e6:.3f}'
 
 
 def _billions(number: int) -> str:
-    return f'{number / 1e9:.2f}'
+    return f'{number / 1e9:.3f}'

@@ -148,6 +148,15 @@ def test_windows_attend_within_themselves():
     assert count_macs(layer, x).total == windows * per_window
 
 
+@pytest.mark.parametrize('shift', [0, 1])
+def test_windows_count_their_padding(shift):
+    layer = ShiftWindowMSA(C, HEADS, window_size=3, shift_size=shift).eval()
+    windows = 2 * 3  # 5 x 7 tokens fill 6 x 9
+    x = torch.rand(1, 5 * 7, C)
+    per_window = 4 * 9 * C * C + 2 * 9 * 9 * C
+    assert count_macs(layer, x, (5, 7)).total == windows * per_window
+
+
 @pytest.mark.parametrize(
     'layer, want',
     [
