@@ -69,6 +69,19 @@ def test_building_twice_gives_the_same_names():
     assert list(ESNet(.25).state_dict()) == list(ESNet(.25).state_dict())
 
 
+@pytest.mark.parametrize('layout',
+                         [torch.contiguous_format, torch.channels_last])
+def test_pooling_is_plain_and_keeps_the_layout(layout):
+    model = ESNet(.3, out_indices=0).eval()
+    seen = []
+    model.stages[0].register_forward_pre_hook(
+        lambda _, inputs: seen.append(inputs[0]))
+    images = torch.randn(2, 3, 37, 64).to(memory_format=layout)
+    model.to(memory_format=layout)(images)
+    assert torch.equal(seen[0], model.pool(model.stem(images)))
+    assert seen[0].is_contiguous(memory_format=layout)
+
+
 def test_images_of_a_batch_do_not_touch_each_other():
     model = ESNet(.25).double().eval()
     x = torch.rand(3, 3, 32, 64, dtype=torch.float64)

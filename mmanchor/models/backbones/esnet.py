@@ -1,6 +1,7 @@
 """ESNet, PicoDet's backbone."""
 from typing import Iterable, List, Optional, Sequence, Union
 
+import torch
 from mmcv.cnn import ConvModule
 from mmdet.models.utils import make_divisible
 from mmengine.model import ModuleList
@@ -119,13 +120,25 @@ class ESNet(BaseBackbone):
             Of each of ``out_indices`` a map (B, width, H / stride,
             W / stride), sides rounded up.
         """
-        x = self.pool(self.stem(x))
+        x = _pool_fast(self.pool, self.stem(x))
         outs = []
         for index, stage in enumerate(self.stages):
             x = stage(x)
             if index in self.out_indices:
                 outs.append(x)
         return tuple(outs)
+
+
+def _pool_fast(pool: nn.Module, x: Tensor) -> Tensor:
+    """``pool(x)``, in the layout of ``x``.
+
+    With channels last torch pools several times as fast on a CPU: of
+    PicoDet-AnchorFormer-S, one image, eager, a tenth of the whole time.
+    """
+    if not x.is_contiguous():
+        return pool(x)
+    x = x.contiguous(memory_format=torch.channels_last)
+    return pool(x).contiguous()
 
 
 def _check_sizes(scale: float, ratios: Sequence[float]) -> None:
