@@ -182,7 +182,7 @@ def _onnxruntime(network: nn.Module, images: Tensor) -> Call:
                 network, (images, ), str(path), dynamo=True, verbose=False)
         session = onnxruntime.InferenceSession(
             str(path), options, providers=['CPUExecutionProvider'])
-    feed = {session.get_inputs()[0].name: images.numpy()}
+    feed = {session.get_inputs()[0].name: images.contiguous().numpy()}
 
     def call() -> Sequence[Tensor]:
         return [torch.from_numpy(x) for x in session.run(None, feed)]

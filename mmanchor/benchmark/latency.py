@@ -32,6 +32,8 @@ class LatencyOptions:
         device: ``'cpu'`` or ``'cuda'``.
         dtype: ``'float32'``, ``'bfloat16'`` or ``'float16'``.
         form: ``'deploy'``, where a model has this form, or ``'training'``.
+        channels_last: Whether weights and images have their channels last in
+            memory, which some kernels of torch are faster with.
         cuda_graph: Whether calls on a GPU are recorded and replayed.
         threads: Of a CPU; ``None`` takes torch's.
         cfg_options: Overrides of every config.
@@ -47,6 +49,7 @@ class LatencyOptions:
     device: str = 'cpu'
     dtype: str = 'float32'
     form: str = 'deploy'
+    channels_last: bool = False
     cuda_graph: bool = False
     threads: Optional[int] = None
     cfg_options: Optional[Dict[str, Any]] = None
@@ -105,28 +108,16 @@ def run_latency(configs: Sequence[str],
     try:
         rows, calls = _prepare(configs, options, track)
         times = _times(calls, options, track)
-        about = measured(dtype=options.dtype, rounds=options.rounds)
+        about = measured(
+            dtype=options.dtype,
+            channels_last=options.channels_last,
+            rounds=options.rounds)
     finally:
         torch.set_num_threads(threads)
-    about['device'] = about['device'] if options.device != 'cpu' else 'cpu'
-    best = []
-    for batch in options.batches:
-        own = [(row, times[i]) for i, row in enumerate(rows)
-               if row['batch'] == batch and i in times]
-        _compare(own)
-        winners = [
-            min((pair for pair in own if pair[0]['config'] == config),
-                key=lambda pair: pair[0]['median'])
-            for config in dict.fromkeys(row['config'] for row, _ in own)
-        ]
-        for row, _ in winners:
-            row['best'] = True
-        winners = [(dict(row), each) for row, each in winners]
-        _compare(winners)
-        best += [row for row, _ in winners]
+    if options.device == 'cpu':
+        about['device'] = 'cpu'
     scopes = dict.fromkeys(row.pop('toolbox') for row in rows)
-    for row in best:
-        del row['toolbox']
+    best = _judge(rows, times)
     return dict(
         measured=about,
         timed={scope: TIMED.get(scope, 'forward')
@@ -149,14 +140,15 @@ def _prepare(configs: Sequence[str], options: LatencyOptions,
         cfg = load_config(config, options.cfg_options)
         size = options.size or default_size(cfg)
         network = build_network(cfg, size, options.form)
-        network.to(options.device, getattr(torch, options.dtype))
+        dtype = getattr(torch, options.dtype)
+        layout = (
+            torch.channels_last
+            if options.channels_last else torch.contiguous_format)
+        network.to(options.device, dtype, memory_format=layout)
         for batch in options.batches:
             images = torch.randn(
-                batch,
-                3,
-                *size,
-                device=options.device,
-                dtype=getattr(torch, options.dtype))
+                batch, 3, *size, device=options.device, dtype=dtype)
+            images = images.contiguous(memory_format=layout)
             for engine in options.engines:
                 row = dict(
                     config=short_name(config),
@@ -198,6 +190,30 @@ def _times(calls: Dict[int, Call], options: LatencyOptions,
     for _ in track([0], f'timing {len(calls)} calls, {options.rounds} rounds'):
         times = interleave(names, options.rounds, device=options.device)
     return {int(name): each for name, each in times.items()}
+
+
+def _judge(rows: List[dict], times: Dict[int, List[float]]) -> List[dict]:
+    """Write into rows what their times say, one batch size at a time.
+
+    Returns:
+        Copies of the rows of each config's best engine, compared with each
+        other.
+    """
+    best = []
+    for batch in dict.fromkeys(row['batch'] for row in rows):
+        pairs = [(rows[number], each) for number, each in times.items()
+                 if rows[number]['batch'] == batch]
+        _compare(pairs)
+        winners = []
+        for config in dict.fromkeys(row['config'] for row, _ in pairs):
+            row, each = min(
+                (pair for pair in pairs if pair[0]['config'] == config),
+                key=lambda pair: pair[0]['median'])
+            row['best'] = True
+            winners.append((dict(row), each))
+        _compare(winners)
+        best += [row for row, _ in winners]
+    return best
 
 
 def _compare(pairs: List[Tuple[dict, List[float]]]) -> None:
@@ -257,7 +273,9 @@ def latency_table(results: dict) -> str:
         'calls took turns, with 95 % intervals; bold is the fastest engine '
         'of a config. Memory is what torch allocated at the peak beyond '
         'weights and images; that of compiled programs and of ONNX Runtime '
-        f'is not known. {about["dtype"]}. {told(about)}\n')
+        f'is not known. {about["dtype"]}'
+        f'{", channels last" if about["channels_last"] else ""}. '
+        f'{told(about)}\n')
     return '\n'.join(parts)
 
 

@@ -1,7 +1,9 @@
 """What share of training goes into data loading and target assignment."""
+import tempfile
 import time
+from pathlib import Path
 from statistics import median
-from typing import List, Tuple
+from typing import Any, Callable, Dict, Iterable, List, Tuple
 
 import torch
 from mmengine.config import Config
@@ -19,6 +21,9 @@ from ..apis.errors import UserError
 from ..apis.files import PathLike
 from ..datasets import make_demo_data
 from .networks import without_checkpoints
+from .report import markdown_table, measured, told
+
+Track = Callable[[Iterable[Any], str], Iterable[Any]]
 
 # COCO's training images have 7.3 boxes in the mean.
 BOXES_PER_IMAGE = 7
@@ -27,6 +32,8 @@ DEMOS = {
     'detection': (demo_detection.CONFIGS['AnchorESNet'], 'coco'),
     'segmentation': (demo_segmentation.CONFIG, 'ade'),
 }
+# Whose assigner is measured.
+ASSIGNED = ('picodet_esnet-s_4xb80-300e_coco-416', )
 
 
 def demo_config(task: str,
@@ -59,6 +66,56 @@ def demo_config(task: str,
         layout=layout)
     use_data(cfg, str(data.root / layout))
     return cfg
+
+
+def run_training(iters: int = 30,
+                 assignment_iters: int = 5,
+                 track: Track = lambda items, _: items) -> Dict[str, Any]:
+    """Both shares, for the demos and for PicoDet-S.
+
+    Args:
+        iters: Iterations of each demo.
+        assignment_iters: Steps of PicoDet-S, each of some seconds.
+        track: Shows progress, such as :func:`mmanchor.cli.progress.track`.
+
+    Returns:
+        ``measured`` and ``rows``: what :func:`loading_share` and
+        :func:`assignment_share` gave, with ``kind`` ('loading' or
+        'assignment') and ``config``.
+    """
+    rows: List[Dict[str, Any]] = []
+    with tempfile.TemporaryDirectory() as folder:
+        for task in track(tuple(DEMOS), 'loading'):
+            cfg = demo_config(task, Path(folder, task))
+            rows.append(
+                dict(
+                    loading_share(cfg, iters),
+                    kind='loading',
+                    config=DEMOS[task][0]))
+    for name in track(ASSIGNED, 'assignment'):
+        share = assignment_share(load_config(name), iters=assignment_iters)
+        rows.append(dict(share, kind='assignment', config=name))
+    return dict(measured=measured(), rows=rows)
+
+
+def training_table(results: Dict[str, Any]) -> str:
+    """The shares as Markdown.
+
+    Args:
+        results: What :func:`run_training` gave.
+    """
+    rows = []
+    for row in results['rows']:
+        loading = row['kind'] == 'loading'
+        part = row['waiting' if loading else 'assigning']
+        rows.append(
+            (row['config'],
+             'waiting for data' if loading else 'assigning boxes to priors',
+             row['batch'], f'{part * 1e3:.1f} ms',
+             f'{row["step"] * 1e3:.0f} ms', f'{row["share"]:.1%}'))
+    table = markdown_table(('config', 'part', 'batch:', 'median:',
+                            'training step:', 'share of the time:'), rows)
+    return f'{table}\n{told(results["measured"])}\n'
 
 
 def loading_share(cfg: Config, iters: int = 20, warmup: int = 3) -> dict:
@@ -137,23 +194,16 @@ def assignment_share(cfg: Config,
                         'assigner: give one of a one-stage detector of mmdet')
     images = torch.randn(batch, 3, *size)
     samples = _random_samples(batch, size, model.bbox_head.num_classes)
-    assign, spent = assigner.assign, [0.]
-
-    def timed(*args, **kwargs):
-        start = time.perf_counter()
-        result = assign(*args, **kwargs)
-        spent[0] += time.perf_counter() - start
-        return result
-
-    assigner.assign = timed
+    spent = _watch(assigner)
     assigning: List[float] = []
     steps: List[float] = []
     for _ in range(warmup + iters):
-        spent[0], start = 0., time.perf_counter()
+        spent.clear()
+        start = time.perf_counter()
         losses, _ = model.parse_losses(model.loss(images, samples))
         optimizer.update_params(losses)
         steps.append(time.perf_counter() - start)
-        assigning.append(spent[0])
+        assigning.append(sum(spent))
     assigning, steps = assigning[warmup:], steps[warmup:]
     return dict(
         assigning=median(assigning),
@@ -163,6 +213,21 @@ def assignment_share(cfg: Config,
         size=list(size),
         boxes=BOXES_PER_IMAGE,
         iters=iters)
+
+
+def _watch(assigner: Any) -> List[float]:
+    """Let an assigner note how many seconds each call of ``assign`` takes."""
+    assign = assigner.assign
+    spent: List[float] = []
+
+    def timed(*args: Any, **kwargs: Any) -> Any:
+        start = time.perf_counter()
+        result = assign(*args, **kwargs)
+        spent.append(time.perf_counter() - start)
+        return result
+
+    assigner.assign = timed
+    return spent
 
 
 def _trainer(cfg: Config) -> Tuple[BaseModel, OptimWrapper]:

@@ -59,6 +59,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default='deploy',
         help='of models that have both (default: %(default)s)')
     parser.add_argument(
+        '--channels-last',
+        action='store_true',
+        help='lay weights and images out with the channels last')
+    parser.add_argument(
         '--cuda-graph',
         action='store_true',
         help='record what runs on the GPU, and time its replay')
@@ -99,6 +103,7 @@ def run(args: argparse.Namespace) -> int:
         device=args.device,
         dtype=args.dtype,
         form=args.form,
+        channels_last=args.channels_last,
         cuda_graph=args.cuda_graph,
         threads=args.threads,
         cfg_options=parse_options(args.cfg_options))

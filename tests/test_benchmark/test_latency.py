@@ -150,6 +150,27 @@ def test_all_engines_may_fail(tiny, monkeypatch):
     assert results['best'] == [] and 'Not timed' in latency_table(results)
 
 
+@pytest.mark.parametrize('channels_last', [False, True])
+def test_layout_is_the_one_asked_for(tiny, monkeypatch, channels_last):
+    seen = []
+    start = latency.start_engine
+
+    def spy(engine, network, images):
+        convs = [p for p in network.parameters() if p.dim() == 4]
+        seen.append([
+            x.is_contiguous(memory_format=torch.channels_last)
+            for x in (images, max(convs, key=torch.numel))
+        ])
+        return start(engine, network, images)
+
+    monkeypatch.setattr(latency, 'start_engine', spy)
+    results = run_latency([str(tiny / 'det.py')],
+                          LatencyOptions(channels_last=channels_last, **QUICK))
+    assert seen == [[channels_last] * 2]
+    assert ('float32, channels last.'
+            in latency_table(results)) is channels_last
+
+
 def test_threads_are_put_back(tiny, monkeypatch):
     seen = []
     interleave = latency.interleave

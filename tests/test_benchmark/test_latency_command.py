@@ -1,0 +1,31 @@
+import json
+
+import pytest
+
+from mmanchor.cli.main import main
+
+
+def test_command_writes_its_results(tiny, tmp_path, capsys):
+    words = ['benchmark', 'latency', str(tiny / 'det.py')]
+    words += ['--shape', '32', '--rounds', '2', '--batch', '1', '2', '2']
+    assert main([*words, '--out-dir', str(tmp_path / 'out')]) == 0
+    table = (tmp_path / 'out/latency.md').read_text()
+    assert table in capsys.readouterr().out
+    results = json.loads((tmp_path / 'out/latency.json').read_text())
+    assert [row['batch'] for row in results['rows']] == [1, 2]
+    assert results['measured']['dtype'] == 'float32'
+    assert (tmp_path / 'out/latency.png').stat().st_size > 1000
+
+
+@pytest.mark.parametrize('words, message', [
+    (['--engines', 'tvm'], "no engine 'tvm'; choose from eager, compile"),
+    (['--shape', '1', '2', '3'], '--shape takes a height and a width'),
+    (['--batch', '0'], '--batch must be at least 1, got 0'),
+    (['--cfg-options', 'model'], '--cfg-options takes KEY=VALUE'),
+])
+def test_mistake_is_one_message(tiny, tmp_path, capsys, words, message):
+    words = ['benchmark', 'latency', str(tiny / 'det.py'), *words]
+    assert main([*words, '--out-dir', str(tmp_path / 'out')]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith('mmanchor benchmark: ') and message in error
+    assert not (tmp_path / 'out').exists()
