@@ -1,5 +1,6 @@
 """The programs that run a network: torch, its compiler, ONNX Runtime."""
 import importlib.util
+import math
 import tempfile
 import warnings
 from pathlib import Path
@@ -137,11 +138,12 @@ def relative_difference(outputs: Sequence[Tensor],
     if shapes != wanted_shapes:
         raise EngineError(f'its outputs have the shapes {shapes}, eager ones '
                           f'{wanted_shapes}')
-    largest = max(float(x.abs().max()) for x in wanted)
-    difference = max(
-        float((x.double() - y.double()).abs().max())
-        for x, y in zip(outputs, wanted))
-    return difference / largest
+    largest = torch.stack([x.abs().max() for x in wanted]).max().item()
+    difference = torch.stack([(x.double() - y.double()).abs().max()
+                              for x, y in zip(outputs, wanted)]).max().item()
+    if not difference:  # of zeros too
+        return 0.
+    return difference / largest if largest else math.inf
 
 
 def _eager(network: nn.Module, images: Tensor) -> Call:

@@ -51,10 +51,11 @@ def build_network(cfg: Config,
                   form: str = 'deploy') -> Network:
     """Build a config's network to be timed, with random weights.
 
-    The weights are drawn as for training, nothing is downloaded. The
-    statistics of batch normalisations are taken from noise: with those of a
-    new layer, maps would fade to zero from layer to layer, which no engine's
-    result could be checked by.
+    The weights are drawn as for training, nothing is downloaded. But those
+    that start at zero, as some classifiers' do, are drawn too, and batch
+    normalisations take their statistics from noise: with those of a new
+    layer, maps would fade from layer to layer. No engine's result could be
+    checked by zeros.
 
     Args:
         cfg: A config of mmdet, mmseg or mmpretrain; it is not changed.
@@ -79,10 +80,12 @@ def build_network(cfg: Config,
     if toolbox(cfg) != 'mmpretrain':  # classifiers may know one size only
         size = tuple(min(side, _LARGEST_SIDE) for side in size)
     try:
-        _settle_norms(network, torch.randn(2, 3, *size))
-    except (RuntimeError, ValueError) as error:
-        raise UserError(f'the model of {cfg.filename} does not take images of '
-                        f'{size[0]} x {size[1]} pixels: {error}') from error
+        _settle(network, torch.randn(2, 3, *size))
+    # A two-stage detector wants more than images, and fails anyhow.
+    except Exception as error:
+        raise UserError(f'the network of {cfg.filename} does not run on '
+                        f'images of {size[0]} x {size[1]} pixels alone: '
+                        f'{type(error).__name__}: {error}') from error
     if form == 'deploy' and switch_to_deploy(network):
         network.form = form
     return network
@@ -116,8 +119,11 @@ def without_checkpoints(node: Any) -> Any:
 
 
 @torch.no_grad()
-def _settle_norms(network: nn.Module, images: Tensor) -> None:
-    """Set batch normalisations to the statistics that ``images`` give."""
+def _settle(network: nn.Module, images: Tensor) -> None:
+    """Let outputs for ``images`` be neither zero nor very small."""
+    for weight in network.parameters():
+        if weight.dim() > 1 and not weight.any():
+            nn.init.normal_(weight, std=.02)
     norms = [m for m in network.modules() if isinstance(m, _BatchNorm)]
     momenta = [norm.momentum for norm in norms]
     for norm in norms:

@@ -56,17 +56,26 @@ def test_outputs_do_not_fade(tiny):
                if isinstance(m, _BatchNorm))
 
 
+def test_weights_that_start_at_zero_are_drawn(classifier):
+    cfg = load_config(classifier)
+    cfg.model.head.init_cfg = dict(type='Constant', layer='Linear', val=0.)
+    scores, = build_network(cfg, (32, 32))(torch.randn(2, 3, 32, 32))
+    assert scores.std() > 1e-3
+
+
 def test_nothing_is_downloaded(tiny, monkeypatch):
     cfg = load_config(tiny / 'seg.py')
     cfg.model.pretrained = 'https://no.where/a.pth'
     cfg.model.decode_head.init_cfg = [
-        dict(type='Normal', std=0., layer='Conv2d'),
+        dict(type='Constant', val=3., layer='Conv2d'),
         dict(type='Pretrained', checkpoint='https://no.where/b.pth')
     ]
     before = cfg.to_dict()
     network = build_network(cfg, (32, 32))
     assert cfg.to_dict() == before
-    assert not network.model.decode_head.conv_seg.weight.any()
+    # As the other init_cfg says; the default is 0.01.
+    weight = network.model.decode_head.conv_seg.weight
+    assert torch.equal(weight, torch.full_like(weight, 3.))
 
 
 @pytest.mark.parametrize('form, switched', [('deploy', True),
@@ -204,7 +213,7 @@ def test_absent_gpu_is_an_error():
 
 
 def test_size_that_does_not_fit_is_the_users_mistake(classifier):
-    with pytest.raises(UserError, match='images of 8 x 8 pixels'):
+    with pytest.raises(UserError, match='images of 8 x 8 pixels alone'):
         run_latency([classifier], LatencyOptions(size=(8, 8), rounds=1))
 
 

@@ -97,6 +97,13 @@ def test_difference_is_relative_to_the_largest_output():
     wanted = [torch.tensor([1., -8.]), torch.tensor([2.])]
     outputs = [torch.tensor([1., -8.]), torch.tensor([4.])]
     assert relative_difference(outputs, wanted) == 0.25
+    assert relative_difference(wanted, outputs) == 0.25
+
+
+def test_difference_of_zeros_is_none_and_from_zeros_endless():
+    zeros, ones = [torch.zeros(3)], [torch.ones(3)]
+    assert relative_difference(zeros, zeros) == 0
+    assert relative_difference(ones, zeros) == float('inf')
 
 
 def test_unknown_engine_is_named():
