@@ -6,7 +6,8 @@ HELP = 'count, time and compare models and attentions'
 
 # A module mmanchor.cli.benchmark_<name> has the same three parts as any
 # command's.
-COMMANDS = ('complexity', 'latency', 'scaling', 'large', 'papers')
+COMMANDS = ('all', 'complexity', 'latency', 'scaling', 'large', 'training',
+            'papers')
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -1,0 +1,264 @@
+"""What the project set out to reach, and what was measured."""
+from dataclasses import dataclass
+from typing import Any, Callable, Dict, Iterator, List, Optional
+
+from .report import markdown_table
+
+Results = Dict[str, Any]
+OURS, GEMMS = 'anchor attention (ours)', 'GEMMs of its shapes'
+TRUNK, ALONE = 'AnchorFormer (ours)', 'its projections and MLPs alone'
+BANDS = f'{TRUNK}, chunk_tokens=1024'
+
+
+@dataclass(frozen=True)
+class Goal:
+    """A figure that a benchmark has to reach.
+
+    Args:
+        what: What is measured.
+        source: The benchmark of the suite that measures it.
+        value: The figure, from that benchmark's results.
+        at_least: The least that it may be; or
+        at_most: the most.
+        unit: Written after figures.
+        factor: From the figure to the unit.
+    """
+    what: str
+    source: str
+    value: Callable[[Results], Optional[float]]
+    at_least: Optional[float] = None
+    at_most: Optional[float] = None
+    unit: str = ''
+    factor: float = 1.
+
+    def bound(self) -> str:
+        """The goal, in words."""
+        if self.at_least is not None:
+            return f'at least {self.at_least:g}{self.unit}'
+        return f'at most {self.at_most:g}{self.unit}'
+
+    def is_met(self, value: float) -> bool:
+        """Whether a figure, in the unit, is good enough."""
+        if self.at_least is not None:
+            return value >= self.at_least
+        return value <= self.at_most
+
+
+def _row(results: Results, name: str, tokens: int,
+         phase: str) -> Optional[Dict[str, Any]]:
+    """A row of the scaling benchmark that has numbers."""
+    for row in results['rows']:
+        if (row['name'], row['tokens'],
+                row['phase']) == (name, tokens, phase) and not row['skipped']:
+            return row
+    return None
+
+
+def _speedup(name: str, tokens: int, phase: str = 'forward') -> Callable:
+    """How many times faster than softmax."""
+
+    def value(results: Results) -> Optional[float]:
+        row = _row(results, name, tokens, phase)
+        return row and row['speedup']
+
+    return value
+
+
+def _over(name: str, other: str, tokens: int) -> Callable:
+    """Time of one over time of the other."""
+
+    def value(results: Results) -> Optional[float]:
+        rows = [_row(results, each, tokens, 'forward')
+                for each in (name, other)]  # yapf: disable
+        if None in rows:
+            return None
+        return rows[0]['seconds'] / rows[1]['seconds']
+
+    return value
+
+
+def _exponent(what: str) -> Callable:
+
+    def value(results: Results) -> Optional[float]:
+        for row in results['exponents']:
+            if (row['name'], row['phase']) == (OURS, 'forward'):
+                return row[what]
+        return None
+
+    return value
+
+
+def _faster_than(config: str, rival: str) -> Callable:
+    """How many times faster, each network in its best engine."""
+
+    def value(results: Results) -> Optional[float]:
+        medians = {row['config']: row['median'] for row in results['best']
+                   if row['batch'] == 1}  # yapf: disable
+        found = [[time for name, time in medians.items() if part in name]
+                 for part in (rival, config)]
+        return found[0][0] / found[1][0] if all(found) else None
+
+    return value
+
+
+def _memory_over(config: str, rival: str) -> Callable:
+    """Peak memory of one over that of the other."""
+
+    def value(results: Results) -> Optional[float]:
+        found = [[row['peak_memory'] for row in results['rows']
+                  if part in row['config'] and row.get('peak_memory')]
+                 for part in (config, rival)]  # yapf: disable
+        return found[0][0] / found[1][0] if all(found) else None
+
+    return value
+
+
+def _large(side: int) -> Callable:
+
+    def value(results: Results) -> Optional[float]:
+        for row in results['rows']:
+            if (row['side'], row['form']) == (side, 'in bands'):
+                return row['bytes']
+        return None
+
+    return value
+
+
+def _compared(what: str) -> Callable:
+    return lambda results: max(row[what] for row in results['compared'])
+
+
+def _share(kind: str) -> Callable:
+    return lambda results: max(
+        (row['share'] for row in results['rows'] if row['kind'] == kind),
+        default=None)
+
+
+def _goals() -> Iterator[Goal]:
+    alone = 'attention alone, 6 heads of 64, M = 30'
+    for tokens, least in ((4096, 45), (16384, 200)):
+        yield Goal(
+            f'{alone}, {tokens} tokens: times faster than SDPA',
+            'scaling',
+            _speedup(OURS, tokens),
+            least,
+            unit='x')
+    for tokens in (4096, 16384):
+        yield Goal(
+            f'{alone}, {tokens} tokens: time over that of its GEMMs',
+            'scaling',
+            _over(OURS, GEMMS, tokens),
+            at_most=2,
+            unit='x')
+    for what, name in (('seconds', 'time'), ('bytes', 'memory')):
+        yield Goal(
+            f'{alone}: exponent of {name}, 1 024 to 65 536 tokens',
+            'scaling',
+            _exponent(what),
+            at_most=1.05)
+    yield Goal(
+        f'{alone}, 4096 tokens: training step, times faster than SDPA',
+        'scaling',
+        _speedup(OURS, 4096, 'training step'),
+        25,
+        unit='x')
+    trunk = 'small trunk, deploy form'
+    for name, title in ((TRUNK, trunk), (BANDS, f'{trunk}, in bands')):
+        for tokens, least in ((4096, 3.5), (196, 1.2)):
+            yield Goal(
+                f'{title}, {tokens} tokens: times faster than its softmax '
+                'twin',
+                'scaling',
+                _speedup(name, tokens),
+                least,
+                unit='x')
+    for tokens in (196, 4096):
+        yield Goal(
+            f'{trunk}, {tokens} tokens: time over that of its projections and '
+            'MLPs alone', 'scaling', _over(TRUNK, ALONE, tokens),
+            at_most=1.25, unit='x')  # yapf: disable
+    for rival, title in (('rtmdet_tiny', 'RTMDet-tiny'), ('yolox_tiny',
+                                                          'YOLOX-tiny')):
+        yield Goal(
+            'PicoDet-AnchorFormer-S at 416, best engine of each: times faster '
+            f'than {title}',
+            'detectors',
+            _faster_than('picodet_anchorformer-s', rival),
+            2,
+            unit='x')
+    yield Goal(
+        "UperNet at 512 x 2048: peak memory over Swin-T UperNet's",
+        'segmentors', _memory_over('upernet_anchorformer', 'swin-tiny'),
+        at_most=1, unit='x')  # yapf: disable
+    for side, most in ((8192, 2.5), (16384, 8)):
+        yield Goal(
+            f'small trunk in bands, {side} x {side} pixels: peak memory',
+            'large',
+            _large(side),
+            at_most=most,
+            unit=' GB',
+            factor=1e-9)
+    yield Goal(
+        'in bands: largest difference from the plain forward',
+        'large',
+        _compared('difference'),
+        at_most=1e-5)
+    yield Goal(
+        'in bands: time over that of the plain forward',
+        'large',
+        _compared('ratio'),
+        at_most=1.3,
+        unit='x')
+    yield Goal("SimOTA's share of a PicoDet-S training step, batch 16 at 416",
+               'training', _share('assignment'), at_most=15, unit=' %',
+               factor=100)  # yapf: disable
+    yield Goal("waiting for data, share of the demos' training time",
+               'training', _share('loading'), at_most=50, unit=' %',
+               factor=100)  # yapf: disable
+
+
+GOALS = tuple(_goals())
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A goal, and what came of it.
+
+    Args:
+        goal: The goal.
+        value: The figure in the goal's unit; ``None`` is not measured.
+    """
+    goal: Goal
+    value: Optional[float]
+
+
+def measured_goals(results: Dict[str, Results]) -> List[Measured]:
+    """The figures of all goals.
+
+    Args:
+        results: Results by the name of the benchmark.
+    """
+    found = []
+    for goal in GOALS:
+        value = None
+        if goal.source in results:
+            value = goal.value(results[goal.source])
+        found.append(
+            Measured(goal, None if value is None else value * goal.factor))
+    return found
+
+
+def goals_table(found: List[Measured]) -> str:
+    """The goals as Markdown.
+
+    Args:
+        found: What :func:`measured_goals` gave.
+    """
+    rows = []
+    for each in found:
+        figure, verdict = 'not measured', ''
+        if each.value is not None:
+            figure = f'{each.value:.3g}{each.goal.unit}'
+            verdict = 'yes' if each.goal.is_met(each.value) else '**no**'
+        rows.append((each.goal.what, each.goal.bound(), figure, verdict))
+    return markdown_table(('goal', 'bound', 'measured:', 'reached'), rows)

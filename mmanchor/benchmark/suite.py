@@ -1,0 +1,158 @@
+"""Every benchmark that the documents tell of, and the document itself."""
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, Callable, Dict, Iterable, List
+
+from ..apis.errors import UserError
+from ..apis.files import PathLike, make_folder, read_json
+from ..compat.atomic import replacing
+from .goals import goals_table, measured_goals
+from .report import markdown_table
+
+_SWIN = ('mmseg::swin/swin-tiny-patch4-window7-in1k-pre_upernet_'
+         '8xb2-160k_ade20k-512x512.py')
+_ENGINES = ['--engines', 'eager', 'compile', 'onnxruntime']
+# The words after `mmanchor benchmark`, by the folder for their results.
+SUITE: Dict[str, List[str]] = {
+    'scaling': ['scaling', '--backward', '--budget-seconds', '60'],
+    'detectors': [
+        'latency', 'mmdet::rtmdet/rtmdet_tiny_8xb32-300e_coco.py',
+        'mmdet::yolox/yolox_tiny_8xb8-300e_coco.py',
+        'picodet_esnet-s_4xb80-300e_coco-416', 'picodet_anchorformer-t_coco',
+        'picodet_anchorformer-s_coco', '--shape', '416', *_ENGINES
+    ],
+    'classifiers': [
+        'latency', 'deit-s_8xb128-300e_in1k-224', 'anchorformer-s_in1k',
+        'levit-256_8xb256-1000e_in1k-224',
+        'anchor-levit-256_8xb256-1000e_in1k-224', '--batch', '1', '8',
+        *_ENGINES
+    ],
+    'segmentors': [
+        'latency', _SWIN, 'upernet_anchorformer_ade', 'fpn_anchorformer_ade',
+        '--rounds', '3'
+    ],
+    'large': ['large'],
+    'training': ['training'],
+    'papers': ['papers'],
+}
+DOCUMENT_HEAD = '# Benchmarks\n\n'
+
+Track = Callable[[Iterable[Any], str], Iterable[Any]]
+
+
+def run_suite(out_dir: PathLike,
+              again: bool = False,
+              track: Track = lambda items, _: items) -> Path:
+    """Run what is missing, each in its own process, and write the document.
+
+    Args:
+        out_dir: Folder for the results, a folder for each benchmark.
+        again: Whether to run also what is there already.
+        track: Shows progress, such as :func:`mmanchor.cli.progress.track`.
+
+    Returns:
+        The document (see :func:`write_document`).
+
+    Raises:
+        UserError: If a benchmark ends in an error.
+    """
+    folder = make_folder(out_dir, '--out-dir')
+    for name, words in track(SUITE.items(), 'benchmarks'):
+        if again or not result_file(folder, name).is_file():
+            command = [sys.executable, '-m', 'mmanchor', 'benchmark', *words]
+            command += ['--out-dir', str(folder / name)]
+            if subprocess.run(command, stdout=subprocess.DEVNULL).returncode:
+                raise UserError(f'{" ".join(command[1:])} ended in an error, '
+                                'which is printed above')
+    return write_document(folder)
+
+
+def result_file(folder: Path, name: str) -> Path:
+    """Where the results of a benchmark of :data:`SUITE` lie."""
+    return folder / name / f'{SUITE[name][0]}.json'
+
+
+def read_results(folder: Path) -> Dict[str, Any]:
+    """Results by name, of those benchmarks of :data:`SUITE` that ran."""
+    return {
+        name: read_json(result_file(folder, name))
+        for name in SUITE if result_file(folder, name).is_file()
+    }
+
+
+def write_document(folder: Path) -> Path:
+    """Write the document beside the folder of the results.
+
+    Args:
+        folder: Where the results are. Its ``template.md``, if there is one,
+            is the text: a line ``<!-- include NAME -->`` stands for the
+            Markdown file NAME in the folder, ``<!-- goals -->`` for the
+            goals and ``<!-- summary -->`` for :func:`summary_table`. Without
+            one the document is all tables and plots.
+
+    Returns:
+        The document, the folder's name with the suffix .md.
+    """
+    document = folder.with_suffix('.md')
+    with replacing(document) as part:
+        part.write_text(render(folder), encoding='utf-8')
+    return document
+
+
+def render(folder: Path) -> str:
+    """The text that :func:`write_document` writes."""
+    template = folder / 'template.md'
+    text = template.read_text(
+        encoding='utf-8') if template.is_file() else _default_template(folder)
+    results = read_results(folder)
+
+    def fill(match: 're.Match') -> str:
+        what = match[1].split()
+        if what[0] == 'goals':
+            return goals_table(measured_goals(results))
+        if what[0] == 'summary':
+            return summary_table(results)
+        file = folder / what[1]
+        if not file.is_file():
+            return f'`{what[1]}` is not measured yet.\n'
+        return file.read_text(encoding='utf-8').rstrip('\n') + '\n'
+
+    return re.sub(r'<!-- (goals|summary|include \S+) -->\n', fill, text)
+
+
+def _default_template(folder: Path) -> str:
+    parts = [DOCUMENT_HEAD, '<!-- goals -->\n']
+    for name, words in SUITE.items():
+        parts.append(f'\n## {name}\n\n<!-- include {name}/{words[0]}.md -->\n')
+        if (folder / name / f'{words[0]}.png').is_file():
+            parts.append(f'\n![{name}]({folder.name}/{name}/{words[0]}.png)\n')
+    return ''.join(parts)
+
+
+def summary_table(results: Dict[str, Any]) -> str:
+    """The attentions' times, for a README.
+
+    Args:
+        results: What :func:`read_results` gave.
+
+    Returns:
+        Markdown: how many times faster than softmax each attention and our
+        trunk are, by the number of tokens.
+    """
+    if 'scaling' not in results:
+        return 'Nothing is measured yet.\n'
+    sizes = results['scaling']['tokens']
+    rows: Dict[str, List[str]] = {}
+    for row in results['scaling']['rows']:
+        if row['phase'] != 'forward' or row['name'].startswith('GEMMs'):
+            continue
+        name = f'{row["part"]}: {row["name"]}'
+        cell = '–' if not row['speedup'] else f'{row["speedup"]:.3g}x'
+        if not row['skipped'] and not row['speedup']:
+            cell = f'{row["seconds"] * 1e3:.3g} ms'
+        rows.setdefault(name, []).append(cell)
+    head = ['times faster than softmax, at tokens', *(f'{n}:' for n in sizes)]
+    return markdown_table(head,
+                          ([name, *cells] for name, cells in rows.items()))

@@ -1,0 +1,136 @@
+"""The suite, its goals, and the document that is made of its results."""
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from mmanchor.apis.config import find_config
+from mmanchor.apis.errors import UserError
+from mmanchor.apis.files import read_json, write_json
+from mmanchor.benchmark import suite
+from mmanchor.benchmark.goals import (GOALS, GEMMS, OURS, goals_table,
+                                      measured_goals)
+from mmanchor.benchmark.suite import (SUITE, read_results, render, run_suite,
+                                      summary_table)
+from mmanchor.cli import benchmark
+
+DOCS = Path(__file__).resolve().parents[2] / 'docs'
+
+
+def scaling_row(name, tokens, seconds, speedup, skipped=None):
+    return dict(
+        part='attention',
+        phase='forward',
+        name=name,
+        tokens=tokens,
+        seconds=seconds,
+        speedup=speedup,
+        skipped=skipped)
+
+
+SCALING = dict(
+    tokens=[4096, 16384],
+    rows=[
+        scaling_row('softmax (SDPA)', 4096, .1, 1.),
+        scaling_row('softmax (SDPA)', 16384, None, None, 'too long'),
+        scaling_row(OURS, 4096, .002, 50.),
+        scaling_row(OURS, 16384, .008, None),
+        scaling_row(GEMMS, 4096, .0005, 200.),
+        scaling_row(GEMMS, 16384, .005, None)
+    ],
+    exponents=[dict(name=OURS, phase='forward', seconds=1.02, bytes=1.5)])
+
+EMPTY = dict(
+    tokens=[],
+    rows=[],
+    exponents=[],
+    best=[],
+    compared=[dict(difference=0., ratio=1.)])
+
+
+def test_figures_stand_beside_their_goals():
+    found = {
+        each.goal.what: each
+        for each in measured_goals(dict(scaling=SCALING)) if each.value
+    }
+    assert sorted(each.value for each in found.values()) == pytest.approx(
+        [1.02, 1.5, 1.6, 4., 50.])
+    met = {each.value: each.goal.is_met(each.value)
+           for each in found.values()}  # yapf: disable
+    assert [met[value]
+            for value in sorted(met)] == [True, False, True, False, True]
+    table = goals_table(measured_goals(dict(scaling=SCALING)))
+    assert table.count('not measured') == len(GOALS) - 5
+    assert '| at least 45x | 50x | yes |' in table
+    assert '| at most 2x | 4x | **no** |' in table
+
+
+def test_the_summary_has_times_where_there_is_no_softmax_to_compare_with():
+    table = summary_table(dict(scaling=SCALING))
+    assert f'| attention: {OURS} | 50x | 8 ms |' in table
+    assert GEMMS not in table
+    assert 'Nothing' in summary_table({})
+
+
+def test_a_template_takes_tables_goals_and_the_summary(tmp_path):
+    (tmp_path / 'scaling').mkdir()
+    write_json(tmp_path / 'scaling/scaling.json', SCALING)
+    (tmp_path / 'scaling/scaling.md').write_text('| table |\n\n')
+    (tmp_path / 'template.md').write_text(
+        'Text.\n<!-- goals -->\n<!-- include scaling/scaling.md -->\n'
+        '<!-- include large/large.md -->\n<!-- summary -->\nEnd.\n')
+    text = render(tmp_path)
+    assert text.startswith('Text.\n| goal |')
+    assert '\n| table |\n`large/large.md` is not measured yet.\n' in text
+    assert text.endswith('|\nEnd.\n') and '<!--' not in text
+
+
+def test_only_what_is_missing_runs_and_the_document_is_written(
+        tmp_path, monkeypatch):
+    folder, ran = tmp_path / 'numbers', []
+
+    def fake(command, **kwargs):
+        words, out = command[4:-2], Path(command[-1])
+        ran.append(words)
+        write_json(out / f'{words[0]}.json', EMPTY)
+        return subprocess.CompletedProcess(command, 0)
+
+    monkeypatch.setattr(subprocess, 'run', fake)
+    assert run_suite(folder) == tmp_path / 'numbers.md'
+    assert ran == list(SUITE.values())
+    assert set(read_results(folder)) == set(SUITE)
+    assert (tmp_path / 'numbers.md').read_text() == render(folder)
+    run_suite(folder)
+    assert len(ran) == len(SUITE)
+    run_suite(folder, again=True)
+    assert len(ran) == 2 * len(SUITE)
+
+
+def test_a_benchmark_that_fails_stops_the_suite(tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        subprocess, 'run',
+        lambda command, **kwargs: subprocess.CompletedProcess(command, 1))
+    with pytest.raises(UserError, match='benchmark scaling .* error'):
+        run_suite(tmp_path / 'x')
+    assert not (tmp_path / 'x.md').exists()
+
+
+def test_the_suite_names_commands_and_configs_that_there_are():
+    for words in SUITE.values():
+        assert words[0] in benchmark.COMMANDS
+        if words[0] == 'latency':
+            last = next(i for i, word in enumerate(words) if word[:2] == '--')
+            for name in words[1:last]:
+                assert find_config(name)
+
+
+@pytest.mark.skipif(
+    not (DOCS / 'benchmarks').is_dir(), reason='not measured yet')
+def test_the_documents_are_made_of_the_results():
+    folder = DOCS / 'benchmarks'
+    assert (DOCS / 'benchmarks.md').read_text() == render(folder)
+    assert summary_table(read_results(folder)) in (DOCS.parent /
+                                                   'README.md').read_text()
+    for name, words in SUITE.items():
+        results = read_json(suite.result_file(folder, name))
+        assert results['measured']['commit'] != 'unknown', name
