@@ -16,6 +16,9 @@ from .networks import FORMS, TIMED, Network, build_network
 from .report import markdown_table, measured, told
 from .timing import interleave, summarize
 
+# Of one engine's calls in a row: threads of the engine before spin for a
+# while, and would slow a single short call.
+MIN_SECONDS = .1
 Track = Callable[[Iterable[Any], str], Iterable[Any]]
 
 
@@ -176,7 +179,7 @@ def _start(row: dict, network: Network, images: torch.Tensor,
         return graphed(call) if options.cuda_graph else call
     except EngineError as error:
         row['reason'] = str(error)
-    except torch.OutOfMemoryError as error:
+    except torch.cuda.OutOfMemoryError as error:
         row['reason'] = str(error).splitlines()[0]
     return None
 
@@ -188,7 +191,11 @@ def _times(calls: Dict[int, Call], options: LatencyOptions,
         return {}
     names = {str(number): call for number, call in calls.items()}
     for _ in track([0], f'timing {len(calls)} calls, {options.rounds} rounds'):
-        times = interleave(names, options.rounds, device=options.device)
+        times = interleave(
+            names,
+            options.rounds,
+            device=options.device,
+            min_seconds=MIN_SECONDS)
     return {int(name): each for name, each in times.items()}
 
 

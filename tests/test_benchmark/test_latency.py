@@ -15,6 +15,11 @@ from mmanchor.models.layers import LearnedAnchorAttention
 QUICK = dict(size=(32, 32), rounds=2)
 
 
+@pytest.fixture(autouse=True)
+def _short_calls(monkeypatch):
+    monkeypatch.setattr(latency, 'MIN_SECONDS', 1e-3)
+
+
 @pytest.fixture
 def classifier(tmp_path):
     """A tiny classifier that has a deploy form and starts from a file."""

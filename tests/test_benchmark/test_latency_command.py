@@ -2,7 +2,13 @@ import json
 
 import pytest
 
+from mmanchor.benchmark import latency
 from mmanchor.cli.main import main
+
+
+@pytest.fixture(autouse=True)
+def _short_calls(monkeypatch):
+    monkeypatch.setattr(latency, 'MIN_SECONDS', 1e-3)
 
 
 def test_command_writes_its_results(tiny, tmp_path, capsys):
