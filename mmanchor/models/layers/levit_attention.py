@@ -150,8 +150,7 @@ class LevitSoftmaxAttention(LevitAttention):
         if queries is None:
             queries, projected = projected.tensor_split((self.key_dims, ), -1)
         keys, values = projected.tensor_split((self.key_dims, ), -1)
-        # Not scaled_dot_product_attention: its fast forms want Dv = D, and
-        # MMEngine's counter does not see into it.
+        # Not scaled_dot_product_attention: its fast forms want Dv = D.
         scores = queries @ keys.transpose(-2, -1) * self.key_dims**-0.5
         weights = (scores + self.position_bias(hw_shape)).softmax(dim=-1)
         return weights @ values
