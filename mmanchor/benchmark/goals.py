@@ -3,11 +3,12 @@ from dataclasses import dataclass
 from typing import Any, Callable, Dict, Iterator, List, Optional
 
 from .report import markdown_table
+from .scaling_cases import CHUNK_TOKENS
 
 Results = Dict[str, Any]
 OURS, GEMMS = 'anchor attention (ours)', 'GEMMs of its shapes'
 TRUNK, ALONE = 'AnchorFormer (ours)', 'its projections and MLPs alone'
-BANDS = f'{TRUNK}, chunk_tokens=1024'
+BANDS = f'{TRUNK}, chunk_tokens={CHUNK_TOKENS}'
 
 
 @dataclass(frozen=True)

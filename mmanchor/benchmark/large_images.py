@@ -24,7 +24,7 @@ Track = Callable[[Iterable[Any], str], Iterable[Any]]
 
 
 def run_large(sides: Sequence[int] = (2048, 4096, 8192, 16384),
-              chunk_tokens: int = 4096,
+              chunk_tokens: int = 2048,
               arch: str = 'small',
               max_memory: Optional[float] = None,
               rounds: int = 5,

@@ -12,7 +12,7 @@ from .rivals import ShapeGemms, build_rivals
 
 PATCH_SIZE = 16
 # Of the trunk in bands: its work then fits into a core's cache.
-CHUNK_TOKENS = 1024
+CHUNK_TOKENS = 2048
 DTYPES = dict(
     float32=torch.float32, bfloat16=torch.bfloat16, float16=torch.float16)
 

@@ -18,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--chunk-tokens',
         type=int,
-        default=4096,
+        default=2048,
         metavar='N',
         help='tokens of a band (default: %(default)s)')
     parser.add_argument(

@@ -243,7 +243,7 @@ def test_trunks_differ_in_their_attention_alone(backward):
     twin, ours, alone, *bands = (
         case.build(6, backward) for case in trunk_part(TINY, backward).cases)
     assert alone.trunk.state_dict().keys() == ours.state_dict().keys()
-    assert [each.chunk_tokens for each in bands] == [1024][backward:]
+    assert [each.chunk_tokens for each in bands] == [2048][backward:]
     assert [type(each.layers[0].attn).__name__ for each in (twin, ours)
             ] == ['SoftmaxAttention', 'LearnedAnchorAttention']
     assert ours.layers[0].attn.deploy is not backward
