@@ -53,7 +53,7 @@ def ablation_table(results: Dict[str, Any]) -> str:
     commits = sorted({run['commit'] for row in results['rows']
                       for run in row['runs']})  # yapf: disable
     lines += [
-        '', f'Mean of {told["seeds"]} seeds ± half of their range, '
+        '', f'Mean ± half of the range of {told["seeds"]} seeds, '
         f'{told["epochs"]} epochs. Costs of the deploy form, or of the '
         'training form where that is cheaper; time on one thread in batches '
         f'of 64. Trained at commit `{"`, `".join(commits)}` in '

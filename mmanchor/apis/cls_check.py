@@ -1,5 +1,6 @@
 """Check of pictures in folders by class (mmpretrain's ``CustomDataset``)."""
 from collections import Counter
+from pathlib import Path
 from typing import Any, List, Optional
 
 from .data_report import SplitReport, Track, picture_error, read_all, spread
@@ -24,6 +25,7 @@ def check(source: DataSource, limit: Optional[int],
             wants them.
     """
     require_paths(source)
+    require_folders(source)
     dataset = _build(source)
     samples = [dataset.get_data_info(i) for i in range(len(dataset))]
     classes = dataset.CLASSES or ()
@@ -55,6 +57,34 @@ def check(source: DataSource, limit: Optional[int],
     ]
     report.add('unreadable', 'pictures that cannot be read', faults)
     return report
+
+
+def require_folders(source: DataSource) -> None:
+    """Stop if there are not as many folders as classes.
+
+    Args:
+        source: A data set of classification; one that is told its classes by
+            an annotation file, or has no folders, passes.
+
+    Raises:
+        UserError: Naming both numbers, and what to set.
+    """
+    given = (source.get('metainfo') or {}).get('classes')
+    classes = given or (getattr(source.cls, 'METAINFO', None)
+                        or {}).get('classes')
+    folder = Path(source.folder('img_path') or '')
+    if source.ann_file or not isinstance(
+            classes, (list, tuple)) or (not folder.is_dir()):
+        return
+    found = sorted(each.name for each in folder.iterdir() if each.is_dir())
+    if found and len(found) != len(classes):
+        raise UserError(
+            f'{source.split}_dataloader: {folder} has {len(found)} folders '
+            f'({", ".join(found[:3])}, ...), and there are {len(classes)} '
+            'classes. For classes of your own set dataset.metainfo.classes '
+            'of both loaders to the names of the folders, and '
+            'model.head.num_classes and data_preprocessor.num_classes to '
+            'their number')
 
 
 def _build(source: DataSource) -> Any:

@@ -81,13 +81,13 @@ def require_num_classes(cfg: Config, splits: Sequence[str]) -> None:
 
     Args:
         cfg: A config of mmpretrain.
-        splits: Those that will be read. Data sets that find their classes in
-            folders are not known yet, and pass.
+        splits: Those that will be read.
 
     Raises:
         UserError: Naming both numbers.
     """
     for source in data_sources(cfg, splits):
+        cls_check.require_folders(source)
         report = SplitReport([source.split], source.cls.__name__)
         _check_num_classes(cfg, source, report)
         for problem in report.problems:

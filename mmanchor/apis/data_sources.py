@@ -161,6 +161,8 @@ _SOURCES = {
 }
 _DEMO = ('To try things out without it: `mmanchor demo`, or `mmanchor '
          'make-demo-data`, which writes small data in the same layout.')
+_DIGITS = ('To try things out without it: `mmanchor ablation` trains on the '
+           'digits that come with scikit-learn.')
 
 
 def require_data(cfg: Config, splits: Sequence[str]) -> None:
@@ -225,7 +227,8 @@ def _missing_message(source: DataSource, missing: Sequence[str]) -> str:
         lines.append('Put your files there, or point data_root at them: '
                      f'--cfg-options {source.split}_dataloader.dataset.'
                      'data_root=FOLDER')
-    return '\n'.join([*lines, _DEMO])
+    classifies = source.kind == 'classification'
+    return '\n'.join([*lines, _DIGITS if classifies else _DEMO])
 
 
 def _layout(source: DataSource) -> List[Tuple[str, str]]:
@@ -244,6 +247,9 @@ def _layout(source: DataSource) -> List[Tuple[str, str]]:
             path = osp.join(
                 source.folder(key), f'NAME{source.get("img_suffix")}')
             rows.append((path, 'pictures'))
+        elif source.kind == 'classification' and not source.ann_file:
+            path = osp.join(source.folder(key) or '', 'CLASS', '')
+            rows.append((path, 'pictures of one class'))
         else:
             rows.append((osp.join(source.folder(key) or '', ''), 'pictures'))
     return rows

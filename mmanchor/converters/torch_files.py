@@ -46,7 +46,12 @@ def arrays_of_torch(loaded: Any, name: str) -> Dict[str, Any]:
     for key in NESTED:
         if isinstance(loaded.get(key), dict):
             weights = loaded[key]
-            beside = {k: value for k, value in loaded.items() if k != key}
+            # An empty `meta` is what a .safetensors file without one gives.
+            beside = {
+                k: value
+                for k, value in loaded.items()
+                if k != key and not (k == 'meta' and value == {})
+            }
             break
     if not any(isinstance(value, Tensor) for value in weights.values()):
         raise CheckpointError(

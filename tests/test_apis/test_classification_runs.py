@@ -220,3 +220,22 @@ def test_classes_in_another_order_than_the_folders_are_found(project):
     report, = check_data(cfg, ['train'])
     assert [problem.code for problem in report.problems] == ['class_order']
     assert str(COLOURS) in report.problems[0].message
+
+
+def test_more_folders_than_classes_are_told_before_training(project, tmp_path):
+    key = 'train_dataloader.dataset.metainfo.classes'
+    cfg = load_config(project, {key: list(COLOURS[:-1])}, tmp_path)
+    with pytest.raises(
+            UserError,
+            match=rf'train has {len(COLOURS)} folders .*there are '
+            rf'{len(COLOURS) - 1} classes.*model.head.num_classes'):
+        train_model(cfg)
+
+
+def test_missing_pictures_are_told_with_their_layout(project, tmp_path):
+    key = 'train_dataloader.dataset.data_root'
+    cfg = load_config(project, {key: str(tmp_path / 'none')}, tmp_path)
+    with pytest.raises(UserError) as error:
+        train_model(cfg)
+    assert 'train/CLASS/    pictures of one class' in str(error.value)
+    assert 'mmanchor ablation' in str(error.value)

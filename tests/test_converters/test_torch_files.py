@@ -50,3 +50,10 @@ def test_tensors_of_no_plain_numbers_are_named(value, message):
         arrays_of_torch({'model': {'a': value}}, 'x.pth')
     beside = {'model': {'a': WEIGHT}, 'b': value}
     assert arrays_of_torch(beside, 'x.pth')['a'] is WEIGHT
+
+
+def test_a_file_without_metadata_has_nothing_beside_the_weights():
+    loaded = {'state_dict': {'w': WEIGHT}, 'meta': {}}
+    assert list(arrays_of_torch(loaded, 'x.safetensors')) == ['w']
+    loaded['meta'] = {'epoch': 3}
+    assert 'beside the weights: meta' in arrays_of_torch(loaded, 'x.pth')
