@@ -1,4 +1,5 @@
 """Results as files: JSON for programs, Markdown and a plot for readers."""
+import os
 import shlex
 import sys
 from pathlib import Path
@@ -21,10 +22,12 @@ def measured(**more: Any) -> Dict[str, Any]:
     Returns:
         What :func:`~mmanchor.apis.provenance.provenance` says, the
         ``command`` that runs, the versions of the ``toolboxes``, the
-        ``device`` and ``more``.
+        ``device``, whether torch's allocator is told to take ``huge_pages``,
+        and ``more``.
     """
     return dict(
         provenance(),
+        huge_pages=os.environ.get('THP_MEM_ALLOC_ENABLE') == '1',
         command=shlex.join(['mmanchor', *sys.argv[1:]]),
         toolboxes=find_stack().versions,
         device=torch.cuda.get_device_name()
@@ -41,7 +44,10 @@ def told(measured: Dict[str, Any]) -> str:
     where = f'{measured["cores"]} cores of {measured["processor"]}'
     if measured['device'] != 'cpu':
         where = f'{measured["device"]} and {where}'
-    return (f'Measured by `{measured["command"]}` at commit '
+    command = measured['command']
+    if measured['huge_pages']:
+        command = f'THP_MEM_ALLOC_ENABLE=1 {command}'
+    return (f'Measured by `{command}` at commit '
             f'`{measured["commit"]}` on {where}, {measured["threads"]} '
             f'threads, Python {measured["python"]}, torch '
             f'{measured["torch"]}.')
