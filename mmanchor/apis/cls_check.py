@@ -73,8 +73,9 @@ def require_folders(source: DataSource) -> None:
     classes = given or (getattr(source.cls, 'METAINFO', None)
                         or {}).get('classes')
     folder = Path(source.folder('img_path') or '')
-    if source.ann_file or not isinstance(
-            classes, (list, tuple)) or (not folder.is_dir()):
+    told = source.ann_file or not isinstance(classes, (list, tuple))
+    in_folders = source.cfg.get('data_root') or source.cfg.get('data_prefix')
+    if told or not in_folders or not folder.is_dir():
         return
     found = sorted(each.name for each in folder.iterdir() if each.is_dir())
     if found and len(found) != len(classes):
