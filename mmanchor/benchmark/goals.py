@@ -3,11 +3,11 @@ from dataclasses import dataclass
 from typing import Any, Callable, Dict, Iterator, List, Optional
 
 from .report import markdown_table
-from .scaling_cases import CHUNK_TOKENS
+from .scaling_cases import ALONE, CHUNK_TOKENS, LESS_ALONE
 
 Results = Dict[str, Any]
 OURS, GEMMS = 'anchor attention (ours)', 'GEMMs of its shapes'
-TRUNK, ALONE = 'AnchorFormer (ours)', 'its projections and MLPs alone'
+TRUNK = 'AnchorFormer (ours)'
 BANDS = f'{TRUNK}, chunk_tokens={CHUNK_TOKENS}'
 
 
@@ -81,8 +81,10 @@ def _over(name: str, other: str, tokens: int) -> Callable:
 def _exponent(what: str) -> Callable:
 
     def value(results: Results) -> Optional[float]:
+        ends = [_row(results, OURS, tokens, 'forward')
+                for tokens in (1024, 65536)]  # yapf: disable
         for row in results['exponents']:
-            if (row['name'], row['phase']) == (OURS, 'forward'):
+            if (row['name'], row['phase']) == (OURS, 'forward') and all(ends):
                 return row[what]
         return None
 
@@ -106,8 +108,8 @@ def _memory_over(config: str, rival: str) -> Callable:
     """Peak memory of one over that of the other."""
 
     def value(results: Results) -> Optional[float]:
-        found = [[row['peak_memory'] for row in results['rows']
-                  if part in row['config'] and row.get('peak_memory')]
+        found = [[row['test_memory'] for row in results['rows']
+                  if part in row['config'] and row.get('test_memory')]
                  for part in (config, rival)]  # yapf: disable
         return found[0][0] / found[1][0] if all(found) else None
 
@@ -174,10 +176,13 @@ def _goals() -> Iterator[Goal]:
                 least,
                 unit='x')
     for tokens in (196, 4096):
-        yield Goal(
-            f'{trunk}, {tokens} tokens: time over that of its projections and '
-            'MLPs alone', 'scaling', _over(TRUNK, ALONE, tokens),
-            at_most=1.25, unit='x')  # yapf: disable
+        for bound in (ALONE, LESS_ALONE):
+            yield Goal(
+                f'{trunk}, {tokens} tokens: time over that of {bound}',
+                'scaling',
+                _over(TRUNK, bound, tokens),
+                at_most=1.25,
+                unit='x')
     for rival, title in (('rtmdet_tiny', 'RTMDet-tiny'), ('yolox_tiny',
                                                           'YOLOX-tiny')):
         yield Goal(
@@ -188,7 +193,8 @@ def _goals() -> Iterator[Goal]:
             2,
             unit='x')
     yield Goal(
-        "UperNet at 512 x 2048: peak memory over Swin-T UperNet's",
+        'UperNet at 512 x 2048, whole test of one image: peak memory over '
+        "Swin-T UperNet's",
         'segmentors', _memory_over('upernet_anchorformer', 'swin-tiny'),
         at_most=1, unit='x')  # yapf: disable
     for side, most in ((8192, 2.5), (16384, 8)):
@@ -219,6 +225,12 @@ def _goals() -> Iterator[Goal]:
 
 
 GOALS = tuple(_goals())
+# What needs a card: no benchmark of the suite has measured it yet.
+ON_A_GPU = (
+    'fused attention: time over that of reading K, V and writing the output',
+    'fused attention against FlashAttention, 197 to 65 536 tokens',
+    'the demo configs trained at full size',
+)
 
 
 @dataclass(frozen=True)
@@ -262,4 +274,6 @@ def goals_table(found: List[Measured]) -> str:
             figure = f'{each.value:.3g}{each.goal.unit}'
             verdict = 'yes' if each.goal.is_met(each.value) else '**no**'
         rows.append((each.goal.what, each.goal.bound(), figure, verdict))
+    rows += [(f'on a GPU: {what}', '', 'not measured', '')
+             for what in ON_A_GPU]  # yapf: disable
     return markdown_table(('goal', 'bound', 'measured:', 'reached'), rows)

@@ -12,13 +12,16 @@ from ..apis.errors import UserError
 from .engines import (TOLERANCES, Call, EngineError, graphed, require_engines,
                       start_engine)
 from .memory import peak_memory
-from .networks import FORMS, TIMED, Network, build_network
+from .networks import FORMS, TIMED, Network, build_network, segment
 from .report import markdown_table, measured, told
-from .timing import interleave, summarize
+from .timing import MIN_ROUNDS, interleave, summarize
 
 # Of one engine's calls in a row: threads of the engine before spin for a
 # while, and would slow a single short call.
 MIN_SECONDS = .1
+# What `low` and `high` are, by whether there are rounds enough.
+INTERVAL = {True: '95 % intervals', False: 'the smallest and the largest'}
+
 Track = Callable[[Iterable[Any], str], Iterable[Any]]
 
 
@@ -112,13 +115,12 @@ def run_latency(configs: Sequence[str],
         rows, calls = _prepare(configs, options, track)
         times = _times(calls, options, track)
         about = measured(
+            options.device,
             dtype=options.dtype,
             channels_last=options.channels_last,
             rounds=options.rounds)
     finally:
         torch.set_num_threads(threads)
-    if options.device == 'cpu':
-        about['device'] = 'cpu'
     scopes = dict.fromkeys(row.pop('toolbox') for row in rows)
     best = _judge(rows, times)
     return dict(
@@ -176,12 +178,22 @@ def _start(row: dict, network: Network, images: torch.Tensor,
         row['peak_memory'] = None
         if engine == 'eager':
             row['peak_memory'] = peak_memory(call, options.device)
+            row['test_memory'] = _test_memory(row, network, images, options)
         return graphed(call) if options.cuda_graph else call
     except EngineError as error:
         row['reason'] = str(error)
     except torch.cuda.OutOfMemoryError as error:
         row['reason'] = str(error).splitlines()[0]
     return None
+
+
+def _test_memory(row: dict, network: Network, images: torch.Tensor,
+                 options: LatencyOptions) -> Optional[int]:
+    """Peak of a segmentor's whole test, of one image, in bytes."""
+    if row['toolbox'] != 'mmseg':
+        return None
+    return peak_memory(lambda: segment(network.model, images[:1]),
+                       options.device)
 
 
 def _times(calls: Dict[int, Call], options: LatencyOptions,
@@ -277,10 +289,10 @@ def latency_table(results: dict) -> str:
         f'Timed is the network without what comes before and after it: '
         f'{timed}. Speed-ups are to the first row of the same batch size, '
         f'medians of the ratios of {about["rounds"]} rounds in which all '
-        'calls took turns, with 95 % intervals; bold is the fastest engine '
-        'of a config. Memory is what torch allocated at the peak beyond '
-        'weights and images; that of compiled programs and of ONNX Runtime '
-        f'is not known. {about["dtype"]}'
+        f'calls took turns, with {INTERVAL[about["rounds"] >= MIN_ROUNDS]}; '
+        'bold is the fastest engine of a config. Memory is what torch '
+        'allocated at the peak beyond weights and images; that of compiled '
+        f'programs and of ONNX Runtime is not known. {about["dtype"]}'
         f'{", channels last" if about["channels_last"] else ""}. '
         f'{told(about)}\n')
     return '\n'.join(parts)

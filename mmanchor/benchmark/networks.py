@@ -91,6 +91,27 @@ def build_network(cfg: Config,
     return network
 
 
+@torch.no_grad()
+def segment(model: nn.Module, images: Tensor) -> Any:
+    """Everything that a segmentor's test does with normalised images.
+
+    Logits are resized to the images and the likeliest class is taken, as
+    mmseg's ``inference_model`` has it.
+
+    Args:
+        model: A segmentor of mmseg, in evaluation mode.
+        images: (B, 3, H, W).
+
+    Returns:
+        Samples with logits and masks.
+    """
+    from mmseg.structures import SegDataSample
+    shape = tuple(images.shape[2:])
+    metainfo = dict(ori_shape=shape, img_shape=shape, pad_shape=shape)
+    samples = [SegDataSample(metainfo=metainfo) for _ in images]
+    return model.predict(images, samples)
+
+
 def without_checkpoints(node: Any) -> Any:
     """Leave out the checkpoints that parts of a model would start from.
 

@@ -13,10 +13,11 @@ from ..compat.atomic import replacing
 from ..compat.stack import find_stack
 
 
-def measured(**more: Any) -> Dict[str, Any]:
+def measured(device: str = 'cpu', **more: Any) -> Dict[str, Any]:
     """What a benchmark's numbers have to be told with.
 
     Args:
+        device: 'cpu' or the CUDA device that was measured.
         **more: What else there is to say, such as the input size.
 
     Returns:
@@ -30,8 +31,8 @@ def measured(**more: Any) -> Dict[str, Any]:
         huge_pages=os.environ.get('THP_MEM_ALLOC_ENABLE') == '1',
         command=shlex.join(['mmanchor', *sys.argv[1:]]),
         toolboxes=find_stack().versions,
-        device=torch.cuda.get_device_name()
-        if torch.cuda.is_available() else 'cpu',
+        device='cpu'
+        if device == 'cpu' else torch.cuda.get_device_name(device),
         **more)
 
 

@@ -61,9 +61,10 @@ class AgentAttention(nn.Module):
               \sigma(A K^\top / \sqrt D) \, V, \quad A = \mathrm{pool}(Q)
 
     Agent Attention (arXiv 2312.08874), agent aggregation and broadcast. The
-    agents are means of runs of queries; the paper pools the token map, at the
-    same cost. Its biases and its depth-wise convolution of V, which come on
-    top, are left out. No parameters.
+    agents are means of runs of queries, of equal length, so that less than M
+    queries are left over; the paper pools the token map, at the same cost. Its
+    biases and its depth-wise convolution of V, which come on top, are left
+    out. No parameters; at least M tokens.
 
     Args:
         num_agents: M.
@@ -75,7 +76,9 @@ class AgentAttention(nn.Module):
 
     def forward(self, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
         """(B, heads, N, D) each -> (B, heads, N, D)."""
-        agents = F.adaptive_avg_pool2d(queries, (self.num_agents, None))
+        runs = queries.shape[2] // self.num_agents
+        agents = queries[:, :, :runs * self.num_agents]
+        agents = agents.unflatten(2, (self.num_agents, runs)).mean(dim=3)
         gathered = F.scaled_dot_product_attention(agents, keys, values)
         return F.scaled_dot_product_attention(queries, agents, gathered)
 

@@ -12,7 +12,7 @@ from .memory import machine_memory, peak_memory
 from .report import measured
 from .scaling_cases import PARTS, Case, Part, Prepared, Setting, prepare
 from .scaling_report import scaling_figure, scaling_table
-from .timing import interleave, summarize
+from .timing import MIN_ROUNDS, interleave, summarize
 
 __all__ = [
     'Limits', 'Setting', 'fit_exponent', 'machine_memory', 'run_scaling',
@@ -25,8 +25,6 @@ PHASES = ('forward', 'training step')
 FIT_FROM = 1024
 # What a case is tried at before a first size that is larger.
 PROBE_TOKENS = 256
-# A case that has no time for so many rounds is skipped.
-MIN_ROUNDS = 3
 # Calls beside the rounds: for memory, for a first time, and to warm up.
 _OTHER_CALLS = 3
 
@@ -154,6 +152,8 @@ class _PartRun:
         try:
             prepared = prepare(case, tokens, inputs, self.backward,
                                self.setting)
+            if self.backward:  # the first step makes what later ones keep
+                prepared.call()
             memory = peak_memory(prepared.call, device)
             total = memory + prepared.held
             seconds = _seconds(prepared.call, device)

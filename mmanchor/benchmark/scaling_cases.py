@@ -5,12 +5,15 @@ from functools import partial
 from typing import Any, Callable, Dict, List, NamedTuple, Tuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..models.backbones import AnchorFormer
 from .rivals import ShapeGemms, build_rivals
 
 PATCH_SIZE = 16
+ALONE = 'all its linear layers alone'
+LESS_ALONE = 'its projections to scores and MLPs alone'
 # Of the trunk in bands: its work then fits into a core's cache.
 CHUNK_TOKENS = 2048
 DTYPES = dict(
@@ -200,8 +203,8 @@ def trunk_part(setting: Setting, backward: bool) -> Part:
             partial(trunk, attention='softmax'),
             time_power=2),
         Case('AnchorFormer (ours)', trunk),
-        Case('its projections and MLPs alone',
-             lambda *size: ProjectionsAlone(trunk(*size)))
+        *(Case(name, partial(_alone, trunk, through))
+          for through, name in ((True, ALONE), (False, LESS_ALONE)))
     ]
     if not backward:
         name = f'AnchorFormer (ours), chunk_tokens={CHUNK_TOKENS}'
@@ -211,26 +214,38 @@ def trunk_part(setting: Setting, backward: bool) -> Part:
     return Part('trunk', title, inputs, tuple(cases))
 
 
-class ProjectionsAlone(nn.Module):
-    """All linear layers of a trunk, and nothing that joins tokens.
+def _alone(trunk: Callable[..., AnchorFormer], through: bool, tokens: int,
+           backward: bool) -> nn.Module:
+    return ProjectionsAlone(trunk(tokens, backward), through)
 
-    Every token goes through the projections of each attention, whether the
-    trunk itself sends it there or not, and through the MLP with its GELU.
+
+class ProjectionsAlone(nn.Module):
+    """Linear layers of a trunk, and nothing that joins tokens.
+
+    Every token goes through the projection to scores (or to keys) of each
+    attention, and through the MLP with its GELU.
 
     Args:
         trunk: An ``AnchorFormer`` with learned anchors.
+        through: Whether it goes through the projections to values and from
+            outputs, too. The training form takes them for every token, the
+            deploy form for the means of the anchors alone.
     """
 
-    def __init__(self, trunk: AnchorFormer) -> None:
+    def __init__(self, trunk: AnchorFormer, through: bool) -> None:
         super().__init__()
         self.trunk = trunk
+        self.through = through
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, 3, H, W) -> tokens (B, N, C)."""
         x = self.trunk.patch_embed(images)[0]
         for layer in self.trunk.layers:
-            values = layer.attn.in_proj(x)[..., -x.shape[-1]:]
-            x = layer.mlp(layer.attn.proj(values), identity=x)
+            weight, width = layer.attn.in_proj.weight, x.shape[-1]
+            out = F.linear(x, weight[:-width])
+            if self.through:
+                out = layer.attn.proj(F.linear(x, weight[-width:]))
+            x = layer.mlp(x, identity=out if self.through else x)
         return x
 
 

@@ -9,6 +9,9 @@ import torch
 Call = Callable[[], object]
 # Draws of the bootstrap; more change the interval less than a new run does.
 _DRAWS = 2000
+# The median of fewer has no 95 % interval: they all lie on one side of it too
+# often.
+MIN_ROUNDS = 6
 
 
 @dataclass
@@ -20,7 +23,8 @@ class Timing:
         p90: The time that nine of ten rounds stay below, in seconds.
         speedup: How many times faster than the first call it is: the median
             of the ratios of the two times in each round.
-        low, high: 95 % interval of ``speedup``, by bootstrap of the rounds.
+        low, high: 95 % interval of ``speedup``, by bootstrap of the rounds;
+            of fewer than :data:`MIN_ROUNDS` the smallest and the largest.
     """
     median: float
     p90: float
@@ -120,6 +124,8 @@ def summarize(times: Mapping[str, Sequence[float]]) -> Dict[str, Timing]:
         medians = ratios[draws].quantile(.5, dim=1)
         low, high = medians.quantile(
             torch.tensor([.025, .975], dtype=torch.float64)).tolist()
+        if len(first) < MIN_ROUNDS:
+            low, high = ratios.min().item(), ratios.max().item()
         summary[name] = Timing(
             median=own.quantile(.5).item(),
             p90=own.quantile(.9).item(),

@@ -95,7 +95,7 @@ def run_training(iters: int = 30,
     for name in track(ASSIGNED, 'assignment'):
         share = assignment_share(load_config(name), iters=assignment_iters)
         rows.append(dict(share, kind='assignment', config=name))
-    return dict(measured=measured(), rows=rows)
+    return dict(measured=measured(dtype='float32'), rows=rows)
 
 
 def training_table(results: Dict[str, Any]) -> str:

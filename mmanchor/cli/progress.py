@@ -20,5 +20,8 @@ def track(items: Iterable[Any],
     """
     columns = (SpinnerColumn(), TextColumn('{task.description}'), BarColumn(),
                MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as progress:
+    # A thread that draws would take its time from what is measured.
+    with Progress(
+            *columns, console=Console(stderr=True),
+            auto_refresh=False) as progress:
         yield from progress.track(items, total=total, description=description)

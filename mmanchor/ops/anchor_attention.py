@@ -44,33 +44,9 @@ def anchor_assignment(keys: Tensor,
         >>> anchor_assignment(keys, torch.randn(4, 8))[0, 0, 0]
         tensor([0.2500, 0.2500, 0.2500, 0.2500])
     """
-    scores = anchor_scores(keys, anchors, scale=scale)
-    return scores.softmax(dim=-1)  # autocast leaves it in float32
-
-
-def anchor_scores(keys: Tensor,
-                  anchors: Tensor,
-                  *,
-                  scale: Optional[float] = None) -> Tensor:
-    r"""Scores :math:`s \, w_j \cdot k_i` of every token against every anchor.
-
-    Args:
-        keys, anchors, scale: As :func:`anchor_assignment` has them.
-
-    Returns:
-        S, (B, heads, N, M), in float32 (float64 for float64 input), also
-        under autocast.
-
-    Raises:
-        ValueError: If a shape does not fit.
-
-    Example:
-        >>> anchor_scores(torch.ones(1, 1, 2, 4), torch.ones(3, 4)).flatten()
-        tensor([2., 2., 2., 2., 2., 2.])
-    """
     _check_keys(keys, anchors)
     with no_autocast(keys):
-        return _scores(keys, anchors, scale)
+        return _scores(keys, anchors, scale).softmax(dim=-1)
 
 
 def anchor_attention(keys: Tensor,

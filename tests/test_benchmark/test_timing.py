@@ -43,3 +43,11 @@ def test_the_interval_holds_the_ratio_and_widens_with_noise():
     widths = [summary[name].high - summary[name].low
               for name in ('calm', 'wild')]  # yapf: disable
     assert widths[1] > widths[0]
+
+
+@pytest.mark.parametrize('rounds, whole', [(3, True), (5, True), (20, False)])
+def test_few_rounds_have_a_range_and_no_interval(rounds, whole):
+    own = [1. + .1 * i for i in range(rounds)]
+    timing = summarize({'first': [1.] * rounds, 'own': own})['own']
+    extremes = (1 / own[-1], 1.)
+    assert ((timing.low, timing.high) == pytest.approx(extremes)) is whole

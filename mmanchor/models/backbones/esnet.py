@@ -135,7 +135,7 @@ def _pool_fast(pool: nn.Module, x: Tensor) -> Tensor:
     With channels last torch pools several times as fast on a CPU: of
     PicoDet-AnchorFormer-S, one image, eager, a tenth of the whole time.
     """
-    if not x.is_contiguous():
+    if x.device.type != 'cpu' or not x.is_contiguous():
         return pool(x)
     x = x.contiguous(memory_format=torch.channels_last)
     return pool(x).contiguous()

@@ -34,7 +34,8 @@ def check_chunks(chunk_tokens: int, blocks: Iterable[nn.Module]) -> None:
         raise ValueError('chunk_tokens must be at least 1, or None for all '
                          f'tokens at once, got {chunk_tokens}')
     for block in blocks:
-        if not isinstance(block.attn, LearnedAnchorAttention):
+        # A subclass may do more, which its bands would leave out.
+        if type(block.attn) is not LearnedAnchorAttention:
             raise ValueError(
                 f'chunk_tokens={chunk_tokens} needs LearnedAnchorAttention, '
                 'which adds up over pieces; got '
