@@ -8,8 +8,8 @@ from mmanchor.apis.config import find_config
 from mmanchor.apis.errors import UserError
 from mmanchor.apis.files import read_json, write_json
 from mmanchor.benchmark import suite
-from mmanchor.benchmark.goals import (GEMMS, GOALS, OURS, goals_table,
-                                      measured_goals)
+from mmanchor.benchmark.goals import (GEMMS, GOALS, ON_A_GPU, OURS,
+                                      goals_table, measured_goals)
 from mmanchor.benchmark.suite import (SUITE, read_results, render, run_suite,
                                       summary_table)
 from mmanchor.cli import benchmark
