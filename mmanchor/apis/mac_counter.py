@@ -11,10 +11,10 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from .operator_macs import HANDLERS
+from .operator_macs import HANDLERS, UNCOUNTED
 
-# Operators of these count as free if they have no handler; any other may
-# multiply unseen.
+# Operators of these count as free if they have no handler and are not known to
+# multiply; any other may multiply unseen.
 _KNOWN = ('aten', 'prim', 'prims', 'profiler')
 
 
@@ -25,9 +25,10 @@ class MacCount:
     Args:
         by_module: By the name of the innermost module that ran the operator;
             '' is the model itself. The sum is the total.
-        by_operator: By the operator's name.
-        uncounted: Names of operators that are not torch's own and that
-            nothing is known of.
+        by_operator: By the operator's name, without the ``_`` of those in
+            place.
+        uncounted: Names of operators that multiply, or that may as they are
+            not torch's own, and of which nobody told how much.
     """
     by_module: Counts[str] = field(default_factory=Counter)
     by_operator: Counts[str] = field(default_factory=Counter)
@@ -133,12 +134,13 @@ class _Counter(TorchDispatchMode):
     def __torch_dispatch__(self, func, types, args=(), kwargs=None) -> Any:
         out = func(*args, **(kwargs or {}))
         operator = func.name().split('.')[0]
-        handler = HANDLERS.get(operator)
+        plain = operator.removesuffix('_')  # in place it multiplies as much
+        handler = HANDLERS.get(plain)
         if handler is not None:
             macs = handler(_positional(func, args, kwargs or {}), out)
             self.count.by_module[self._running[-1]] += macs
-            self.count.by_operator[operator] += macs
-        elif func.namespace not in _KNOWN:
+            self.count.by_operator[plain] += macs
+        elif func.namespace not in _KNOWN or plain in UNCOUNTED:
             self.count.uncounted.add(operator)
         return out
 

@@ -9,6 +9,7 @@ from torch import nn
 
 from mmanchor.apis.complexity import errors_only
 from mmanchor.apis.mac_counter import count_macs, without_numbers
+from mmanchor.apis.operator_macs import HANDLERS, UNCOUNTED
 from mmanchor.models.backbones import Sparsifiner
 from mmanchor.models.layers import (LearnedAnchorAttention, SoftmaxAttention,
                                     TokenAnchorAttention)
@@ -44,6 +45,10 @@ def total(function, *shapes):
      (torch.baddbmm, ((7, 3, 5), (7, 3, 4), (7, 4, 5)), 7 * 3 * 4 * 5),
      (torch.addbmm, ((3, 5), (7, 3, 4), (7, 4, 5)), 7 * 3 * 4 * 5),
      (torch.addmv, ((3, ), (3, 4), (4, )), 3 * 4),
+     (torch.Tensor.addmm_, ((3, 5), (3, 4), (4, 5)), 3 * 4 * 5),
+     (torch.Tensor.baddbmm_, ((7, 3, 5), (7, 3, 4), (7, 4, 5)), 7 * 3 * 4 * 5),
+     (torch.Tensor.addbmm_, ((3, 5), (7, 3, 4), (7, 4, 5)), 7 * 3 * 4 * 5),
+     (torch.Tensor.addmv_, ((3, ), (3, 4), (4, )), 3 * 4),
      (F.linear, ((7, 3, 4), (5, 4), (5, )), 7 * 3 * 4 * 5),
      (lambda a, b: torch.einsum('bhwc,hkc->bhwk', a, b),
       ((2, 3, 5, 4), (3, 7, 4)), 2 * 3 * 5 * 4 * 7),
@@ -210,6 +215,14 @@ def test_what_mmengine_counts_counts_the_same():
     assert count_macs(model, x).total == want
 
 
+@pytest.mark.parametrize('size', [1, 2])
+def test_adaptive_pooling_is_what_mmengine_counts_beside(size):
+    pool, x = nn.AdaptiveAvgPool2d(size), torch.rand(1, 3, 6, 6)
+    with errors_only():
+        assert FlopAnalyzer(pool, x).total() == x.numel()
+    assert not count_macs(pool, x).total
+
+
 def test_channels_are_checked_without_numbers_too():
     model = nn.ConvTranspose2d(8, 4, 2)
     with pytest.raises(RuntimeError, match='channels'):
@@ -222,3 +235,34 @@ def test_operators_that_nobody_knows_are_named():
     library.impl('double', lambda x: 2 * x, 'CompositeExplicitAutograd')
     count = count_macs(Run(torch.ops.mmanchor_test.double), torch.rand(3))
     assert count.uncounted == {'mmanchor_test::double'} and not count.total
+
+
+@pytest.mark.parametrize('function, shapes, name', [
+    (F.bilinear, ((3, 4), (3, 5), (6, 4, 5)), '_trilinear'),
+    (torch.fft.fft, ((8, ), ), '_fft_r2c'),
+    (torch.linalg.inv, ((4, 4), ), 'linalg_inv_ex'),
+    (torch.cdist, ((30, 4), (30, 4)), '_euclidean_dist'),
+    (torch.cdist, ((3, 4), (3, 4)), '_cdist_forward'),
+])
+def test_operators_of_torch_that_multiply_uncounted_are_named(
+        function, shapes, name):
+    count = count_macs(Run(function), *map(torch.rand, shapes))
+    assert count.uncounted == {f'aten::{name}'} and not count.total
+
+
+def test_recurrent_layers_count_or_are_named():
+    layer, x = nn.LSTM(3, 4, bias=False), torch.rand(5, 1, 3)
+    count = count_macs(layer, x)
+    assert count.total == 5 * 4 * 4 * (3 + 4) and not count.uncounted
+    numbers = count_macs(Run(lambda x: layer(x * float(x.max() > 0))), x)
+    assert numbers.total == count.total or numbers.uncounted
+
+
+def test_what_is_named_as_uncounted_is_of_torch_and_not_counted():
+    names = {
+        each.split('.')[0]
+        for each in torch._C._dispatch_get_all_op_names()
+    }
+    unknown = UNCOUNTED - names
+    assert len(unknown) < len(UNCOUNTED) / 4, unknown  # versions differ
+    assert not UNCOUNTED & set(HANDLERS)
