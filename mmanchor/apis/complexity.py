@@ -28,8 +28,8 @@ class Complexity:
         params: Number of parameters.
         macs: Number of multiply-adds for one image; what papers mostly call
             FLOPs.
-        uncounted: Operators, if any, that are not torch's own and whose
-            multiply-adds nobody told; ``macs`` lacks them.
+        uncounted: Operators, if any, that multiply or may, and of which
+            nobody told how much; ``macs`` lacks them.
     """
     params: int
     macs: int
@@ -169,11 +169,11 @@ def complexity_of_forms(cfg: Config,
         size: Height and width of the image, in pixels.
 
     Returns:
-        :class:`Complexity` by form, 'training' and, if there is one,
-        'deploy'.
+        :class:`Complexity` by form: 'training', the training form without
+        its training-only heads, and, if there is one, 'deploy'.
 
     Raises:
-        UserError: If the model cannot take images of this size.
+        UserError: If the model does not run on images of this size alone.
     """
     return of_forms(cfg, size, count_complexity)
 
@@ -188,20 +188,23 @@ def of_forms(cfg: Config, size: Tuple[int, int],
         count: What to count of a model at a size.
 
     Returns:
-        What ``count`` gave by form, 'training' and, if there is one,
-        'deploy'.
+        What ``count`` gave by form: 'training', the training form without
+        its training-only heads, and, if there is one, 'deploy'.
 
     Raises:
-        UserError: If the model cannot take images of this size.
+        UserError: If the model does not run on images of this size alone.
     """
     model = build_test_model(cfg)
     try:
         forms = dict(training=count(model, size))
         if switch_to_deploy(model):
             forms['deploy'] = count(model, size)
-    except (RuntimeError, ValueError) as error:
-        raise UserError(f'the model of {cfg.filename} does not take images of '
-                        f'{size[0]} x {size[1]} pixels: {error}') from error
+    # Models assert their sizes, or fail by them, in many ways; a two-stage
+    # detector wants more than images.
+    except Exception as error:
+        raise UserError(f'the model of {cfg.filename} does not run on images '
+                        f'of {size[0]} x {size[1]} pixels alone: '
+                        f'{type(error).__name__}: {error}') from error
     return forms
 
 

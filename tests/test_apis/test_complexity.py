@@ -6,7 +6,7 @@ from torch import nn
 
 from mmanchor.apis.complexity import (build_test_model, complexity_of_forms,
                                       count_by_module, count_complexity,
-                                      default_size, switch_to_deploy)
+                                      default_size, of_forms, switch_to_deploy)
 from mmanchor.apis.config import load_config
 from mmanchor.apis.errors import UserError
 from mmanchor.models import AnchorFormer
@@ -130,6 +130,25 @@ def test_sizes_that_the_model_cannot_take_are_refused():
                 scales=(2, ))))
     with pytest.raises(UserError, match='32 x 48'):
         complexity_of_forms(cfg, (32, 48))
+
+
+def test_two_stage_detectors_are_refused():
+    cfg = load_config('mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py')
+    with pytest.raises(UserError, match='32 x 48 pixels alone: TypeError: '):
+        complexity_of_forms(cfg, (32, 48))
+
+
+def test_sizes_that_a_model_asserts_are_refused():
+
+    def count(model, size):
+        assert size == (64, 64), 'its size'
+
+    cfg = Config(
+        dict(
+            default_scope='mmengine',
+            model=dict(type='mmanchor.AnchorFormer')))
+    with pytest.raises(UserError, match='AssertionError: its size'):
+        of_forms(cfg, (32, 48), count)
 
 
 @pytest.mark.parametrize('name, size',
