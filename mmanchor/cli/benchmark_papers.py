@@ -29,11 +29,15 @@ def run(args: argparse.Namespace) -> int:
     """
     from pathlib import Path
 
-    from ..benchmark.papers import papers_figure, papers_table, run_papers
+    from ..apis.files import make_folder
+    from ..benchmark.papers import (check_tables, papers_figure, papers_table,
+                                    run_papers)
     from ..benchmark.report import write_results
     from .progress import track
 
     quiet_toolboxes()
+    check_tables(args.tables)
+    make_folder(args.out_dir, '--out-dir')
     results = run_papers(args.tables, track)
     table = papers_table(results)
     print(table)

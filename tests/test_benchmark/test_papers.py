@@ -104,6 +104,7 @@ def test_the_command_writes_what_it_prints(tmp_path, capsys):
     assert main([*command, str(tmp_path)]) == 0
     results = json.loads((tmp_path / 'papers.json').read_text())
     table = (tmp_path / 'papers.md').read_text()
+    assert 'without its training-only heads' in table
     assert table == papers.papers_table(results)
     assert table in capsys.readouterr().out
     assert (tmp_path / 'papers.png').stat().st_size > 1000
@@ -115,3 +116,33 @@ def test_the_command_writes_what_it_prints(tmp_path, capsys):
 def test_tables_that_the_paper_lacks_are_refused():
     with pytest.raises(UserError, match='no table 7; choose among 1, 2'):
         papers.run_papers([1, 7])
+
+
+def test_bad_tables_and_folders_are_told_before_the_work(
+        tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(papers, 'run_papers', None)
+    command = ['benchmark', 'papers', '--out-dir']
+    out = tmp_path / 'out'
+    assert main([*command, str(out), '--tables', '7']) == 1
+    assert 'no table 7' in capsys.readouterr().err and not out.exists()
+    out.touch()
+    assert main([*command, str(out)]) == 1
+    assert '--out-dir' in capsys.readouterr().err
+
+
+def test_stars_are_anchorformers_alone():
+    built = [(table, row) for table, row in ROWS if row.config and row.flops]
+    results = dict(rows=[
+        dict(
+            table=table.number,
+            config=row.config,
+            reported=dict(gflops=row.flops),
+            forms=dict(training=dict(macs=1e9))) for table, row in built
+    ])
+    axes, = papers.papers_figure(results).axes
+    stars = sorted(
+        float(x) for line in axes.lines if line.get_marker() == '*'
+        for x in line.get_xdata())
+    ablations = ('Anchor', 'tiny', 'small')
+    assert stars == sorted(row.flops for _, row in built
+                           if row.name.startswith(ablations))
