@@ -42,19 +42,36 @@ def parse_shape(shape: Optional[Sequence[int]]) -> Optional[Tuple[int, int]]:
     return (shape[0], shape[-1]) if shape else None
 
 
+def check_depth(depth: Optional[int]) -> None:
+    """Refuse what ``--by-module`` cannot mean.
+
+    Args:
+        depth: What was given; ``None`` if nothing was.
+
+    Raises:
+        UserError: If it is below 1.
+    """
+    if depth is not None and depth < 1:
+        raise UserError(
+            f'--by-module takes a depth of at least 1, got {depth}')
+
+
 def run_complexity(configs: Sequence[str],
                    cfg_options: Optional[Dict[str, Any]] = None,
                    size: Optional[Tuple[int, int]] = None,
-                   depth: int = 0,
+                   depth: Optional[int] = None,
                    track: Track = silently) -> Dict[str, Any]:
     """Count configs' models in their training form and their deploy form.
+
+    The training form is counted without its training-only heads.
 
     Args:
         configs: Paths or names.
         cfg_options: Dotted keys and values to override in each of them.
         size: Height and width of the image in pixels; ``None`` takes the
             size at which each is usually counted.
-        depth: How deep into the modules to list them; 0 does not.
+        depth: How deep into the modules to list them, at least 1; ``None``
+            does not.
         track: Shows progress.
 
     Returns:
@@ -65,11 +82,9 @@ def run_complexity(configs: Sequence[str],
 
     Raises:
         UserError: If there is no such config, it cannot be built, its model
-            does not take the size, or ``depth`` is negative.
+            does not run on images of the size alone, or ``depth`` is below 1.
     """
-    if depth < 0:
-        raise UserError(
-            f'--by-module takes a depth of at least 1, got {depth}')
+    check_depth(depth)
     rows: List[Row] = []
     for name in track(configs, 'counting'):
         cfg = load_config(name, cfg_options)
@@ -104,6 +119,8 @@ def complexity_table(results: Dict[str, Any]) -> str:
               f'{row["height"]} x {row["width"]}', _millions(
                   row['params']), _billions(row['macs'])) for row in rows])
     ]
+    parts.append('The training form is counted without its training-only '
+                 'heads.\n')
     parts += [f'{note}\n' for note in uncounted_notes(rows)]
     for row in rows:
         if row['modules']:

@@ -13,7 +13,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--by-module',
         type=int,
-        default=0,
         metavar='DEPTH',
         help='list the modules too, so many names deep: 1 gives backbone, '
         'neck and head')
@@ -31,14 +30,20 @@ def run(args: argparse.Namespace) -> int:
     from pathlib import Path
 
     from ..apis.config import parse_options
-    from ..benchmark.complexity import (complexity_figure, complexity_table,
-                                        parse_shape, run_complexity)
+    from ..apis.files import make_folder
+    from ..benchmark.complexity import (check_depth, complexity_figure,
+                                        complexity_table, parse_shape,
+                                        run_complexity)
     from ..benchmark.report import write_results
     from .progress import track
 
     quiet_toolboxes()
-    results = run_complexity(args.configs, parse_options(args.cfg_options),
-                             parse_shape(args.shape), args.by_module, track)
+    cfg_options = parse_options(args.cfg_options)
+    size = parse_shape(args.shape)
+    check_depth(args.by_module)
+    make_folder(args.out_dir, '--out-dir')
+    results = run_complexity(args.configs, cfg_options, size, args.by_module,
+                             track)
     table = complexity_table(results)
     print(table)
     for path in write_results(

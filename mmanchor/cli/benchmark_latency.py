@@ -84,21 +84,18 @@ def run(args: argparse.Namespace) -> int:
     from pathlib import Path
 
     from ..apis.config import parse_options
-    from ..apis.errors import UserError
+    from ..apis.files import make_folder
+    from ..benchmark.complexity import parse_shape
     from ..benchmark.latency import (LatencyOptions, latency_figure,
                                      latency_table, run_latency)
     from ..benchmark.report import write_results
     from .progress import track
 
     quiet_toolboxes()
-    shape = args.shape
-    if shape and len(shape) > 2:
-        raise UserError('--shape takes a height and a width in pixels, or one '
-                        f'number for both, got {shape}')
     options = LatencyOptions(
         engines=tuple(dict.fromkeys(args.engines)),
         batches=tuple(dict.fromkeys(args.batch)),
-        size=(shape[0], shape[-1]) if shape else None,
+        size=parse_shape(args.shape),
         rounds=args.rounds,
         device=args.device,
         dtype=args.dtype,
@@ -107,6 +104,7 @@ def run(args: argparse.Namespace) -> int:
         cuda_graph=args.cuda_graph,
         threads=args.threads,
         cfg_options=parse_options(args.cfg_options))
+    make_folder(args.out_dir, '--out-dir')
     results = run_latency(args.configs, options, track)
     table = latency_table(results)
     print(table)

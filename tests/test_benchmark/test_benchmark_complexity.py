@@ -3,6 +3,7 @@ import json
 
 import pytest
 
+from mmanchor.benchmark import complexity
 from mmanchor.benchmark.complexity import complexity_table, run_complexity
 from mmanchor.cli.main import main
 
@@ -19,6 +20,7 @@ def test_the_command_writes_what_it_prints(tmp_path, capsys):
     results = json.loads((tmp_path / 'complexity.json').read_text())
     table = (tmp_path / 'complexity.md').read_text()
     assert table == complexity_table(results)
+    assert 'without its training-only heads' in table
     assert table in capsys.readouterr().out
     assert (tmp_path / 'complexity.png').stat().st_size > 1000
     assert results['measured']['dtype'] == 'float32'
@@ -62,9 +64,21 @@ def test_unknown_operators_are_told_below_the_table():
 
 @pytest.mark.parametrize('words, says', [
     (['--shape', '1', '2', '3'], '--shape takes a height and a width'),
-    (['--by-module', '-1'], 'a depth of at least 1, got -1'),
+    (['--by-module', '0'], 'a depth of at least 1, got 0'),
+    (['--cfg-options', 'model'], '--cfg-options takes KEY=VALUE'),
 ])
 def test_mistakes_are_one_message(words, says, tmp_path, capsys):
-    command = ['benchmark', 'complexity', OURS, '--out-dir', str(tmp_path)]
+    out = tmp_path / 'out'
+    command = ['benchmark', 'complexity', OURS, '--out-dir', str(out)]
     assert main(command + words) == 1
     assert says in capsys.readouterr().err
+    assert not out.exists()
+
+
+def test_a_folder_that_cannot_be_is_told_before_the_work(
+        tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(complexity, 'run_complexity', None)
+    (tmp_path / 'file').touch()
+    command = ['benchmark', 'complexity', OURS, '--out-dir']
+    assert main([*command, str(tmp_path / 'file')]) == 1
+    assert '--out-dir' in capsys.readouterr().err

@@ -26,6 +26,7 @@ def test_command_writes_its_results(tiny, tmp_path, capsys):
 @pytest.mark.parametrize('words, message', [
     (['--engines', 'tvm'], "no engine 'tvm'; choose from eager, compile"),
     (['--shape', '1', '2', '3'], '--shape takes a height and a width'),
+    (['--shape', '0'], '--shape takes a height and a width'),
     (['--batch', '0'], '--batch must be at least 1, got 0'),
     (['--cfg-options', 'model'], '--cfg-options takes KEY=VALUE'),
 ])
@@ -35,3 +36,12 @@ def test_mistake_is_one_message(tiny, tmp_path, capsys, words, message):
     error = capsys.readouterr().err
     assert error.startswith('mmanchor benchmark: ') and message in error
     assert not (tmp_path / 'out').exists()
+
+
+def test_a_folder_that_cannot_be_is_told_before_the_work(
+        tiny, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(latency, 'run_latency', None)
+    (tmp_path / 'file').touch()
+    words = ['benchmark', 'latency', str(tiny / 'det.py')]
+    assert main([*words, '--out-dir', str(tmp_path / 'file')]) == 1
+    assert '--out-dir' in capsys.readouterr().err
