@@ -1,12 +1,19 @@
 """Peak memory of a call and of a process, and how much there is."""
 import os
-import resource
+import sys
 import warnings
 from pathlib import Path
 from typing import Callable
 
 import torch
 from torch.profiler import ProfilerActivity, profile
+
+from ..apis.errors import UserError
+
+# What a container may use, where the system's groups of version 2 and of
+# version 1 have it.
+_LIMITS = (Path('/sys/fs/cgroup/memory.max'),
+           Path('/sys/fs/cgroup/memory/memory.limit_in_bytes'))
 
 
 def peak_memory(call: Callable[[], object], device: str = 'cpu') -> int:
@@ -62,14 +69,24 @@ def process_peak() -> int:
     """Most memory that this process has had, in bytes.
 
     What the system counts: interpreter, libraries and all.
+
+    Raises:
+        UserError: If the system does not tell, as Windows.
     """
     try:
         lines = Path('/proc/self/status').read_text().splitlines()
         peak, = [line.split()[1] for line in lines if line[:6] == 'VmHWM:']
         return int(peak) * 1024
     except (OSError, ValueError):
-        # It may be the peak of the process that started this one.
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        pass
+    try:
+        import resource
+    except ImportError as error:
+        raise UserError('the peak memory of a process is not to be had from '
+                        f'{sys.platform}; use Linux or macOS') from error
+    # It may be the peak of the process that started this one.
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == 'darwin' else peak * 1024
 
 
 def machine_memory(device: str = 'cpu') -> int:
@@ -77,12 +94,23 @@ def machine_memory(device: str = 'cpu') -> int:
 
     Args:
         device: 'cpu' or a CUDA device.
+
+    Raises:
+        UserError: If the system does not tell.
     """
     if device.startswith('cuda'):
         return torch.cuda.get_device_properties(device).total_memory
-    total = os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES')
     try:
-        limit = Path('/sys/fs/cgroup/memory.max').read_text().strip()
-    except OSError:
-        return total
-    return min(total, int(limit)) if limit.isdecimal() else total
+        most = os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES')
+    # Windows has no such function, and other systems not every name.
+    except (AttributeError, ValueError, OSError) as error:
+        raise UserError('this system does not tell how much memory it has; '
+                        'give --max-memory') from error
+    for file in _LIMITS:
+        try:
+            limit = file.read_text().strip()
+        except OSError:
+            continue
+        if limit.isdecimal():  # and not 'max'
+            most = min(most, int(limit))
+    return most
