@@ -44,11 +44,12 @@ def run_large(sides: Sequence[int] = (2048, 4096, 8192, 16384),
         ``measured``; ``rows`` with ``side``, ``tokens``, ``form``,
         ``seconds`` of one forward, ``bytes`` (peak of the process),
         ``image_bytes`` and ``skipped`` (``None``, or why there are no
-        numbers); ``compared``, at smaller sides, with ``ratio`` (time in
-        bands over time of the plain forward, with ``low`` and ``high``) and
-        ``difference`` (largest, of the outputs).
+        numbers: too much is expected, or what went wrong); ``compared``, at
+        smaller sides, with ``ratio`` (time in bands over time of the plain
+        forward, with ``low`` and ``high``) and ``difference`` (largest, of
+        the outputs).
     """
-    limit = max_memory or machine_memory('cpu') / 2
+    limit = machine_memory('cpu') / 2 if max_memory is None else max_memory
     rows: List[Dict[str, Any]] = []
     steps = [(side, form) for side in sides for form in FORMS]
     for side, form in track(steps, 'large images'):
@@ -62,7 +63,7 @@ def run_large(sides: Sequence[int] = (2048, 4096, 8192, 16384),
             skipped=_objection(rows, side, form, limit))
         if row['skipped'] is None:
             chunk = chunk_tokens if form == FORMS[1] else None
-            row.update(in_own_process(forward_once, arch, side, chunk))
+            row.update(_outcome(arch, side, chunk))
         rows.append(row)
     return dict(
         measured=measured(arch=arch, chunk_tokens=chunk_tokens),
@@ -83,6 +84,17 @@ def _objection(rows: List[Dict[str, Any]], side: int, form: str,
         return None
     return (f'would need about {need / 1e9:.0f} GB, over the '
             f'{limit / 1e9:.0f} GB allowed')
+
+
+def _outcome(arch: str, side: int, chunk_tokens: Optional[int]) -> dict:
+    """What :func:`forward_once` gave, or ``skipped``, why there is nothing."""
+    try:
+        return in_own_process(forward_once, arch, side, chunk_tokens)
+    # No memory left, for torch or for Python; or the system ended the
+    # process for it, which is a BrokenProcessPool, a RuntimeError too.
+    except (RuntimeError, MemoryError) as error:
+        first = (str(error).splitlines() or [''])[0]
+        return dict(skipped=f'{type(error).__name__}: {first}')
 
 
 def in_own_process(call: Callable, *args: Any) -> Any:

@@ -58,17 +58,19 @@ def run(args: argparse.Namespace) -> int:
     from .progress import track
 
     quiet_toolboxes()
-    for name, least in (('sides', 16), ('chunk_tokens', 1), ('rounds', 1),
-                        ('max_memory', 0)):
+    for name, least in (('sides', 16), ('chunk_tokens', 1), ('rounds', 1)):
         given = getattr(args, name)
         value = min(given) if isinstance(given, list) else given
-        if value is not None and value < least:
+        if value < least:
             raise UserError(f'--{name.replace("_", "-")} must be at least '
                             f'{least}, got {value}')
+    most = args.max_memory
+    if most is not None and not most > 0:  # NaN too
+        raise UserError(f'--max-memory must be above 0, got {most}')
     make_folder(args.out_dir, '--out-dir')
     results = run_large(
-        sorted(args.sides), args.chunk_tokens, args.arch, args.max_memory
-        and args.max_memory * 1e9, args.rounds, track)
+        sorted(args.sides), args.chunk_tokens, args.arch,
+        None if most is None else most * 1e9, args.rounds, track)
     table = large_table(results)
     files = write_results(Path(args.out_dir), 'large', results, table)
     print(table)

@@ -1,5 +1,6 @@
 """Large images: what is measured, and what is left out."""
 import json
+import os
 
 import pytest
 import torch
@@ -46,6 +47,39 @@ def test_what_would_need_too_much_is_left_out_with_the_reason(here):
     assert 'over the 1 GB allowed' in large_table(results)
 
 
+@pytest.mark.parametrize('error, told', [
+    (RuntimeError('no memory: 9 GB\nand a trace'),
+     'RuntimeError: no memory: 9 GB'),
+    (MemoryError(), 'MemoryError: '),
+])
+def test_what_fails_leaves_the_other_rows(here, monkeypatch, error, told):
+    forward = large_images.forward_once
+
+    def failing(threads, arch, side, chunk_tokens):
+        if (side, chunk_tokens) == (64, None):
+            raise error
+        return forward(threads, arch, side, chunk_tokens)
+
+    monkeypatch.setattr(large_images, 'forward_once', failing)
+    results = run_large((48, 64), 8, 'tiny', rounds=1)
+    assert [row['skipped'] for row in results['rows']] == [
+        None, None, told, None]  # yapf: disable
+    assert [bool(row['bytes']) for row in results['rows']] == [
+        True, True, False, True]  # yapf: disable
+    assert f'| plain | {told} |' in large_table(results)
+
+
+@pytest.mark.slow
+def test_a_killed_process_is_a_row_too(monkeypatch):
+    monkeypatch.setattr(large_images, 'forward_once', killed)
+    found = large_images._outcome('tiny', 48, None)
+    assert found['skipped'].startswith('BrokenProcessPool: ')
+
+
+def killed(*args):
+    os._exit(9)
+
+
 @pytest.mark.slow
 def test_a_process_of_its_own_starts_from_its_own_peak():
     held = torch.ones(200_000_000)  # 0.8 GB here, and none there
@@ -57,9 +91,29 @@ def peak_there(threads):
     return process_peak()
 
 
+def test_no_memory_at_all_is_not_the_default(here):
+    results = run_large((48, 64), 8, 'tiny', max_memory=0, rounds=1)
+    assert [bool(row['skipped']) for row in results['rows']] == [
+        False, False, True, True]  # yapf: disable
+
+
+def test_the_command_writes_its_results(here, tmp_path, capsys):
+    words = ['--sides', '64', '48', '--arch', 'tiny', '--chunk-tokens', '8']
+    words += ['--rounds', '1', '--max-memory', '100']
+    out = tmp_path / 'out'
+    assert main(['benchmark', 'large', *words, '--out-dir', str(out)]) == 0
+    results = json.loads((out / 'large.json').read_text())
+    assert [row['side'] for row in results['rows']] == [48, 48, 64, 64]
+    table = (out / 'large.md').read_text()
+    assert table == large_table(results)
+    assert table in capsys.readouterr().out
+
+
 @pytest.mark.parametrize('options, message', [
     (['--sides', '8'], '--sides must be at least 16, got 8'),
     (['--chunk-tokens', '0'], '--chunk-tokens must be at least 1, got 0'),
+    (['--max-memory', '0'], '--max-memory must be above 0, got 0.0'),
+    (['--max-memory', 'nan'], '--max-memory must be above 0, got nan'),
 ])
 def test_options_out_of_range_are_refused(options, message, tmp_path, capsys):
     words = ['benchmark', 'large', *options, '--out-dir', str(tmp_path / 'x')]
