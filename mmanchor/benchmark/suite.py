@@ -62,9 +62,11 @@ def run_suite(out_dir: PathLike,
         The document (see :func:`write_document`).
 
     Raises:
-        UserError: If a benchmark ends in an error.
+        UserError: If a benchmark ends in an error, or there is no place for
+            the document.
     """
     folder = make_folder(out_dir, '--out-dir')
+    _check_document(folder)
     for name, words in track(SUITE.items(), 'benchmarks'):
         if again or not result_file(folder, name).is_file():
             command = [sys.executable, '-m', 'mmanchor', 'benchmark', *words]
@@ -90,6 +92,25 @@ def read_results(folder: Path) -> Dict[str, Any]:
     }
 
 
+def document_path(folder: Path) -> Path:
+    """The document: beside the folder, its name with .md added."""
+    # Made whole first, as '.' has no name. A link keeps its own.
+    whole = Path(os.path.abspath(folder))
+    return whole.with_name(f'{whole.name}.md')
+
+
+def _check_document(folder: Path) -> None:
+    """Refuse, before hours of work, a folder with no place beside it."""
+    advice = 'give another --out-dir, as the document goes beside it'
+    if not Path(os.path.abspath(folder)).name:
+        raise UserError(f'--out-dir {str(folder)!r} has no folder around it; '
+                        f'{advice}')
+    document = document_path(folder)
+    if document.is_dir():
+        raise UserError(f'{str(document)!r} is a folder; {advice}')
+    make_folder(document.parent, 'the folder around --out-dir,')
+
+
 def write_document(folder: Path) -> Path:
     """Write the document beside the folder of the results.
 
@@ -101,9 +122,9 @@ def write_document(folder: Path) -> Path:
             one the document is all tables and plots.
 
     Returns:
-        The document, the folder's name with the suffix .md.
+        The document (see :func:`document_path`).
     """
-    document = folder.with_suffix('.md')
+    document = document_path(folder)
     with replacing(document) as part:
         part.write_text(render(folder), encoding='utf-8')
     return document
@@ -132,10 +153,11 @@ def render(folder: Path) -> str:
 
 def _default_template(folder: Path) -> str:
     parts = [DOCUMENT_HEAD, '<!-- goals -->\n']
+    beside = document_path(folder).stem
     for name, words in SUITE.items():
         parts.append(f'\n## {name}\n\n<!-- include {name}/{words[0]}.md -->\n')
         if (folder / name / f'{words[0]}.png').is_file():
-            parts.append(f'\n![{name}]({folder.name}/{name}/{words[0]}.png)\n')
+            parts.append(f'\n![{name}]({beside}/{name}/{words[0]}.png)\n')
     return ''.join(parts)
 
 
