@@ -13,6 +13,7 @@ from mmanchor.benchmark.goals import (GEMMS, GOALS, ON_A_GPU, OURS,
 from mmanchor.benchmark.suite import (SUITE, read_results, render, run_suite,
                                       summary_table)
 from mmanchor.cli import benchmark
+from mmanchor.cli.main import main
 
 DOCS = Path(__file__).resolve().parents[2] / 'docs'
 
@@ -107,6 +108,87 @@ def test_only_what_is_missing_runs_and_the_document_is_written(
     assert len(ran) == len(SUITE)
     run_suite(folder, again=True)
     assert len(ran) == 2 * len(SUITE)
+
+
+@pytest.mark.parametrize('out_dir', ['runs-v1.2', '.'])
+def test_the_document_has_the_whole_name_of_the_folder(tmp_path, monkeypatch,
+                                                       out_dir):
+    here = tmp_path / 'here.now'
+    here.mkdir()
+    monkeypatch.chdir(here)
+    given = []
+
+    def fake(command, **kwargs):
+        given.append(Path(command[-1]))
+        write_json(given[-1] / f'{command[4]}.json', EMPTY)
+        return subprocess.CompletedProcess(command, 0)
+
+    monkeypatch.setattr(subprocess, 'run', fake)
+    whole = {'.': tmp_path / 'here.now.md'}.get(out_dir, here / 'runs-v1.2.md')
+    assert run_suite(out_dir) == whole and whole.is_file()
+    assert given == [Path(out_dir, name) for name in SUITE]
+    Path(out_dir, 'scaling/scaling.png').touch()
+    assert f'({whole.stem}/scaling/scaling.png)' in render(Path(out_dir))
+
+
+def test_no_place_for_the_document_is_told_before_the_work(
+        tmp_path, monkeypatch):
+    monkeypatch.setattr(subprocess, 'run', lambda *_, **__: 1 / 0)
+    (tmp_path / 'x.md').mkdir()
+    with pytest.raises(UserError, match='x.md. is a folder; give another'):
+        run_suite(tmp_path / 'x')
+    with pytest.raises(UserError, match="'/' has no folder around it"):
+        suite._check_document(Path('/'))
+
+
+@pytest.mark.parametrize('source, results, values', [
+    ('detectors',
+     dict(best=[
+         dict(config='picodet_anchorformer-s_coco', batch=1, median=.02),
+         dict(config='mmdet::rtmdet_tiny', batch=1, median=.05),
+         dict(config='mmdet::yolox_tiny', batch=1, median=.03),
+         dict(config='mmdet::yolox_tiny', batch=8, median=9.),
+     ]), [2.5, 1.5]),
+    ('segmentors',
+     dict(rows=[
+         dict(config='upernet_anchorformer_ade', test_memory=3e9),
+         dict(config='mmseg::swin/swin-tiny-x.py', test_memory=None),
+         dict(config='mmseg::swin/swin-tiny-x.py', test_memory=4e9),
+     ]), [.75]),
+    ('large',
+     dict(
+         rows=[
+             dict(side=8192, form='plain', bytes=9e9),
+             dict(side=8192, form='in bands', bytes=2e9),
+             dict(side=16384, form='in bands', bytes=None),
+         ],
+         compared=[
+             dict(difference=1e-6, ratio=1.2),
+             dict(difference=3e-6, ratio=1.1)
+         ]), [2., None, 3e-6, 1.2]),
+    ('training',
+     dict(rows=[
+         dict(kind='loading', share=.1),
+         dict(kind='loading', share=.4),
+         dict(kind='assignment', share=.2),
+     ]), [20., 40.]),
+])
+def test_goals_take_their_figures_from_the_rows(source, results, values):
+    found = [each.value for each in measured_goals({source: results})
+             if each.goal.source == source]  # yapf: disable
+    assert found == [value and pytest.approx(value) for value in values]
+
+
+def test_the_command_runs_the_suite(tmp_path, monkeypatch, capsys):
+
+    def fake(command, **kwargs):
+        write_json(Path(command[-1], f'{command[4]}.json'), EMPTY)
+        return subprocess.CompletedProcess(command, 0)
+
+    monkeypatch.setattr(subprocess, 'run', fake)
+    words = ['benchmark', 'all', '--out-dir', str(tmp_path / 'numbers')]
+    assert main(words) == 0
+    assert f'written to {tmp_path}/numbers.md' in capsys.readouterr().out
 
 
 def test_a_benchmark_that_fails_stops_the_suite(tmp_path, monkeypatch):
