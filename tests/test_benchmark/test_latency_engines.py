@@ -56,6 +56,17 @@ def test_compiled_networks_do_not_drive_each_other_out():
     assert counters['stats']['unique_graphs'] == len(sizes)
 
 
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason='needs CUDA')
+def test_what_is_recorded_on_a_gpu_replays_as_it_ran(network):
+    images = torch.randn(2, 3, 9, 7, device='cuda')
+    call = engines._eager(network.cuda(), images)
+    replay = engines.graphed(call)
+    for _ in range(2):
+        images.normal_()  # it reads what is there by then
+        assert relative_difference(replay(), call()) < 1e-5
+
+
 def test_wrong_outputs_are_refused(network, monkeypatch):
 
     def wrong(network, images):
