@@ -17,7 +17,7 @@ _SWIN = ('mmseg::swin/swin-tiny-patch4-window7-in1k-pre_upernet_'
 _ENGINES = ['--engines', 'eager', 'compile', 'onnxruntime']
 # The words after `mmanchor benchmark`, by the folder for their results.
 SUITE: Dict[str, List[str]] = {
-    'scaling': ['scaling', '--backward', '--budget-seconds', '60'],
+    'scaling': ['scaling', '--backward', '--budget-seconds', '45'],
     'huge-pages': ['scaling', '--parts', 'attention'],
     'detectors': [
         'latency', 'mmdet::rtmdet/rtmdet_tiny_8xb32-300e_coco.py',
@@ -33,9 +33,9 @@ SUITE: Dict[str, List[str]] = {
     ],
     'segmentors': [
         'latency', _SWIN, 'upernet_anchorformer_ade', 'fpn_anchorformer_ade',
-        '--rounds', '3'
+        '--rounds', '6'
     ],
-    'large': ['large'],
+    'large': ['large', '--rounds', '7'],
     'training': ['training'],
     'papers': ['papers'],
 }
