@@ -14,28 +14,36 @@ from .report import markdown_table
 
 _SWIN = ('mmseg::swin/swin-tiny-patch4-window7-in1k-pre_upernet_'
          '8xb2-160k_ade20k-512x512.py')
-_ENGINES = ['--engines', 'eager', 'compile', 'onnxruntime']
 # The words after `mmanchor benchmark`, by the folder for their results.
 SUITE: Dict[str, List[str]] = {
-    'scaling': ['scaling', '--backward', '--budget-seconds', '45'],
+    'attention': ['scaling', '--parts', 'attention'],
     'huge-pages': ['scaling', '--parts', 'attention'],
+    'trunk': [
+        'scaling', '--parts', 'trunk', '--tokens', '196', '1024', '4096',
+        '16384', '--rounds', '7', '--budget-seconds', '150'
+    ],
+    'training-step': [
+        'scaling', '--parts', 'attention', '--backward', '--tokens', '196',
+        '1024', '4096', '16384', '--rounds', '8', '--budget-seconds', '20'
+    ],
     'detectors': [
         'latency', 'mmdet::rtmdet/rtmdet_tiny_8xb32-300e_coco.py',
         'mmdet::yolox/yolox_tiny_8xb8-300e_coco.py',
         'picodet_esnet-s_4xb80-300e_coco-416', 'picodet_anchorformer-t_coco',
-        'picodet_anchorformer-s_coco', '--shape', '416', *_ENGINES
+        'picodet_anchorformer-s_coco', '--shape', '416', '--engines', 'eager',
+        'compile', 'onnxruntime'
     ],
     'classifiers': [
         'latency', 'deit-s_8xb128-300e_in1k-224', 'anchorformer-s_in1k',
         'levit-256_8xb256-1000e_in1k-224',
-        'anchor-levit-256_8xb256-1000e_in1k-224', '--batch', '1', '8',
-        *_ENGINES
+        'anchor-levit-256_8xb256-1000e_in1k-224', '--engines', 'eager',
+        'onnxruntime'
     ],
     'segmentors': [
         'latency', _SWIN, 'upernet_anchorformer_ade', 'fpn_anchorformer_ade',
         '--rounds', '6'
     ],
-    'large': ['large', '--rounds', '7'],
+    'large': ['large', '--sides', '2048', '8192', '16384', '--rounds', '6'],
     'training': ['training'],
     'papers': ['papers'],
 }
@@ -171,18 +179,21 @@ def summary_table(results: Dict[str, Any]) -> str:
         Markdown: how many times faster than softmax each attention and our
         trunk are, by the number of tokens.
     """
-    if 'scaling' not in results:
+    parts = [results[name] for name in ('attention', 'trunk')
+             if name in results]  # yapf: disable
+    if not parts:
         return 'Nothing is measured yet.\n'
-    sizes = results['scaling']['tokens']
-    rows: Dict[str, List[str]] = {}
-    for row in results['scaling']['rows']:
-        if row['phase'] != 'forward' or row['name'].startswith('GEMMs'):
+    sizes = sorted({size for part in parts for size in part['tokens']})
+    rows: Dict[str, Dict[int, str]] = {}
+    for row in (row for part in parts for row in part['rows']):
+        if row['name'].startswith('GEMMs') or row['name'].endswith('alone'):
             continue
         name = f'{row["part"]}: {row["name"]}'
         cell = '–' if not row['speedup'] else f'{row["speedup"]:.3g}x'
         if not row['skipped'] and not row['speedup']:
             cell = f'{row["seconds"] * 1e3:.3g} ms'
-        rows.setdefault(name, []).append(cell)
+        rows.setdefault(name, {})[row['tokens']] = cell
     head = ['times faster than softmax, at tokens', *(f'{n}:' for n in sizes)]
     return markdown_table(head,
-                          ([name, *cells] for name, cells in rows.items()))
+                          ([name, *(cells.get(size, '–') for size in sizes)]
+                           for name, cells in rows.items()))
