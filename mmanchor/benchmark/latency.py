@@ -284,6 +284,11 @@ def latency_table(results: dict) -> str:
         parts.append('Not timed:\n\n' + ''.join(failed))
     timed = '; '.join(f'for {scope}, {what}'
                       for scope, what in results['timed'].items())
+    tested = [f'{row["config"]} {row["test_memory"] / 1e6:.1f} MB'
+              for row in rows if row.get('test_memory')]  # yapf: disable
+    if tested:
+        parts.append('Peak memory of the whole test of one image, resizing '
+                     f'and classes included: {", ".join(tested)}.\n')
     about = results['measured']
     parts.append(
         f'Timed is the network without what comes before and after it: '

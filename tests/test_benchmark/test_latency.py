@@ -246,3 +246,15 @@ def test_onnxruntime_runs_a_detector(tiny):
     row = results['rows'][1]
     assert row['difference'] < 1e-4 and row['peak_memory'] is None
     assert 'not known' in latency_table(results)
+
+
+def test_a_segmentors_whole_test_holds_more_than_its_network(tiny, classifier):
+    results = run_latency([str(tiny / 'seg.py'), classifier],
+                          LatencyOptions(size=(64, 64), rounds=1))
+    seg, other = results['rows']
+    # Logits of 4 classes at the resolution of the image are among it.
+    assert seg['test_memory'] > max(4 * 4 * 64 * 64, seg['peak_memory'])
+    assert other['test_memory'] is None
+    told = f'{seg["config"]} {seg["test_memory"] / 1e6:.1f} MB'
+    assert 'whole test of one image' in latency_table(results)
+    assert told in latency_table(results)
