@@ -88,8 +88,12 @@ def anchor_attention(keys: Tensor,
     _check_keys(keys, anchors)
     _check_values(keys, values)
     with no_autocast(keys):
-        scores = _scores(keys, anchors, scale)
-        return attention_from_scores(scores, values)
+        wide = at_least_float32(values,
+                                torch.promote_types(keys.dtype, anchors.dtype))
+        # No name for the scores: their memory is free once they are shares.
+        assign = _scores(keys, anchors, scale).to(wide.dtype).softmax(dim=-1)
+        return torch.matmul(assign, _anchor_means(assign,
+                                                  wide)).to(values.dtype)
 
 
 def attention_from_scores(scores: Tensor, values: Tensor) -> Tensor:
@@ -242,10 +246,13 @@ def _scores(keys: Tensor, anchors: Tensor, scale: Optional[float]) -> Tensor:
     """s w_j . k_i of every token and anchor, (B, heads, N, M)."""
     scale = keys.shape[-1]**-0.5 if scale is None else scale
     keys = at_least_float32(keys, anchors.dtype)
-    # The scale goes onto the few anchors, not onto the many scores; the
-    # anchors become a batch of matrices (no copy), since matmul would
-    # otherwise copy all keys to flatten their batch dimensions.
+    # The scale goes onto the few anchors, not onto the many scores.
     scaled = (at_least_float32(anchors, keys.dtype) * scale).transpose(-2, -1)
+    # Where all keys are one matrix, one product is fastest. Where they are
+    # not, matmul would copy them to make them one, unless the anchors become
+    # a batch of matrices, too (without a copy).
+    if scaled.dim() == 2 and keys.is_contiguous():
+        return torch.matmul(keys, scaled)
     return torch.matmul(keys, scaled.expand(*keys.shape[:2], -1, -1))
 
 

@@ -242,3 +242,24 @@ def test_shapes_that_do_not_fit_are_refused(keys, values, anchors, message):
     with pytest.raises(ValueError, match=message):
         anchor_attention(
             torch.zeros(keys), torch.zeros(values), torch.zeros(anchors))
+
+
+@pytest.mark.parametrize('shape', [(5, 8), (3, 5, 8), (2, 3, 5, 8)])
+def test_keys_of_any_layout_give_the_same(shape):
+    keys, values = torch.randn(2, 2, 3, 23, 8, dtype=torch.float64)
+    anchors = torch.randn(shape, dtype=torch.float64)
+    # As a projection gives them: heads inside of tokens.
+    strided = keys.transpose(1, 2).contiguous().transpose(1, 2)
+    assert keys.is_contiguous() and not strided.is_contiguous()
+    torch.testing.assert_close(
+        anchor_attention(strided, values, anchors),
+        anchor_attention(keys, values, anchors))
+
+
+def test_the_widest_of_the_three_dtypes_counts():
+    keys, values = torch.randn(2, 1, 1, 9, 4)
+    anchors = torch.randn(3, 4, dtype=torch.float64)
+    got = anchor_attention(keys, values, anchors)
+    want = anchor_attention(keys.double(), values.double(), anchors)
+    assert got.dtype == torch.float32
+    torch.testing.assert_close(got, want.float(), rtol=0, atol=0)
