@@ -246,13 +246,10 @@ def _scores(keys: Tensor, anchors: Tensor, scale: Optional[float]) -> Tensor:
     """s w_j . k_i of every token and anchor, (B, heads, N, M)."""
     scale = keys.shape[-1]**-0.5 if scale is None else scale
     keys = at_least_float32(keys, anchors.dtype)
-    # The scale goes onto the few anchors, not onto the many scores.
+    # The scale goes onto the few anchors, not onto the many scores; the
+    # anchors become a batch of matrices (no copy), since matmul would
+    # otherwise copy all keys to flatten their batch dimensions.
     scaled = (at_least_float32(anchors, keys.dtype) * scale).transpose(-2, -1)
-    # Where all keys are one matrix, one product is fastest. Where they are
-    # not, matmul would copy them to make them one, unless the anchors become
-    # a batch of matrices, too (without a copy).
-    if scaled.dim() == 2 and keys.is_contiguous():
-        return torch.matmul(keys, scaled)
     return torch.matmul(keys, scaled.expand(*keys.shape[:2], -1, -1))
 
 
