@@ -39,11 +39,18 @@ def test_every_side_is_measured_in_both_forms(here):
     assert '| 64 x 64 | 16 | in bands |' in large_table(results)
 
 
-def test_what_would_need_too_much_is_left_out_with_the_reason(here):
-    results = run_large((48, 4800), 8, 'tiny', max_memory=1e9, rounds=1)
-    for row in results['rows'][2:]:
+def test_what_would_need_too_much_is_left_out_with_the_reason(
+        here, monkeypatch):
+    # One of 501 MB grows, with the square of the side: by 2500 at the last.
+    monkeypatch.setattr(
+        large_images, 'in_own_process', lambda *args: dict(
+            seconds=1., bytes=501_000_000, fixed_bytes=500_000_000))
+    results = run_large((48, 96, 4800), 8, 'tiny', max_memory=1e9, rounds=1)
+    assert [row['skipped'] is None
+            for row in results['rows']] == [True] * 4 + [False] * 2
+    for row in results['rows'][4:]:
         assert row['seconds'] is None
-        assert 'over the 1 GB allowed' in row['skipped']
+        assert 'about 3 GB, over the 1 GB allowed' in row['skipped']
     assert 'over the 1 GB allowed' in large_table(results)
 
 
