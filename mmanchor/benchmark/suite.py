@@ -33,12 +33,6 @@ SUITE: Dict[str, List[str]] = {
         'picodet_anchorformer-s_coco', '--shape', '416', '--engines', 'eager',
         'compile', 'onnxruntime'
     ],
-    'classifiers': [
-        'latency', 'deit-s_8xb128-300e_in1k-224', 'anchorformer-s_in1k',
-        'levit-256_8xb256-1000e_in1k-224',
-        'anchor-levit-256_8xb256-1000e_in1k-224', '--engines', 'eager',
-        'onnxruntime'
-    ],
     'segmentors': [
         'latency', _SWIN, 'upernet_anchorformer_ade', 'fpn_anchorformer_ade',
         '--rounds', '6'
