@@ -7,7 +7,7 @@ import pytest
 
 from mmanchor.apis.config import find_config
 from mmanchor.apis.errors import UserError
-from mmanchor.apis.files import read_json, write_json
+from mmanchor.apis.files import write_json
 from mmanchor.benchmark import suite
 from mmanchor.benchmark.goals import (GEMMS, GOALS, ON_A_GPU, OURS,
                                       goals_table, measured_goals)
