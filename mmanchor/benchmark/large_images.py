@@ -117,7 +117,8 @@ def forward_once(threads: int, arch: str, side: int,
         chunk_tokens: Tokens of a band; ``None`` is the plain forward.
 
     Returns:
-        ``seconds``, and ``bytes``, the peak of this process so far.
+        ``seconds``; ``bytes``, the peak of this process so far; and
+        ``fixed_bytes``, the peak before there was an image.
     """
     torch.set_num_threads(threads)
     model = _build(arch, chunk_tokens)
@@ -178,13 +179,14 @@ def large_table(results: Dict[str, Any]) -> str:
         results: What :func:`run_large` gave.
     """
     head = ['image', 'tokens:', 'forward', 'time:', 'peak memory:',
-            'of which the image:']  # yapf: disable
+            'before the image:', 'the image:']  # yapf: disable
     rows = []
     for row in results['rows']:
         cells = [f'{row["side"]} x {row["side"]}', row['tokens'], row['form']]
-        cells += [row['skipped'], '', ''] if row['skipped'] else [
-            f'{row["seconds"]:.1f} s', f'{row["bytes"] / 1e9:.2f} GB',
-            f'{row["image_bytes"] / 1e9:.2f} GB'
+        cells += [row['skipped'], '', '', ''] if row['skipped'] else [
+            f'{row["seconds"]:.1f} s',
+            *(f'{row[key] / 1e9:.2f} GB'
+              for key in ('bytes', 'fixed_bytes', 'image_bytes'))
         ]
         rows.append(cells)
     compared = [(f'{row["side"]} x {row["side"]}',

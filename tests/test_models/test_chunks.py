@@ -14,10 +14,10 @@ ARCH = dict(embed_dims=16, num_layers=3, num_heads=2, mlp_ratio=2)
 LEARNED = 'mmanchor.LearnedAnchorAttention'
 
 
-def trunk(**kwargs):
+def trunk(arch=ARCH, **kwargs):
     torch.manual_seed(0)
     model = AnchorFormer(
-        ARCH, **dict(dict(img_size=32, patch_size=4, num_anchors=5), **kwargs))
+        arch, **dict(dict(img_size=32, patch_size=4, num_anchors=5), **kwargs))
     for param in model.parameters():
         torch.nn.init.normal_(param, std=.3)
     return model.double().eval()
@@ -83,15 +83,17 @@ def test_training_and_gradients_take_the_plain_way():
 
 
 def test_bands_need_the_memory_of_the_tokens_and_of_one_band():
-    model = trunk(img_size=256).float()
-    images = torch.rand(1, 3, 256, 256)  # 64 x 64 tokens of 64 bytes
+    model = trunk(dict(ARCH, embed_dims=64)).float()
+    images = torch.rand(1, 3, 256, 256)  # 64 x 64 tokens of 256 bytes
     with torch.no_grad():
         plain = peak_memory(lambda: model(images))
-        model.chunk_tokens = 128
+        model.chunk_tokens = 64
         banded = peak_memory(lambda: model(images))
-    tokens = 64 * 64 * 16 * 4
+    tokens = 64 * 64 * 64 * 4
     assert plain > 4 * tokens
-    assert banded < 2.5 * tokens  # the tokens, and the map that is returned
+    # The tokens, which are returned, and a quarter for how they are shared
+    # out: 2 heads of 5 anchors, padded to 8.
+    assert 1.25 * tokens < banded < 1.5 * tokens
 
 
 @pytest.mark.parametrize('target', [(2, 3), (5, 4), (9, 13)])

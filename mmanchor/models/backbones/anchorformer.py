@@ -60,7 +60,8 @@ class AnchorFormer(BaseBackbone):
         chunk_tokens: Go through the tokens in bands of whole rows, of about
             this many tokens each, where nothing is trained: for images whose
             plain forward does not fit in memory. Exact, as the attention
-            stays global; learned anchors only. ``None`` takes all at once.
+            stays global; learned anchors only. Maps are then channels last.
+            ``None`` takes all at once.
         deploy: Build the folded form of the attention (see
             :meth:`switch_to_deploy`); it loads training checkpoints too.
         init_cfg: MMEngine's initialisation config.
@@ -219,9 +220,11 @@ class AnchorFormer(BaseBackbone):
                 for span in spans:
                     x[:, span] = self.norm(x[:, span])
             if i in self.out_indices:
-                # Extra tokens are given as views, and later layers change x.
-                own = x.clone() if self.out_type == 'tokens' else x
-                outs.append(self._format_output(own, hw_shape))
+                # Later layers change x. The last output may be x itself:
+                # another map is what an image of this size has no room for.
+                is_last = i == self.out_indices[-1]
+                own = x if is_last else x.clone()
+                outs.append(self._format_output(own, hw_shape, copy=False))
         return tuple(outs)
 
     def _embed_in_chunks(self, images: Tensor, hw_shape: Tuple[int, int],
@@ -269,7 +272,10 @@ class AnchorFormer(BaseBackbone):
         return resize_position_embedding(self.pos_embed, self.grid, hw_shape,
                                          len(self.extra_tokens))
 
-    def _format_output(self, x: Tensor, hw_shape: Tuple[int, int]):
+    def _format_output(self,
+                       x: Tensor,
+                       hw_shape: Tuple[int, int],
+                       copy: bool = True):
         num_extra = len(self.extra_tokens)
         if self.out_type == 'tokens':
             tokens = x[:, :num_extra].unbind(1)
@@ -278,6 +284,8 @@ class AnchorFormer(BaseBackbone):
         if self.out_type == 'avg_featmap':
             return patches.mean(dim=1)
         maps = patches.transpose(1, 2).unflatten(2, hw_shape)
+        if not copy:
+            return maps  # channels last
         # Unlike `contiguous`, a copy also where a map is one token.
         return maps.clone(memory_format=torch.contiguous_format)
 

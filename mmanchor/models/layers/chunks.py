@@ -89,11 +89,10 @@ def run_block_in_chunks(block: TransformerBlock, x: Tensor,
     width = hw_shape[1]
     num_extra = x.shape[1] - hw_shape[0] * width
     spans = [token_span(rows, width, num_extra) for rows in bands]
-    assigns, sums, mass = _first_pass(block, weights, x, spans)
-    means = weights.project(sums, mass)
+    assign, means = _first_pass(block, weights, x, spans)
     above: Optional[Tensor] = None
-    for rows, span, assign in zip(bands, spans, assigns):
-        mixed = spread_means(assign, means, attn.proj.bias)
+    for rows, span in zip(bands, spans):
+        mixed = spread_means(assign[:, span], means, attn.proj.bias)
         if attn.depthwise is not None:
             maps = x[:, num_extra:].unflatten(1, hw_shape)
             local, above = _local_branch(block, weights, maps, rows, above)
@@ -103,20 +102,28 @@ def run_block_in_chunks(block: TransformerBlock, x: Tensor,
 
 
 def _first_pass(block: TransformerBlock, weights: FoldedWeights, x: Tensor,
-                spans: List[slice]) -> Tuple[List[Tensor], Tensor, Tensor]:
-    """A of each band, and ``token_sums`` of all, added up in float64.
+                spans: List[slice]) -> Tuple[Tensor, Tensor]:
+    """A of all tokens, and the projected means of the anchors.
 
     A is kept: it needs heads * M / C of the tokens' memory, half in the usual
-    sizes, and saves a second normalisation, projection and softmax.
+    sizes, and saves a second normalisation, projection and softmax. It is one
+    tensor, which the system gets back as a whole; a list of bands would stay
+    with the process.
     """
-    assigns, total = [], [0, 0]
+    assign: Optional[Tensor] = None
+    total = [0, 0]
     for span in spans:
         tokens = block.norm1(x[:, span])
-        assigns.append(weights.assign(tokens))
-        piece = token_sums(assigns[-1], tokens)
-        total = [a + b.double() for a, b in zip(total, piece)]
-    sums, mass = (each.to(assigns[0].dtype) for each in total)
-    return assigns, sums, mass
+        piece = weights.assign(tokens)
+        if assign is None:
+            assign = piece.new_empty(*x.shape[:2], piece.shape[2])
+        assign[:, span] = piece
+        # Added up in float64, so that no number of bands adds rounding.
+        total = [
+            a + b.double() for a, b in zip(total, token_sums(piece, tokens))
+        ]
+    means = weights.project(*(each.to(assign.dtype) for each in total))
+    return assign, means
 
 
 def _local_branch(block: TransformerBlock, weights: FoldedWeights,
