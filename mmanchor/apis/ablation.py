@@ -13,10 +13,10 @@ from mmengine.config import Config, ConfigDict
 
 from .ablation_costs import measure_costs
 from .config import load_config
-from .data_report import Track
 from .demo_steps import console_to
 from .errors import UserError
 from .files import PathLike, make_folder, read_json, write_json
+from .progress import Track, silently
 from .provenance import provenance
 from .train import train_model
 
@@ -123,8 +123,7 @@ def run_ablation(out_dir: PathLike,
                  num_seeds: int = 3,
                  epochs: int = 20,
                  jobs: int = 2,
-                 track: Track = lambda items, description, total: items
-                 ) -> Dict[str, Any]:  # yapf: disable
+                 track: Track = silently) -> Dict[str, Any]:
     """Train rows of the ablations and measure what they cost.
 
     Each run's result is kept in ``out_dir/runs``: a stopped ablation goes on

@@ -3,9 +3,10 @@ from collections import Counter
 from pathlib import Path
 from typing import Any, List, Optional
 
-from .data_report import SplitReport, Track, picture_error, read_all, spread
+from .data_report import SplitReport, picture_error, read_all, spread
 from .data_sources import DataSource, require_paths
 from .errors import UserError
+from .progress import Track
 
 
 def check(source: DataSource, limit: Optional[int],

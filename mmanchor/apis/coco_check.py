@@ -6,9 +6,10 @@ from collections import Counter
 from typing import Any, Dict, List, Optional, Sequence
 
 from ..datasets.coco_rules import is_box, near
-from .data_report import SplitReport, Track, picture_error, read_all, spread
+from .data_report import SplitReport, picture_error, read_all, spread
 from .data_sources import DataSource, require_paths
 from .errors import UserError
+from .progress import Track
 
 # Pixels by which a box may stick out of its picture: annotation tools round.
 _TOLERANCE = 1.0

@@ -4,16 +4,16 @@ from typing import Any, Dict, List, Optional, Sequence
 from mmengine.config import Config
 
 from . import cls_check, coco_check, seg_check
-from .data_report import SplitReport, Track
+from .data_report import SplitReport
 from .data_sources import SPLITS, DataSource, data_sources
 from .errors import UserError
+from .progress import Track, silently
 
 
 def check_data(cfg: Config,
                splits: Sequence[str] = SPLITS,
                limit: Optional[int] = None,
-               track: Track = lambda items, description, total: items
-               ) -> List[SplitReport]:  # yapf: disable
+               track: Track = silently) -> List[SplitReport]:
     """Check the files that the dataloaders of a config would read.
 
     Nothing is built and nothing is written. Splits that read the same files

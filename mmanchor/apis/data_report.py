@@ -2,17 +2,16 @@
 import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
-from typing import (Any, Callable, Dict, Iterable, List, Optional, Sequence,
-                    TypeVar)
+from typing import Any, Callable, Dict, List, Optional, Sequence, TypeVar
 
 from PIL import Image
+
+from .progress import Track
 
 MAX_EXAMPLES = 5
 
 Item = TypeVar('Item')
 Fact = TypeVar('Fact')
-# (items, description, total) -> the same items, with progress shown.
-Track = Callable[[Iterable[Any], str, int], Iterable[Any]]
 
 
 @dataclass

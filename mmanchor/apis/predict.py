@@ -12,12 +12,12 @@ from PIL import Image
 from ..compat.atomic import replacing
 from ..compat.trust import trust_checkpoint as trust_file
 from .coco_results import PREDICTIONS_FILE, CocoResults
-from .data_report import Track
 from .errors import UserError
 from .files import PathLike, make_folder, write_json
 from .inputs import Frame, ImageInput, VideoInput, open_input
 from .predictors import (ClsPredictor, DetPredictor, SegPredictor,
                          build_predictor, choose_device)
+from .progress import Track, silently
 from .weights import require_checkpoint
 
 # Classes that are kept of each picture, as in top-5 accuracy.
@@ -85,7 +85,7 @@ def predict_files(cfg: Config,
                   out_dir: PathLike,
                   device: Optional[str] = None,
                   options: PredictOptions = PredictOptions(),
-                  track: Track = lambda items, description, total: items,
+                  track: Track = silently,
                   trust_checkpoint: bool = False) -> PredictSummary:
     """Predict on an image, a folder, a video or a webcam.
 

@@ -7,8 +7,9 @@ from typing import Dict, List, Optional, Sequence, Tuple
 import numpy as np
 from PIL import Image
 
-from .data_report import SplitReport, Track, picture_error, read_all, spread
+from .data_report import SplitReport, picture_error, read_all, spread
 from .data_sources import DataSource, require_paths
+from .progress import Track
 
 # What Pillow calls pictures with one 8-bit (or 1-bit) channel of indices.
 _MASK_MODES = ('L', 'P', '1')

@@ -1,7 +1,6 @@
 """Parameters and multiply-adds of configs, whole and module by module."""
 from dataclasses import asdict
-from typing import (Any, Callable, Dict, Iterable, List, Optional, Sequence,
-                    Tuple)
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from torch import nn
 
@@ -9,15 +8,10 @@ from ..apis.complexity import (count_by_module, count_complexity, default_size,
                                errors_only, of_forms)
 from ..apis.config import load_config
 from ..apis.errors import UserError
-from .report import markdown_table, measured, told
+from ..apis.progress import Track, silently
+from .report import markdown_table, measured, short_name, told
 
-Track = Callable[[Iterable[Any], str], Iterable[Any]]
 Row = Dict[str, Any]
-
-
-def silently(items: Iterable[Any], description: str) -> Iterable[Any]:
-    """Go through ``items`` without a progress bar."""
-    return items
 
 
 def parse_shape(shape: Optional[Sequence[int]]) -> Optional[Tuple[int, int]]:
@@ -115,7 +109,7 @@ def complexity_table(results: Dict[str, Any]) -> str:
     parts = [
         markdown_table(
             ('config', 'form', 'pixels:', 'parameters (M):', 'MACs (G):'),
-            [(_label(row['config']), row['form'],
+            [(short_name(row['config']), row['form'],
               f'{row["height"]} x {row["width"]}', _millions(
                   row['params']), _billions(row['macs'])) for row in rows])
     ]
@@ -125,7 +119,7 @@ def complexity_table(results: Dict[str, Any]) -> str:
     for row in rows:
         if row['modules']:
             parts.append(
-                f'### {_label(row["config"])}, {row["form"]} form\n\n' +
+                f'### {short_name(row["config"])}, {row["form"]} form\n\n' +
                 markdown_table(
                     ('module', 'parameters (M):', 'MACs (G):', 'share:'
                      ), [(each['name'] or '(itself)',
@@ -143,9 +137,9 @@ def uncounted_notes(rows: Sequence[Row]) -> List[str]:
         rows: Of what :func:`run_complexity` gave.
     """
     return [
-        f'{_label(row["config"])}, {row["form"]} form: nothing is known of '
-        f'{", ".join(row["uncounted"])}, which the MACs lack.' for row in rows
-        if row['uncounted']
+        f'{short_name(row["config"])}, {row["form"]} form: nothing is known '
+        f'of {", ".join(row["uncounted"])}, which the MACs lack.'
+        for row in rows if row['uncounted']
     ]
 
 
@@ -162,7 +156,7 @@ def complexity_figure(results: Dict[str, Any]) -> Any:
     rows = results['rows']
     figure = Figure(figsize=(9, 1.2 + .35 * len(rows)), layout='constrained')
     panels = figure.subplots(1, 2, sharey=True)
-    labels = [f'{_label(row["config"])}, {row["form"]}' for row in rows]
+    labels = [f'{short_name(row["config"])}, {row["form"]}' for row in rows]
     for axes, key, unit, title in zip(panels, ('params', 'macs'), (1e6, 1e9),
                                       ('parameters (M)', 'MACs (G)')):
         bars = axes.barh(
@@ -174,11 +168,6 @@ def complexity_figure(results: Dict[str, Any]) -> Any:
     panels[0].set_yticks(range(len(rows)), labels, fontsize=7)
     panels[0].invert_yaxis()
     return figure
-
-
-def _label(config: str) -> str:
-    """A config's name without its folder and suffix."""
-    return config.replace('::', '/').rsplit('/', 1)[-1].removesuffix('.py')
 
 
 def _millions(number: int) -> str:

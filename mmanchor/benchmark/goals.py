@@ -3,12 +3,10 @@ from dataclasses import dataclass
 from typing import Any, Callable, Dict, Iterator, List, Optional
 
 from .report import markdown_table
-from .scaling_cases import ALONE, CHUNK_TOKENS, LESS_ALONE
+from .rivals import OURS
+from .scaling_cases import ALONE, BANDS, GEMMS, LESS_ALONE, TRUNK
 
 Results = Dict[str, Any]
-OURS, GEMMS = 'anchor attention (ours)', 'GEMMs of its shapes'
-TRUNK = 'AnchorFormer (ours)'
-BANDS = f'{TRUNK}, chunk_tokens={CHUNK_TOKENS}'
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,11 @@ says it had: interpreter, torch, model, image and result included.
 import multiprocessing
 import time
 from concurrent.futures import ProcessPoolExecutor
-from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence
+from typing import Any, Callable, Dict, List, Optional, Sequence
 
 import torch
 
+from ..apis.progress import Track, silently
 from ..models.backbones import AnchorFormer
 from .memory import machine_memory, process_peak
 from .report import markdown_table, measured
@@ -20,15 +21,13 @@ FORMS = ('plain', 'in bands')
 COMPARED = (1024, )
 _PATCH = 16
 
-Track = Callable[[Iterable[Any], str], Iterable[Any]]
-
 
 def run_large(sides: Sequence[int] = (2048, 4096, 8192, 16384),
               chunk_tokens: int = 2048,
               arch: str = 'small',
               max_memory: Optional[float] = None,
               rounds: int = 5,
-              track: Track = lambda items, _: items) -> Dict[str, Any]:
+              track: Track = silently) -> Dict[str, Any]:
     """Measure time and memory of the backbone on square images.
 
     Args:

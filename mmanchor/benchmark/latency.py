@@ -1,19 +1,18 @@
 """How long networks take, each by every engine, in one interleaved run."""
 from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import (Any, Callable, Dict, Iterable, List, Optional, Sequence,
-                    Tuple)
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import torch
 
 from ..apis.complexity import default_size
 from ..apis.config import load_config, toolbox
 from ..apis.errors import UserError
+from ..apis.progress import Track, silently
 from .engines import (TOLERANCES, Call, EngineError, graphed, require_engines,
                       start_engine)
 from .memory import peak_memory
 from .networks import FORMS, TIMED, Network, build_network, segment
-from .report import markdown_table, measured, told
+from .report import markdown_table, measured, short_name, told
 from .timing import MIN_ROUNDS, interleave, summarize
 
 # Of one engine's calls in a row: threads of the engine before spin for a
@@ -21,8 +20,6 @@ from .timing import MIN_ROUNDS, interleave, summarize
 MIN_SECONDS = .1
 # What `low` and `high` are, by whether there are rounds enough.
 INTERVAL = {True: '95 % intervals', False: 'the smallest and the largest'}
-
-Track = Callable[[Iterable[Any], str], Iterable[Any]]
 
 
 @dataclass(frozen=True)
@@ -84,7 +81,7 @@ class LatencyOptions:
 
 def run_latency(configs: Sequence[str],
                 options: LatencyOptions = LatencyOptions(),
-                track: Track = lambda items, description: items) -> dict:
+                track: Track = silently) -> dict:
     """Time the networks of configs.
 
     Every pair of network and engine, and batch size, is a call; all calls
@@ -245,16 +242,6 @@ def _compare(pairs: List[Tuple[dict, List[float]]]) -> None:
             asdict(timing),
             images_per_second=row['batch'] / timing.median,
             best=row.get('best', False))
-
-
-def short_name(config: str) -> str:
-    """The name by which tables call a config: its file's.
-
-    Example:
-        >>> short_name('mmdet::yolox/yolox_tiny_8xb8-300e_coco.py')
-        'yolox_tiny_8xb8-300e_coco'
-    """
-    return Path(config).name.removesuffix('.py').rpartition('::')[2]
 
 
 def latency_table(results: dict) -> str:

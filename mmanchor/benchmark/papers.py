@@ -6,8 +6,8 @@ from typing import Any, Dict, Optional, Sequence
 from ..apis.complexity import complexity_of_forms, default_size, errors_only
 from ..apis.config import load_config
 from ..apis.errors import UserError
+from ..apis.progress import Track, silently
 from . import paper_models  # noqa: F401  registers what rows name
-from .complexity import Track, silently
 from .paper_rows import TABLE_1, TABLE_4, TABLE_5, PaperRow, PaperTable
 from .paper_rows_dense import TABLE_2, TABLE_3
 from .report import markdown_table, measured, told

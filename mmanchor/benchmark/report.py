@@ -54,6 +54,16 @@ def told(measured: Dict[str, Any]) -> str:
             f'{measured["torch"]}.')
 
 
+def short_name(config: str) -> str:
+    """The name by which tables call a config: its file's.
+
+    Example:
+        >>> short_name('mmdet::yolox/yolox_tiny_8xb8-300e_coco.py')
+        'yolox_tiny_8xb8-300e_coco'
+    """
+    return Path(config).name.removesuffix('.py').rpartition('::')[2]
+
+
 def markdown_table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     """A Markdown table.
 

@@ -22,6 +22,10 @@ from ..ops import anchor_attention, connectivity_scores, strongest_pairs
 KEEP_RATE = .25
 NUM_COEFFICIENTS = 8
 BASIS_THRESHOLD = .02
+# What tables call them; Sparsifiner's by how the pairs are computed.
+SOFTMAX = 'softmax (SDPA)'
+OURS = 'anchor attention (ours)'
+SPARSIFINERS = {each: f'Sparsifiner, {each}' for each in EXECUTIONS}
 
 
 class SoftmaxAttention(nn.Module):
@@ -261,9 +265,9 @@ def build_rivals(num_heads: int, head_dims: int,
         torch.Size([1, 2, 9, 8])
     """
     return {
-        'softmax (SDPA)':
+        SOFTMAX:
         lambda n: SoftmaxAttention(),
-        'anchor attention (ours)':
+        OURS:
         lambda n: AnchorAttention(head_dims, size),
         'Agent attention':
         lambda n: AgentAttention(size),
@@ -273,8 +277,10 @@ def build_rivals(num_heads: int, head_dims: int,
         lambda n: EMAttention(head_dims, size),
         'induced set attention':
         lambda n: InducedAttention(num_heads, head_dims, size),
-        'Sparsifiner, masked':
-        lambda n: SparsifinerPairs(n, num_heads, head_dims, 'masked'),
-        'Sparsifiner, gathered':
-        lambda n: SparsifinerPairs(n, num_heads, head_dims, 'gathered'),
+        **{
+            name:
+            lambda n, execution=execution: SparsifinerPairs(
+                n, num_heads, head_dims, execution)
+            for execution, name in SPARSIFINERS.items()
+        },
     }

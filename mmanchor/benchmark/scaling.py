@@ -2,12 +2,12 @@
 import math
 import time
 from dataclasses import asdict, dataclass, field
-from typing import (Any, Callable, Dict, Iterable, List, Optional, Sequence,
-                    Union)
+from typing import Any, Callable, Dict, List, Optional, Sequence, Union
 
 import numpy as np
 import torch
 
+from ..apis.progress import Track, silently
 from .memory import machine_memory, peak_memory
 from .report import measured
 from .scaling_cases import PARTS, Case, Part, Prepared, Setting, prepare
@@ -27,8 +27,6 @@ FIT_FROM = 1024
 PROBE_TOKENS = 256
 # Calls beside the rounds: for memory, for a first time, and to warm up.
 _OTHER_CALLS = 3
-
-Track = Callable[[Iterable[Any], str], Iterable[Any]]
 
 
 @dataclass(frozen=True)
@@ -115,11 +113,13 @@ class _PartRun:
             self.seen[name][-1].seconds = min(each)
         first = times.get(self.part.cases[0].name)
         rows = []
-        for name, each in candidates.items():
+        for case in self.part.cases:
+            name, each = case.name, candidates[case.name]
             row = dict(
                 part=self.part.name,
                 phase=PHASES[self.backward],
                 name=name,
+                kind=case.kind,
                 tokens=tokens)
             if name in chosen:
                 row.update(
@@ -210,7 +210,7 @@ def run_scaling(tokens: Sequence[int] = TOKENS,
                 backward: bool = False,
                 setting: Setting = Setting(),
                 limits: Limits = Limits(),
-                track: Track = lambda items, _: items) -> Dict[str, Any]:
+                track: Track = silently) -> Dict[str, Any]:
     """Measure time and peak memory at every size.
 
     Args:
@@ -223,11 +223,11 @@ def run_scaling(tokens: Sequence[int] = TOKENS,
 
     Returns:
         ``measured``, ``titles`` of the parts, ``tokens``, ``rows`` and
-        ``exponents``. A row has ``part``, ``phase``, ``name``, ``tokens``,
-        ``seconds`` (median of a call), ``p90``, ``speedup`` over the part's
-        first row with ``low`` and ``high``, ``rounds``, ``bytes`` (peak
-        beyond inputs and parameters) and ``skipped``: ``None``, or why the
-        others are.
+        ``exponents``. A row has ``part``, ``phase``, ``name``, ``kind`` (see
+        :class:`Case`), ``tokens``, ``seconds`` (median of a call), ``p90``,
+        ``speedup`` over the part's first row with ``low`` and ``high``,
+        ``rounds``, ``bytes`` (peak beyond inputs and parameters) and
+        ``skipped``: ``None``, or why the others are.
     """
     runs = [
         _PartRun(PARTS[name](setting, each), each, setting, limits)

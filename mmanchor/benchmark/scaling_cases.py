@@ -9,13 +9,16 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..models.backbones import AnchorFormer
-from .rivals import ShapeGemms, build_rivals
+from .rivals import OURS, SOFTMAX, SPARSIFINERS, ShapeGemms, build_rivals
 
 PATCH_SIZE = 16
+GEMMS = 'GEMMs of its shapes'
+TRUNK = 'AnchorFormer (ours)'
 ALONE = 'all its linear layers alone'
 LESS_ALONE = 'its projections to scores and MLPs alone'
 # Of the trunk in bands: its work then fits into a core's cache.
 CHUNK_TOKENS = 2048
+BANDS = f'{TRUNK}, chunk_tokens={CHUNK_TOKENS}'
 DTYPES = dict(
     float32=torch.float32, bfloat16=torch.bfloat16, float16=torch.float16)
 
@@ -49,6 +52,8 @@ class Case:
     Args:
         name: What it is called.
         build: Gives the module for N tokens, and for a training step or not.
+        kind: 'ours', 'rival' or 'bound', which is no whole model but work
+            that ours cannot do without.
         time_power: Power of N that its multiply-adds grow with at most.
         memory_power: The same for its memory. Where it is 1, parameters are
             taken not to grow.
@@ -57,6 +62,7 @@ class Case:
     """
     name: str
     build: Callable[[int, bool], nn.Module]
+    kind: str = 'rival'
     time_power: int = 1
     memory_power: int = 1
     has_step: bool = False
@@ -153,10 +159,11 @@ def attention_part(setting: Setting, backward: bool) -> Part:
     cases = [_attention_case(name, build) for name, build in rivals.items()]
     cases.append(
         Case(
-            'GEMMs of its shapes',
+            GEMMS,
             lambda tokens, backward:
             ShapeGemms(setting.batch * setting.heads, tokens, setting.
                        head_dims, setting.anchors, backward),
+            kind='bound',
             has_step=True))
     title = (f'Attention alone, {setting.heads} heads of '
              f'{setting.head_dims}, M = {setting.anchors}')
@@ -164,12 +171,13 @@ def attention_part(setting: Setting, backward: bool) -> Part:
 
 
 def _attention_case(name: str, build: Callable[[int], nn.Module]) -> Case:
-    pairs = name.startswith(('softmax', 'Sparsifiner'))
+    sparse = name in SPARSIFINERS.values()
     return Case(
         name,
         lambda tokens, backward: build(tokens),
-        time_power=2 if pairs else 1,
-        memory_power=2 if name.startswith('Sparsifiner') else 1)
+        kind='ours' if name == OURS else 'rival',
+        time_power=2 if sparse or name == SOFTMAX else 1,
+        memory_power=2 if sparse else 1)
 
 
 def trunk_part(setting: Setting, backward: bool) -> Part:
@@ -202,13 +210,14 @@ def trunk_part(setting: Setting, backward: bool) -> Part:
             'softmax twin (SDPA)',
             partial(trunk, attention='softmax'),
             time_power=2),
-        Case('AnchorFormer (ours)', trunk),
-        *(Case(name, partial(_alone, trunk, through))
+        Case(TRUNK, trunk, kind='ours'),
+        *(Case(name, partial(_alone, trunk, through), kind='bound')
           for through, name in ((True, ALONE), (False, LESS_ALONE)))
     ]
     if not backward:
-        name = f'AnchorFormer (ours), chunk_tokens={CHUNK_TOKENS}'
-        cases.append(Case(name, partial(trunk, chunk_tokens=CHUNK_TOKENS)))
+        cases.append(
+            Case(
+                BANDS, partial(trunk, chunk_tokens=CHUNK_TOKENS), kind='ours'))
     title = (f'Trunk of {setting.trunk_depth} layers, {setting.heads} heads '
              f'of {setting.head_dims}, M = {setting.anchors}')
     return Part('trunk', title, inputs, tuple(cases))

@@ -68,14 +68,15 @@ def scaling_figure(results: Dict[str, Any]) -> Any:
                                     (1e-3, 1 << 20)):
             for name in _names(rows):
                 # A call that takes no memory has no place on a log scale.
-                points = [(row['tokens'], row[what] / unit) for row in rows
-                          if row['name'] == name and row[what]]
+                own = [row for row in rows if row['name'] == name]
+                points = [(row['tokens'], row[what] / unit) for row in own
+                          if row[what]]
                 axis.loglog(
                     [size for size, _ in points],
                     [number for _, number in points],
                     marker='o',
-                    linestyle='--' if name.startswith('GEMMs') else '-',
-                    linewidth=3 if name.endswith('(ours)') else 1.5,
+                    linestyle='--' if own[0]['kind'] == 'bound' else '-',
+                    linewidth=3 if own[0]['kind'] == 'ours' else 1.5,
                     label=name)
             axis.set_xticks(results['tokens'], results['tokens'])
             axis.set_xticks([], minor=True)

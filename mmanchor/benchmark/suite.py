@@ -4,10 +4,11 @@ import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterable, List
+from typing import Any, Dict, List
 
 from ..apis.errors import UserError
 from ..apis.files import PathLike, make_folder, read_json
+from ..apis.progress import Track, silently
 from ..compat.atomic import replacing
 from .goals import goals_table, measured_goals
 from .report import markdown_table
@@ -47,12 +48,10 @@ HUGE_PAGES = {'THP_MEM_ALLOC_ENABLE': '1'}
 ENVIRONMENT: Dict[str, Dict[str, str]] = {'huge-pages': HUGE_PAGES}
 DOCUMENT_HEAD = '# Benchmarks\n\n'
 
-Track = Callable[[Iterable[Any], str], Iterable[Any]]
-
 
 def run_suite(out_dir: PathLike,
               again: bool = False,
-              track: Track = lambda items, _: items) -> Path:
+              track: Track = silently) -> Path:
     """Run what is missing, each in its own process, and write the document.
 
     Args:
@@ -180,7 +179,7 @@ def summary_table(results: Dict[str, Any]) -> str:
     sizes = sorted({size for part in parts for size in part['tokens']})
     rows: Dict[str, Dict[int, str]] = {}
     for row in (row for part in parts for row in part['rows']):
-        if row['name'].startswith('GEMMs') or row['name'].endswith('alone'):
+        if row['kind'] == 'bound':
             continue
         name = f'{row["part"]}: {row["name"]}'
         cell = '–' if not row['speedup'] else f'{row["speedup"]:.3g}x'

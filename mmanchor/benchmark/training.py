@@ -3,7 +3,7 @@ import tempfile
 import time
 from pathlib import Path
 from statistics import median
-from typing import Any, Callable, Dict, Iterable, List, Tuple
+from typing import Any, Dict, List, Tuple
 
 import torch
 from mmengine.config import Config
@@ -19,11 +19,10 @@ from ..apis.config import building, load_config, toolbox
 from ..apis.demo_steps import use_data
 from ..apis.errors import UserError
 from ..apis.files import PathLike
+from ..apis.progress import Track, silently
 from ..datasets import make_demo_data
 from .networks import without_checkpoints
 from .report import markdown_table, measured, told
-
-Track = Callable[[Iterable[Any], str], Iterable[Any]]
 
 # COCO's training images have 7.3 boxes in the mean.
 BOXES_PER_IMAGE = 7
@@ -70,7 +69,7 @@ def demo_config(task: str,
 
 def run_training(iters: int = 30,
                  assignment_iters: int = 5,
-                 track: Track = lambda items, _: items) -> Dict[str, Any]:
+                 track: Track = silently) -> Dict[str, Any]:
     """Both shares, for the demos and for PicoDet-S.
 
     Args:

@@ -92,8 +92,7 @@ def anchor_attention(keys: Tensor,
                                 torch.promote_types(keys.dtype, anchors.dtype))
         # No name for the scores: their memory is free once they are shares.
         assign = _scores(keys, anchors, scale).to(wide.dtype).softmax(dim=-1)
-        return torch.matmul(assign, _anchor_means(assign,
-                                                  wide)).to(values.dtype)
+        return _through_anchors(assign, wide).to(values.dtype)
 
 
 def attention_from_scores(scores: Tensor, values: Tensor) -> Tensor:
@@ -118,8 +117,7 @@ def attention_from_scores(scores: Tensor, values: Tensor) -> Tensor:
     with no_autocast(scores):
         wide = at_least_float32(values, scores.dtype)
         assign = scores.to(wide.dtype).softmax(dim=-1)  # (B, heads, N, M)
-        out = torch.matmul(assign, _anchor_means(assign, wide))
-        return out.to(values.dtype)
+        return _through_anchors(assign, wide).to(values.dtype)
 
 
 def anchor_cross_attention(queries: Tensor,
@@ -234,6 +232,11 @@ def refine_anchors(keys: Tensor,
     assign = anchor_assignment(keys, anchors, scale=scale)
     with no_autocast(keys):
         return _anchor_means(assign, keys.to(assign.dtype))
+
+
+def _through_anchors(assign: Tensor, values: Tensor) -> Tensor:
+    """A Delta^-1 A^T V of Eq. 11, (B, heads, N, Dv)."""
+    return torch.matmul(assign, _anchor_means(assign, values))
 
 
 def _anchor_means(assign: Tensor, values: Tensor) -> Tensor:

@@ -29,6 +29,10 @@ def scaling_row(name, tokens, seconds, speedup, skipped=None):
         part='attention',
         phase='forward',
         name=name,
+        kind={
+            OURS: 'ours',
+            GEMMS: 'bound'
+        }.get(name, 'rival'),
         tokens=tokens,
         seconds=seconds,
         speedup=speedup,
@@ -78,6 +82,7 @@ def test_figures_stand_beside_their_goals():
 def test_the_summary_has_times_where_there_is_no_softmax_to_compare_with():
     table = summary_table(dict(attention=SCALING))
     assert f'| attention: {OURS} | 10x | 50x | 8 ms | 30 ms |' in table
+    assert GEMMS not in table  # no attention, but a bound
     assert GEMMS not in table
     assert 'Nothing' in summary_table({})
 

@@ -1,0 +1,32 @@
+"""How long work tells of its progress: by a function that it is given."""
+from typing import Any, Iterable, Optional, Protocol
+
+
+class Track(Protocol):
+    """Yields items, and may show how many are done.
+
+    The commands give :func:`mmanchor.cli.progress.track`.
+    """
+
+    def __call__(self,
+                 items: Iterable[Any],
+                 description: str,
+                 total: Optional[int] = None) -> Iterable[Any]:
+        ...
+
+
+def silently(items: Iterable[Any],
+             description: str,
+             total: Optional[int] = None) -> Iterable[Any]:
+    """Go through ``items`` without showing anything.
+
+    Args:
+        items: What to go through.
+        description: What is done with them.
+        total: Number of items, where they cannot tell.
+
+    Example:
+        >>> list(silently([1, 2], 'counting'))
+        [1, 2]
+    """
+    return items
