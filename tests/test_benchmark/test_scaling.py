@@ -193,8 +193,10 @@ def test_the_plot_has_time_and_memory_of_each_part_and_phase(small_run):
     assert len(time.lines) == 9
     assert list(time.lines[0].get_xdata()) == [16, 32]
     first = small_run['rows'][0]
-    assert time.lines[0].get_ydata()[0] == first['seconds'] * 1e3
-    assert memory.lines[0].get_ydata()[0] == first['bytes'] / 2**20
+    assert time.lines[0].get_ydata()[0] == pytest.approx(
+        first['seconds'] * 1e3)
+    assert memory.lines[0].get_ydata()[0] == pytest.approx(
+        first['bytes'] / 2**20)
 
 
 def test_results_survive_their_files(small_run, tmp_path):
