@@ -136,8 +136,7 @@ def run_ablation(out_dir: PathLike,
         num_seeds: How often each is trained, with the seeds from 0.
         epochs: Length of each training.
         jobs: Processes that train at once, of one thread each.
-        track: Shows progress, as in
-            :func:`~mmanchor.apis.data_check.check_data`.
+        track: Shows progress, such as :func:`mmanchor.cli.progress.track`.
 
     Returns:
         ``rows``, each with its :class:`Row`, ``runs`` and ``cost`` (see

@@ -1,6 +1,6 @@
 """What rows of the ablations cost, and how their anchors start."""
-import time
 from copy import deepcopy
+from statistics import median
 from typing import Any, Dict, List, Optional
 
 import torch
@@ -12,6 +12,7 @@ from ..models.layers import LearnedAnchorAttention
 from ..ops import anchor_assignment
 from .complexity import (build_test_model, count_complexity, default_size,
                          errors_only, switch_to_deploy)
+from .timing import interleave
 
 _BATCH, _ROUNDS = 64, 15
 
@@ -97,15 +98,15 @@ def anchors_per_token(model: torch.nn.Module,
 @torch.no_grad()
 def _time(models: Dict[str, torch.nn.Module],
           images: Tensor) -> Dict[str, float]:
-    """Median seconds of a batch, by model."""
+    """Median seconds of a batch on one thread, by model."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    times: Dict[str, List[float]] = {name: [] for name in models}
-    for number in range(_ROUNDS + 1):
-        for name, model in models.items():
-            start = time.perf_counter()
-            model(images)
-            if number:  # the first round is a warm-up
-                times[name].append(time.perf_counter() - start)
-    torch.set_num_threads(threads)
-    return {name: sorted(each)[_ROUNDS // 2] for name, each in times.items()}
+    try:
+        times = interleave(
+            {
+                name: lambda model=model: model(images)
+                for name, model in models.items()
+            }, _ROUNDS)
+    finally:
+        torch.set_num_threads(threads)
+    return {name: median(each) for name, each in times.items()}

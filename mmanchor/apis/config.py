@@ -1,5 +1,6 @@
 """Configs by path or by name, and what the command line changes in them."""
 import argparse
+import copy
 import difflib
 import importlib.util
 import traceback
@@ -155,7 +156,8 @@ def load_config(config: PathLike,
         raise UserError(f'cannot read the config {path}: '
                         f'{type(error).__name__}: {error}') from error
     try:
-        cfg.merge_from_dict(cfg_options or {})
+        # MMEngine takes `_delete_` out of what it merges.
+        cfg.merge_from_dict(copy.deepcopy(cfg_options or {}))
     except (KeyError, TypeError, IndexError) as error:
         raise UserError(f'--cfg-options do not fit the config {path}: '
                         f'{error.args[0]}') from error

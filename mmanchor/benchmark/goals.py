@@ -1,12 +1,14 @@
 """What the project set out to reach, and what was measured."""
 from dataclasses import dataclass
-from typing import Any, Callable, Dict, Iterator, List, Optional
+from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple, Union
 
 from .report import markdown_table
 from .rivals import OURS
 from .scaling_cases import ALONE, BANDS, GEMMS, LESS_ALONE, TRUNK
 
 Results = Dict[str, Any]
+# A figure, or the figure with both ends of its interval.
+Figure = Union[None, float, Tuple[float, float, float]]
 
 
 @dataclass(frozen=True)
@@ -16,7 +18,8 @@ class Goal:
     Args:
         what: What is measured.
         source: The benchmark of the suite that measures it.
-        value: The figure, from that benchmark's results.
+        value: The figure, from that benchmark's results; with a 95 %
+            interval if there is one.
         at_least: The least that it may be; or
         at_most: the most.
         unit: Written after figures.
@@ -24,7 +27,7 @@ class Goal:
     """
     what: str
     source: str
-    value: Callable[[Results], Optional[float]]
+    value: Callable[[Results], Figure]
     at_least: Optional[float] = None
     at_most: Optional[float] = None
     unit: str = ''
@@ -56,9 +59,11 @@ def _row(results: Results, name: str, tokens: int,
 def _speedup(name: str, tokens: int, phase: str = 'forward') -> Callable:
     """How many times faster than softmax."""
 
-    def value(results: Results) -> Optional[float]:
+    def value(results: Results) -> Figure:
         row = _row(results, name, tokens, phase)
-        return row and row['speedup']
+        if row is None or row['speedup'] is None:
+            return None
+        return row['speedup'], row['low'], row['high']
 
     return value
 
@@ -93,10 +98,10 @@ def _faster_than(config: str, rival: str) -> Callable:
     """How many times faster, each network in its best engine."""
 
     def value(results: Results) -> Optional[float]:
-        medians = {row['config']: row['median'] for row in results['best']
-                   if row['batch'] == 1}  # yapf: disable
-        found = [[time for name, time in medians.items() if part in name]
-                 for part in (rival, config)]
+        speedups = {row['config']: row['speedup'] for row in results['best']
+                    if row['batch'] == 1}  # yapf: disable
+        found = [[ratio for name, ratio in speedups.items() if part in name]
+                 for part in (config, rival)]
         return found[0][0] / found[1][0] if all(found) else None
 
     return value
@@ -127,6 +132,11 @@ def _large(side: int) -> Callable:
 
 def _compared(what: str) -> Callable:
     return lambda results: max(row[what] for row in results['compared'])
+
+
+def _time_in_bands(results: Results) -> Figure:
+    return max(
+        (row['ratio'], row['low'], row['high']) for row in results['compared'])
 
 
 def _share(kind: str) -> Callable:
@@ -224,7 +234,7 @@ def _goals() -> Iterator[Goal]:
     yield Goal(
         'in bands: time over that of the plain forward',
         'large',
-        _compared('ratio'),
+        _time_in_bands,
         at_most=1.3,
         unit='x')
     yield Goal("SimOTA's share of a PicoDet-S training step, batch 16 at 416",
@@ -251,9 +261,32 @@ class Measured:
     Args:
         goal: The goal.
         value: The figure in the goal's unit; ``None`` is not measured.
+        low, high: Its 95 % interval, if that is known.
     """
     goal: Goal
     value: Optional[float]
+    low: Optional[float] = None
+    high: Optional[float] = None
+
+    def figure(self) -> str:
+        """What was measured, in words."""
+        if self.value is None:
+            return 'not measured'
+        unit, span = self.goal.unit, ''
+        if self.low is not None:
+            span = f' ({self.low:.3g} to {self.high:.3g})'
+        return f'{self.value:.3g}{unit}{span}'
+
+    def verdict(self) -> str:
+        """Whether the goal is reached, and whether another run may differ."""
+        if self.value is None:
+            return ''
+        ends = [self.value if end is None else end
+                for end in (self.low, self.high)]  # yapf: disable
+        told = 'yes' if self.goal.is_met(self.value) else '**no**'
+        if len({self.goal.is_met(end) for end in ends}) > 1:
+            told += ', within the noise'
+        return told
 
 
 def measured_goals(results: Dict[str, Results]) -> List[Measured]:
@@ -267,8 +300,12 @@ def measured_goals(results: Dict[str, Results]) -> List[Measured]:
         value = None
         if goal.source in results:
             value = goal.value(results[goal.source])
+        if value is None:
+            found.append(Measured(goal, None))
+            continue
+        numbers = value if isinstance(value, tuple) else (value, )
         found.append(
-            Measured(goal, None if value is None else value * goal.factor))
+            Measured(goal, *(number * goal.factor for number in numbers)))
     return found
 
 
@@ -278,13 +315,9 @@ def goals_table(found: List[Measured]) -> str:
     Args:
         found: What :func:`measured_goals` gave.
     """
-    rows = []
-    for each in found:
-        figure, verdict = 'not measured', ''
-        if each.value is not None:
-            figure = f'{each.value:.3g}{each.goal.unit}'
-            verdict = 'yes' if each.goal.is_met(each.value) else '**no**'
-        rows.append((each.goal.what, each.goal.bound(), figure, verdict))
+    rows = [(each.goal.what, each.goal.bound(), each.figure(), each.verdict())
+            for each in found]
     rows += [(f'on a GPU: {what}', '', 'not measured', '')
              for what in ON_A_GPU]  # yapf: disable
-    return markdown_table(('goal', 'bound', 'measured:', 'reached'), rows)
+    return markdown_table(('goal', 'bound', 'measured (95 %):', 'reached'),
+                          rows)

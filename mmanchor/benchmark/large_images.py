@@ -11,10 +11,10 @@ from typing import Any, Callable, Dict, List, Optional, Sequence
 import torch
 
 from ..apis.progress import Track, silently
+from ..apis.timing import interleave, summarize
 from ..models.backbones import AnchorFormer
 from .memory import machine_memory, process_peak
-from .report import markdown_table, measured
-from .timing import interleave, summarize
+from .report import markdown_table, measured, told
 
 FORMS = ('plain', 'in bands')
 # Sides at which both forms are run in turn, for ratio and difference.
@@ -35,7 +35,8 @@ def run_large(sides: Sequence[int] = (2048, 4096, 8192, 16384),
         chunk_tokens: Tokens of a band.
         arch: Size of :class:`~mmanchor.models.AnchorFormer`, in deploy form.
         max_memory: Bytes that a process may need; what is expected to need
-            more is left out. ``None`` takes half of the machine's.
+            more, by what a smaller image did or by a formula, is left out.
+            ``None`` takes half of the machine's.
         rounds: Rounds of the comparison of both forms.
         track: Shows progress, such as :func:`mmanchor.cli.progress.track`.
 
@@ -60,7 +61,7 @@ def run_large(sides: Sequence[int] = (2048, 4096, 8192, 16384),
             image_bytes=3 * 4 * side**2,
             seconds=None,
             bytes=None,
-            skipped=_objection(rows, side, form, limit))
+            skipped=_objection(rows, arch, side, form, limit))
         if row['skipped'] is None:
             chunk = chunk_tokens if form == FORMS[1] else None
             row.update(_outcome(arch, side, chunk))
@@ -72,20 +73,43 @@ def run_large(sides: Sequence[int] = (2048, 4096, 8192, 16384),
                   for side in COMPARED])  # yapf: disable
 
 
-def _objection(rows: List[Dict[str, Any]], side: int, form: str,
+def _objection(rows: List[Dict[str, Any]], arch: str, side: int, form: str,
                limit: float) -> Optional[str]:
     """Why a forward is left out, by what a smaller image needed."""
     smaller = [row for row in rows if row['form'] == form and row['bytes']]
-    if not smaller:
-        return None
-    last = smaller[-1]
-    # What interpreter, libraries and weights need does not grow.
-    grown = (last['bytes'] - last['fixed_bytes']) * (side / last['side'])**2
-    need = last['fixed_bytes'] + grown
+    if smaller:
+        last = smaller[-1]
+        # What interpreter, libraries and weights need does not grow.
+        grown = last['bytes'] - last['fixed_bytes']
+        need = last['fixed_bytes'] + grown * (side / last['side'])**2
+    else:
+        need = least_memory(arch, side, form)
     if need <= limit:
         return None
-    return (f'would need about {need / 1e9:.0f} GB, over the '
-            f'{limit / 1e9:.0f} GB allowed')
+    return (f'would need about {need / 1e9:.3g} GB, over the '
+            f'{limit / 1e9:.3g} GB allowed')
+
+
+def least_memory(arch: str, side: int, form: str) -> int:
+    """Bytes that a forward holds at once at least, libraries left out.
+
+    Beside the image that is tokens and, at once, also the sum that they are
+    part of and what the MLP has before and after its GELU; in bands it is
+    tokens and how they are shared out, half as much.
+
+    Args:
+        arch: A size of :class:`~mmanchor.models.AnchorFormer`.
+        side: Of the image, in pixels.
+        form: One of :data:`FORMS`.
+
+    Example:
+        >>> least_memory('small', 8192, 'in bands') / 1e9
+        1.409286144
+    """
+    settings = AnchorFormer.arch_settings[arch]
+    times = 2 + 2 * settings['mlp_ratio'] if form == FORMS[0] else 1.5
+    tokens = (-(-side // _PATCH))**2 * settings['embed_dims'] * 4
+    return 3 * 4 * side**2 + int(times * tokens)
 
 
 def _outcome(arch: str, side: int, chunk_tokens: Optional[int]) -> dict:
@@ -192,7 +216,11 @@ def large_table(results: Dict[str, Any]) -> str:
                  f'{row["ratio"]:.2f} ({row["low"]:.2f} to {row["high"]:.2f})',
                  f'{row["difference"]:.1e}', f'{row["largest"]:.1f}')
                 for row in results['compared']]
-    return (markdown_table(head, rows) + '\n' + markdown_table([
+    forms = markdown_table([
         'image', 'time in bands / plain, in turn (95 %):',
         'largest difference of outputs:', 'largest output:'
-    ], compared))
+    ], compared)
+    return (f'{markdown_table(head, rows)}\n{forms}\n'
+            'A time is that of the first forward of a fresh process, whose '
+            'peak memory stands beside it; on the CPU, float32. '
+            f'{told(results["measured"])}\n')

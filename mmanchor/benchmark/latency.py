@@ -8,12 +8,12 @@ from ..apis.complexity import default_size
 from ..apis.config import load_config, toolbox
 from ..apis.errors import UserError
 from ..apis.progress import Track, silently
+from ..apis.timing import MIN_ROUNDS, interleave, summarize
 from .engines import (TOLERANCES, Call, EngineError, graphed, require_engines,
                       start_engine)
 from .memory import peak_memory
 from .networks import FORMS, TIMED, Network, build_network, segment
 from .report import markdown_table, measured, short_name, told
-from .timing import MIN_ROUNDS, interleave, summarize
 
 # Of one engine's calls in a row: threads of the engine before spin for a
 # while, and would slow a single short call.
@@ -153,7 +153,7 @@ def _prepare(configs: Sequence[str], options: LatencyOptions,
             images = images.contiguous(memory_format=layout)
             for engine in options.engines:
                 row = dict(
-                    config=short_name(config),
+                    config=config,
                     toolbox=toolbox(cfg),
                     engine=engine,
                     batch=batch,
@@ -175,7 +175,9 @@ def _start(row: dict, network: Network, images: torch.Tensor,
         row['peak_memory'] = None
         if engine == 'eager':
             row['peak_memory'] = peak_memory(call, options.device)
-            row['test_memory'] = _test_memory(row, network, images, options)
+            if row['batch'] == options.batches[0]:  # it takes one image
+                row['test_memory'] = _test_memory(row, network, images,
+                                                  options)
         return graphed(call) if options.cuda_graph else call
     except EngineError as error:
         row['reason'] = str(error)
@@ -264,14 +266,15 @@ def latency_table(results: dict) -> str:
         parts.append('Each in its best engine:\n\n' +
                      _table(results['best'], mark=False))
     failed = [
-        f'- {row["config"]}, {row["engine"]}, batch {row["batch"]}: '
+        f'- {short_name(row["config"])}, {row["engine"]}, batch '
+        f'{row["batch"]}: '
         f'{row["reason"]}\n' for row in rows if 'reason' in row
     ]
     if failed:
         parts.append('Not timed:\n\n' + ''.join(failed))
     timed = '; '.join(f'for {scope}, {what}'
                       for scope, what in results['timed'].items())
-    tested = [f'{row["config"]} {row["test_memory"] / 1e6:.1f} MB'
+    tested = [f'{short_name(row["config"])} {row["test_memory"] / 1e6:.1f} MB'
               for row in rows if row.get('test_memory')]  # yapf: disable
     if tested:
         parts.append('Peak memory of the whole test of one image, resizing '
@@ -298,10 +301,10 @@ def _table(rows: List[dict], mark: bool = True) -> str:
             continue
         engine, memory = row['engine'], row['peak_memory']
         cells.append([
-            row['config'], f'**{engine}**' if mark and row['best'] else engine,
-            row['batch'], ' x '.join(map(str, row['shape'])),
-            f'{row["median"] * 1e3:.2f}', f'{row["p90"] * 1e3:.2f}',
-            f'{row["images_per_second"]:.1f}',
+            short_name(row['config']),
+            f'**{engine}**' if mark and row['best'] else engine, row['batch'],
+            ' x '.join(map(str, row['shape'])), f'{row["median"] * 1e3:.2f}',
+            f'{row["p90"] * 1e3:.2f}', f'{row["images_per_second"]:.1f}',
             f'{row["speedup"]:.3g} ({row["low"]:.3g} to {row["high"]:.3g})',
             'not known' if memory is None else f'{memory / 1e6:.1f}'
         ])
@@ -335,8 +338,8 @@ def latency_figure(results: dict) -> Any:
         axes.bar_label(bar, fmt='%.1f', padding=3)
     axes.set_yticks(
         range(len(rows)), [
-            f'{row["config"]}, {row["engine"]}, batch {row["batch"]}'
-            for row in rows
+            f'{short_name(row["config"])}, {row["engine"]}, batch '
+            f'{row["batch"]}' for row in rows
         ],
         fontsize=7)
     axes.invert_yaxis()

@@ -77,15 +77,16 @@ def build_network(cfg: Config,
         network = Network(build_test_model(cfg))
         network.model.init_weights()
     network.eval()
+    tried = size
     if toolbox(cfg) != 'mmpretrain':  # classifiers may know one size only
-        size = tuple(min(side, _LARGEST_SIDE) for side in size)
+        tried = tuple(min(side, _LARGEST_SIDE) for side in size)
     try:
-        _settle(network, torch.randn(2, 3, *size))
+        _settle(network, torch.randn(2, 3, *tried))
     # A two-stage detector wants more than images, and fails anyhow.
     except Exception as error:
         raise UserError(f'the network of {cfg.filename} does not run on '
-                        f'images of {size[0]} x {size[1]} pixels alone: '
-                        f'{type(error).__name__}: {error}') from error
+                        f'images alone, tried at {tried[0]} x {tried[1]} '
+                        f'pixels: {type(error).__name__}: {error}') from error
     if form == 'deploy' and switch_to_deploy(network):
         network.form = form
     return network

@@ -1,5 +1,4 @@
 """The paper's tables rebuilt: what it reports beside what is counted here."""
-import copy
 from dataclasses import asdict
 from typing import Any, Dict, Optional, Sequence
 
@@ -74,8 +73,7 @@ def _count(table: PaperTable, row: PaperRow) -> Dict[str, Any]:
         return result
     result.update(config=row.config, options=row.options)
     try:
-        # MMEngine takes `_delete_` out of what it merges.
-        cfg = load_config(row.config, copy.deepcopy(row.options))
+        cfg = load_config(row.config, row.options)
         height, width = row.size or default_size(cfg)
         with errors_only():
             forms = complexity_of_forms(cfg, (height, width))

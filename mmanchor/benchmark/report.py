@@ -29,11 +29,20 @@ def measured(device: str = 'cpu', **more: Any) -> Dict[str, Any]:
     return dict(
         provenance(),
         huge_pages=os.environ.get('THP_MEM_ALLOC_ENABLE') == '1',
-        command=shlex.join(['mmanchor', *sys.argv[1:]]),
+        command=_command(),
         toolboxes=find_stack().versions,
         device='cpu'
         if device == 'cpu' else torch.cuda.get_device_name(device),
         **more)
+
+
+def _command() -> str:
+    """The command that runs, as it would be given to ``mmanchor``."""
+    program = Path(sys.argv[0])
+    words = sys.argv[1:]
+    if program.parent.name == 'tools':  # tools/benchmark.py has it as its name
+        words = [program.stem, *words]
+    return shlex.join(['mmanchor', *words])
 
 
 def told(measured: Dict[str, Any]) -> str:

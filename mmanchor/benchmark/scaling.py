@@ -8,11 +8,11 @@ import numpy as np
 import torch
 
 from ..apis.progress import Track, silently
+from ..apis.timing import MIN_ROUNDS, interleave, summarize
 from .memory import machine_memory, peak_memory
 from .report import measured
 from .scaling_cases import PARTS, Case, Part, Prepared, Setting, prepare
 from .scaling_report import scaling_figure, scaling_table
-from .timing import MIN_ROUNDS, interleave, summarize
 
 __all__ = [
     'Limits', 'Setting', 'fit_exponent', 'machine_memory', 'run_scaling',
@@ -25,6 +25,9 @@ PHASES = ('forward', 'training step')
 FIT_FROM = 1024
 # What a case is tried at before a first size that is larger.
 PROBE_TOKENS = 256
+# Of one call in a round, repeated if it is shorter: a single one would be
+# timed as the slow call before has left the caches.
+MIN_SECONDS = .1
 # Calls beside the rounds: for memory, for a first time, and to warm up.
 _OTHER_CALLS = 3
 
@@ -188,21 +191,22 @@ class _PartRun:
             'tokens)')
 
     def _times(self, chosen: Dict[str, _Candidate]) -> Dict[str, List[float]]:
-        """Seconds by name, a number for each round that there is time for."""
-        times: Dict[str, List[float]] = {name: [] for name in chosen}
-        done = 0
-        # Whoever has fewer rounds takes part in the first ones.
-        for goal in sorted({each.rounds for each in chosen.values()}):
-            running = {
+        """Seconds by name, a number for each round.
+
+        All have as many rounds as there is time for with the slowest, so that
+        medians and ratios are of the same rounds.
+        """
+        if not chosen:
+            return {}
+        return interleave(
+            {
                 name: each.prepared.call
-                for name, each in chosen.items() if each.rounds >= goal
-            }
-            more = interleave(
-                running, goal - done, warmup=1, device=self.setting.device)
-            for name, each in more.items():
-                times[name] += each
-            done = goal
-        return times
+                for name, each in chosen.items()
+            },
+            min(each.rounds for each in chosen.values()),
+            warmup=1,
+            device=self.setting.device,
+            min_seconds=MIN_SECONDS)
 
 
 def run_scaling(tokens: Sequence[int] = TOKENS,
@@ -240,6 +244,7 @@ def run_scaling(tokens: Sequence[int] = TOKENS,
         rows += each.rows(size)
     return dict(
         measured=measured(
+            setting.device,
             setting=asdict(setting),
             rounds=limits.rounds,
             budget_seconds=limits.seconds,
@@ -322,9 +327,7 @@ def _times_of(times: Optional[List[float]],
     own = summarize(dict(own=times))['own']
     row.update(seconds=own.median, p90=own.p90, rounds=len(times))
     if first is not None:
-        shared = min(len(first), len(times))
-        ratio = summarize(dict(first=first[:shared],
-                               own=times[:shared]))['own']
+        ratio = summarize(dict(first=first, own=times))['own']
         row.update(speedup=ratio.speedup, low=ratio.low, high=ratio.high)
     return row
 

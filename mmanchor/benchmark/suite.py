@@ -12,6 +12,7 @@ from ..apis.progress import Track, silently
 from ..compat.atomic import replacing
 from .goals import goals_table, measured_goals
 from .report import markdown_table
+from .scaling_report import format_seconds
 
 _SWIN = ('mmseg::swin/swin-tiny-patch4-window7-in1k-pre_upernet_'
          '8xb2-160k_ade20k-512x512.py')
@@ -38,6 +39,13 @@ SUITE: Dict[str, List[str]] = {
         'latency', _SWIN, 'upernet_anchorformer_ade', 'fpn_anchorformer_ade',
         '--rounds', '6'
     ],
+    'classifiers': [
+        'latency', 'deit-s_8xb128-300e_in1k-224', 'anchorformer-s_in1k',
+        'levit-256_8xb256-1000e_in1k-224',
+        'anchor-levit-256_8xb256-1000e_in1k-224',
+        'sparsifiner-s_8xb128-300e_in1k-224', '--engines', 'eager', 'compile',
+        'onnxruntime', '--batch', '1', '8'
+    ],
     'large': ['large', '--sides', '2048', '8192', '16384', '--rounds', '6'],
     'training': ['training'],
     'papers': ['papers'],
@@ -46,6 +54,8 @@ SUITE: Dict[str, List[str]] = {
 # by one, which small sizes do not.
 HUGE_PAGES = {'THP_MEM_ALLOC_ENABLE': '1'}
 ENVIRONMENT: Dict[str, Dict[str, str]] = {'huge-pages': HUGE_PAGES}
+# The folder that the package lies in.
+_ROOT = Path(__file__).resolve().parents[2]
 DOCUMENT_HEAD = '# Benchmarks\n\n'
 
 
@@ -73,6 +83,9 @@ def run_suite(out_dir: PathLike,
             command = [sys.executable, '-m', 'mmanchor', 'benchmark', *words]
             command += ['--out-dir', str(folder / name)]
             env = dict(os.environ, **ENVIRONMENT.get(name, {}))
+            # A checkout that is not installed runs, too.
+            env['PYTHONPATH'] = os.pathsep.join(
+                [str(_ROOT), *filter(None, [env.get('PYTHONPATH')])])
             done = subprocess.run(command, stdout=subprocess.DEVNULL, env=env)
             if done.returncode:
                 raise UserError(f'{" ".join(command[1:])} ended in an error, '
@@ -184,7 +197,7 @@ def summary_table(results: Dict[str, Any]) -> str:
         name = f'{row["part"]}: {row["name"]}'
         cell = '–' if not row['speedup'] else f'{row["speedup"]:.3g}x'
         if not row['skipped'] and not row['speedup']:
-            cell = f'{row["seconds"] * 1e3:.3g} ms'
+            cell = format_seconds(row['seconds'])
         rows.setdefault(name, {})[row['tokens']] = cell
     head = ['times faster than softmax, at tokens', *(f'{n}:' for n in sizes)]
     return markdown_table(head,

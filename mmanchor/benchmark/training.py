@@ -114,7 +114,7 @@ def training_table(results: Dict[str, Any]) -> str:
              f'{row["step"] * 1e3:.0f} ms', f'{row["share"]:.1%}'))
     table = markdown_table(('config', 'part', 'batch:', 'median:',
                             'training step:', 'share of the time:'), rows)
-    return f'{table}\n{told(results["measured"])}\n'
+    return (f'{table}\nOn the CPU, float32. {told(results["measured"])}\n')
 
 
 def loading_share(cfg: Config, iters: int = 20, warmup: int = 3) -> dict:

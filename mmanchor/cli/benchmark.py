@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         command.add_argument(
             '--out-dir',
             default='work_dirs/benchmark',
-            help='folder for the JSON, the table and the plot '
+            help='folder for the JSON, the table and, of most, a plot '
             '(default: %(default)s)')
         command.set_defaults(run=module.run)
 

@@ -3,7 +3,7 @@ import argparse
 
 from .options import quiet_toolboxes
 
-HELP = 'the backbone on images of many megapixels, in bands and at once'
+HELP = 'the backbone on images of many megapixels, in bands and at once, CPU'
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,8 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--rounds',
         type=int,
         default=5,
-        help='rounds that compare both at 1024 and 2048 pixels (default: '
-        '%(default)s)')
+        help='rounds that compare both at 1024 pixels (default: %(default)s)')
 
 
 def run(args: argparse.Namespace) -> int:

@@ -14,7 +14,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar='CONFIG',
         help='paths or names of configs, also of the toolboxes, such as '
         'mmdet::rtmdet/rtmdet_tiny_8xb32-300e_coco.py; speed-ups are to the '
-        'first')
+        'first; two-stage detectors want more than images and cannot be timed')
     add_cfg_options(parser)
     parser.add_argument(
         '--engines',
@@ -79,7 +79,8 @@ def run(args: argparse.Namespace) -> int:
         args: The parsed options.
 
     Returns:
-        0; what cannot be done raises ``UserError``.
+        0, or 1 if nothing could be timed, and then nothing is written; what
+        cannot be done raises ``UserError``.
     """
     from pathlib import Path
 
@@ -108,6 +109,8 @@ def run(args: argparse.Namespace) -> int:
     results = run_latency(args.configs, options, track)
     table = latency_table(results)
     print(table)
+    if not results['best']:
+        return 1
     for path in write_results(
             Path(args.out_dir), 'latency', results, table,
             latency_figure(results)):

@@ -3,7 +3,7 @@ import argparse
 
 from .options import quiet_toolboxes
 
-HELP = "shares of data loading and of SimOTA in training's time"
+HELP = "shares of data loading and of SimOTA in training's time, on the CPU"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

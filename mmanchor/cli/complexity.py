@@ -13,7 +13,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs='+',
         metavar='CONFIG',
         help='paths or names of configs, also of the toolboxes, such as '
-        'mmdet::rtmdet/rtmdet_tiny_8xb32-300e_coco.py')
+        'mmdet::rtmdet/rtmdet_tiny_8xb32-300e_coco.py; two-stage detectors '
+        'want more than images and cannot be counted')
     add_cfg_options(parser)
     parser.add_argument(
         '--shape',

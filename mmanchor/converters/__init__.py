@@ -1,4 +1,5 @@
 """From foreign state dicts to ours: pure functions, which touch no files."""
+from ..compat.torch_files import TRAINING_STATE, arrays_of_torch
 from .anchor_deit import convert_anchor_deit
 from .anchors import kmeans, queries_as_anchors
 from .deit import convert_deit
@@ -9,7 +10,6 @@ from .paddledet import convert_esnet, convert_picodet
 from .renaming import Renaming, convert_state_dict
 from .report import ConversionReport, first_few
 from .sparsifiner import convert_sparsifiner
-from .torch_files import TRAINING_STATE, arrays_of_torch
 
 KINDS = {
     'paddledet-esnet':

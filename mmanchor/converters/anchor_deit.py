@@ -29,7 +29,7 @@ def convert_anchor_deit(
     """Weights of a released classifier, exactly.
 
     Args:
-        source: What :func:`~.torch_files.arrays_of_torch` gives.
+        source: What ``compat.torch_files.arrays_of_torch`` gives.
         target: The state dict of a classifier on an ``AnchorFormer`` with
             shared anchors, whose input projection has no bias.
 

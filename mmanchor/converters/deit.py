@@ -10,11 +10,11 @@ from typing import Any, Dict, Mapping, Optional, Tuple
 import torch
 from torch import Tensor
 
+from ..compat.torch_files import TRAINING_STATE
 from ..models.layers.token_grid import resize_position_embedding
 from .anchors import fold_value_bias, queries_as_anchors
 from .renaming import Renaming, convert_state_dict
 from .report import ConversionReport
-from .torch_files import TRAINING_STATE
 
 Entries = Dict[str, Any]
 
@@ -56,7 +56,7 @@ def convert_deit(
     values.
 
     Args:
-        source: What :func:`~.torch_files.arrays_of_torch` gives.
+        source: What ``compat.torch_files.arrays_of_torch`` gives.
         target: The state dict of a classifier on an ``AnchorFormer`` with
             any attention in its training form.
         anchors: Name of an attention, such as ``'backbone.layers.0.attn'``,

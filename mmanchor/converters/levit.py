@@ -11,12 +11,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..compat.torch_files import TRAINING_STATE
 from ..models.layers.levit_attention import stretch_biases
 from .anchors import queries_as_anchors
 from .deit import DRAWN, GIVEN
 from .renaming import Renaming, convert_state_dict
 from .report import ConversionReport
-from .torch_files import TRAINING_STATE
 
 KEPT = 'keys and values kept, queries left out'
 FLAT = 'a 1 x 1 convolution is a linear layer'
@@ -63,7 +63,7 @@ def convert_levit(
     zero, so that positions are to be learned by fine-tuning.
 
     Args:
-        source: What :func:`~.torch_files.arrays_of_torch` gives: timm's
+        source: What ``compat.torch_files.arrays_of_torch`` gives: timm's
             names, for linear layers or 1 x 1 convolutions, the authors' or
             mmpretrain's.
         target: The state dict of a classifier on an ``AnchorLeViT`` in its

@@ -34,7 +34,7 @@ def convert_sparsifiner(
     """Weights of a released classifier, exactly.
 
     Args:
-        source: What :func:`~.torch_files.arrays_of_torch` gives.
+        source: What ``compat.torch_files.arrays_of_torch`` gives.
         target: The state dict of a classifier on a ``Sparsifiner`` with a
             class token. Its keep rates are not weights: they have to be
             those that the checkpoint was trained with.

@@ -81,6 +81,18 @@ def test_options_then_flags_override_the_config(root):
     assert load_config('entry').work_dir == str(Path('work_dirs/entry'))
 
 
+def test_options_stay_as_they_are(root):
+    # MMEngine takes `_delete_` out of what it merges.
+    (root / 'entry.py').write_text("""
+default_scope = 'mmseg'
+optim = dict(momentum=.9)
+""")
+    options = dict(optim=dict(_delete_=True, lr=1))
+    for _ in range(2):
+        assert load_config('entry', options).optim == dict(lr=1)
+    assert options == dict(optim=dict(_delete_=True, lr=1))
+
+
 def test_options_are_read_as_openmmlab_reads_them():
     words = ['a.b=1', 'c=x,y', 'd=[(1,2)]', 'e=None', 'f=k=v']
     assert parse_options(words) == {

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from mmanchor.benchmark import latency
+from mmanchor.benchmark import engines, latency
 from mmanchor.cli.main import main
 
 
@@ -36,6 +36,19 @@ def test_mistake_is_one_message(tiny, tmp_path, capsys, words, message):
     error = capsys.readouterr().err
     assert error.startswith('mmanchor benchmark: ') and message in error
     assert not (tmp_path / 'out').exists()
+
+
+def test_where_nothing_runs_nothing_is_written(tiny, tmp_path, capsys,
+                                               monkeypatch):
+
+    def broken(network, images):
+        raise RuntimeError('no kernel')
+
+    monkeypatch.setitem(engines.ENGINES, 'eager', broken)
+    words = ['benchmark', 'latency', str(tiny / 'det.py'), '--shape', '32']
+    assert main([*words, '--out-dir', str(tmp_path / 'out')]) == 1
+    assert 'RuntimeError: no kernel' in capsys.readouterr().out
+    assert not list((tmp_path / 'out').glob('latency.*'))
 
 
 def test_a_folder_that_cannot_be_is_told_before_the_work(

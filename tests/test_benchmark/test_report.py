@@ -15,6 +15,15 @@ def test_results_are_told_with_where_they_are_from():
         assert str(where[key]) in told(where)
 
 
+@pytest.mark.parametrize('program, words', [
+    ('/usr/bin/mmanchor', ['benchmark', 'large']),
+    ('tools/benchmark.py', ['large']),
+])
+def test_the_command_is_told_as_mmanchor_takes_it(monkeypatch, program, words):
+    monkeypatch.setattr('sys.argv', [program, *words, '--sides', '64'])
+    assert measured()['command'] == 'mmanchor benchmark large --sides 64'
+
+
 def test_files_hold_what_was_measured(tmp_path):
     table = markdown_table(['a', 'b:'], [['x', 1]])
     files = write_results(tmp_path / 'new', 'latency', dict(rows=[1]), table)

@@ -1,6 +1,7 @@
 """Growth with the number of tokens: fits, skips, tables and plots."""
 import json
 import math
+import time
 
 import pytest
 import torch
@@ -17,6 +18,13 @@ from mmanchor.benchmark.scaling_report import format_bytes, format_seconds
 
 TINY = Setting(heads=2, head_dims=4, anchors=3, trunk_depth=1)
 QUICK = Limits(rounds=1)
+
+
+@pytest.fixture(autouse=True, scope='module')
+def _short_calls():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(scaling, 'MIN_SECONDS', 1e-3)
+        yield
 
 
 @pytest.fixture(scope='module')
@@ -116,6 +124,23 @@ def test_a_first_large_size_is_tried_at_a_small_one_before(monkeypatch):
     assert row['tokens'] == 1 << 22 and row['bytes'] is None
 
 
+class _Sleeps(_Holds):
+
+    def forward(self, x):
+        time.sleep(.02)
+        return super().forward(x)
+
+
+def test_all_have_the_rounds_of_the_slowest(monkeypatch):
+    slow = Case('slow', lambda *_: _Sleeps(1))
+    fake_part(monkeypatch, slow, holding(1))
+    limits = Limits(rounds=20, seconds=.3)  # enough for 12 calls of the slow
+    slow, fast = run_scaling((16, ), ['fake'], limits=limits)['rows']
+    assert slow['rounds'] == fast['rounds'] < 20
+    # Both are of the same rounds.
+    assert fast['low'] < slow['seconds'] / fast['seconds'] < fast['high']
+
+
 def test_what_takes_too_long_is_skipped_and_told_why(monkeypatch):
     fake_part(monkeypatch, holding(1))
     first, second = run_fake((16, 32), seconds=1e-9)['rows']
@@ -193,10 +218,10 @@ def test_the_plot_has_time_and_memory_of_each_part_and_phase(small_run):
     assert len(time.lines) == 9
     assert list(time.lines[0].get_xdata()) == [16, 32]
     first = small_run['rows'][0]
-    assert time.lines[0].get_ydata()[0] == pytest.approx(
-        first['seconds'] * 1e3)
-    assert memory.lines[0].get_ydata()[0] == pytest.approx(
-        first['bytes'] / 2**20)
+    assert time.lines[0].get_ydata()[0] == pytest.approx(first['seconds'] *
+                                                         1e3)
+    assert memory.lines[0].get_ydata()[0] == pytest.approx(first['bytes'] /
+                                                           2**20)
 
 
 def test_results_survive_their_files(small_run, tmp_path):

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from mmengine.registry import MODELS, DefaultScope
 from mmpretrain.structures import DataSample
 
+from mmanchor.compat import UserError
 from mmanchor.models.cls_heads import DistilledDeiTHead, DistilledLeViTHead
 
 K = 5
@@ -136,16 +137,26 @@ def test_the_teacher_is_frozen_and_no_part_of_the_student():
     assert not missing
 
 
+@pytest.mark.parametrize('key', ['state_dict', 'model', 'module'])
 def test_the_teacher_reads_its_checkpoint_when_the_first_loss_needs_it(
-        tmp_path):
+        tmp_path, key):
     weights = MODELS.build(teacher()).state_dict()
     path = tmp_path / 'teacher.pth'
     model = student(teacher_checkpoint=str(path))
     model.predict(torch.rand(1, 3, 32, 32), None)  # needs no teacher
-    torch.save(dict(state_dict=weights), path)
+    torch.save({key: weights, 'epoch': 3}, path)
     model.train()(torch.rand(2, 3, 32, 32), samples([0, 1]), mode='loss')
     for name, value in model._teachers[0].state_dict().items():
         assert torch.equal(value, weights[name])
+
+
+def test_a_file_that_does_not_fit_the_teacher_is_named(tmp_path):
+    path = tmp_path / 'teacher.pth'
+    torch.save(dict(model=dict(other=torch.zeros(3))), path)
+    model = student(teacher_checkpoint=str(path)).train()
+    with pytest.raises(
+            UserError, match=r"model\.teacher_checkpoint='.*teacher\.pth'"):
+        model(torch.rand(2, 3, 32, 32), samples([0, 1]), mode='loss')
 
 
 def test_a_teacher_of_timm_keeps_the_weights_that_it_loads(tmp_path):

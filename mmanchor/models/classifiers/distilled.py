@@ -4,10 +4,12 @@ from typing import Dict, List, Optional
 
 import torch
 import torch.nn.functional as F
-from mmengine.runner import load_checkpoint
+from mmengine.runner import CheckpointLoader
 from mmpretrain.models import ImageClassifier
 from torch import Tensor, nn
 
+from ...compat.errors import CheckpointError
+from ...compat.torch_files import BESIDE, arrays_of_torch
 from ...registry import MODELS
 from ..backbones.base import is_pretrained
 
@@ -41,8 +43,9 @@ class DistilledClassifier(ImageClassifier):
         *args: As ``ImageClassifier`` has them.
         teacher: Config of a classifier of as many classes.
         teacher_checkpoint: Its checkpoint, instead of weights that its config
-            may name by ``pretrained``; ``None`` where its config loads
-            weights by itself.
+            may name by ``pretrained``: a state dict, or a file that has one
+            as ``state_dict``, ``model`` or ``module``. ``None`` where its
+            config loads weights by itself.
         distillation: 'hard' or 'soft'.
         distillation_weight: :math:`\lambda`, in [0, 1].
         temperature: :math:`\tau`, above 0; of 'soft' only.
@@ -127,14 +130,25 @@ class DistilledClassifier(ImageClassifier):
             if self.teacher_checkpoint is None:
                 self._load_as_configured(teacher)
             else:
-                load_checkpoint(
-                    teacher,
-                    self.teacher_checkpoint,
-                    map_location='cpu',
-                    strict=True)
+                self._load_checkpoint(teacher, self.teacher_checkpoint)
             self._teachers.append(teacher.eval().requires_grad_(False))
         teacher = self._teachers[0].to(inputs.device)
         return teacher(inputs, mode='tensor')
+
+    def _load_checkpoint(self, teacher: nn.Module, path: str) -> None:
+        """Load a file of ours, of the toolboxes or of a model's authors."""
+        loaded = CheckpointLoader.load_checkpoint(path, map_location='cpu')
+        weights = {
+            name: value
+            for name, value in arrays_of_torch(loaded, path).items()
+            if not name.startswith(BESIDE)
+        }
+        try:
+            teacher.load_state_dict(weights)
+        except RuntimeError as error:
+            raise CheckpointError(
+                f'model.teacher_checkpoint={path!r} does not fit '
+                f'model.teacher: {error}') from error
 
     def _load_as_configured(self, teacher: nn.Module) -> None:
         """Load the weights that parts of a teacher name in ``init_cfg``.

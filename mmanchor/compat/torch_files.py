@@ -4,7 +4,7 @@ from typing import Any, Dict
 import torch
 from torch import Tensor
 
-from ..compat.errors import CheckpointError
+from .errors import CheckpointError
 
 # Where scripts put the weights, in the order in which they are looked for.
 NESTED = ('state_dict', 'model', 'module')

@@ -1,7 +1,7 @@
 """Interleaved times, and what is said of them."""
 import pytest
 
-from mmanchor.benchmark.timing import interleave, summarize
+from mmanchor.apis.timing import interleave, summarize
 
 
 def test_calls_alternate_so_that_noise_hits_all():
