@@ -193,20 +193,31 @@ class _PartRun:
     def _times(self, chosen: Dict[str, _Candidate]) -> Dict[str, List[float]]:
         """Seconds by name, a number for each round.
 
-        All have as many rounds as there is time for with the slowest, so that
-        medians and ratios are of the same rounds.
+        Nobody has more rounds than the first case, so that times and their
+        ratios to the first one's are of the same rounds.
         """
-        if not chosen:
-            return {}
-        return interleave(
-            {
+        first = chosen.get(self.part.cases[0].name)
+        most = first.rounds if first else self.limits.rounds
+        rounds = {name: min(each.rounds, most)
+                  for name, each in chosen.items()}  # yapf: disable
+        times: Dict[str, List[float]] = {name: [] for name in chosen}
+        done = 0
+        # Whoever has fewer rounds takes part in the first ones.
+        for goal in sorted(set(rounds.values())):
+            running = {
                 name: each.prepared.call
-                for name, each in chosen.items()
-            },
-            min(each.rounds for each in chosen.values()),
-            warmup=1,
-            device=self.setting.device,
-            min_seconds=MIN_SECONDS)
+                for name, each in chosen.items() if rounds[name] >= goal
+            }
+            more = interleave(
+                running,
+                goal - done,
+                warmup=1,
+                device=self.setting.device,
+                min_seconds=MIN_SECONDS)
+            for name, each in more.items():
+                times[name] += each
+            done = goal
+        return times
 
 
 def run_scaling(tokens: Sequence[int] = TOKENS,
@@ -327,7 +338,8 @@ def _times_of(times: Optional[List[float]],
     own = summarize(dict(own=times))['own']
     row.update(seconds=own.median, p90=own.p90, rounds=len(times))
     if first is not None:
-        ratio = summarize(dict(first=first, own=times))['own']
+        shared = dict(first=first[:len(times)], own=times)
+        ratio = summarize(shared)['own']
         row.update(speedup=ratio.speedup, low=ratio.low, high=ratio.high)
     return row
 

@@ -16,10 +16,16 @@ from .scaling_report import format_seconds
 
 _SWIN = ('mmseg::swin/swin-tiny-patch4-window7-in1k-pre_upernet_'
          '8xb2-160k_ade20k-512x512.py')
+_ATTENTION = [
+    'scaling', '--parts', 'attention', '--rounds', '30', '--budget-seconds',
+    '45'
+]
 # The words after `mmanchor benchmark`, by the folder for their results.
 SUITE: Dict[str, List[str]] = {
-    'attention': ['scaling', '--parts', 'attention'],
-    'huge-pages': ['scaling', '--parts', 'attention'],
+    'attention':
+    _ATTENTION,
+    'huge-pages':
+    _ATTENTION,
     'trunk': [
         'scaling', '--parts', 'trunk', '--tokens', '196', '1024', '4096',
         '16384', '--rounds', '7', '--budget-seconds', '150'
@@ -132,8 +138,11 @@ def write_document(folder: Path) -> Path:
         folder: Where the results are. Its ``template.md``, if there is one,
             is the text: a line ``<!-- include NAME -->`` stands for the
             Markdown file NAME in the folder, ``<!-- goals -->`` for the
-            goals and ``<!-- summary -->`` for :func:`summary_table`. Without
-            one the document is all tables and plots.
+            goals and ``<!-- summary -->`` for :func:`summary_table`; within
+            a line ``<!-- figure SOURCE TOKENS NAME -->`` stands for how many
+            times faster than softmax NAME is in the scaling benchmark SOURCE,
+            and with ``exponent`` for TOKENS, for its exponent of time.
+            Without one the document is all tables and plots.
 
     Returns:
         The document (see :func:`document_path`).
@@ -162,7 +171,26 @@ def render(folder: Path) -> str:
             return f'`{what[1]}` is not measured yet.\n'
         return file.read_text(encoding='utf-8').rstrip('\n') + '\n'
 
-    return re.sub(r'<!-- (goals|summary|include \S+) -->\n', fill, text)
+    text = re.sub(r'<!-- (goals|summary|include \S+) -->\n', fill, text)
+    return re.sub(r'<!-- figure (\S+) (\d+|exponent) (.+?) -->',
+                  lambda match: _figure(results, *match.groups()), text)
+
+
+def _figure(results: Dict[str, Any], source: str, what: str, name: str) -> str:
+    """How many times faster than softmax at a size; or the exponent."""
+    if source not in results:
+        return 'not measured'
+    rows = [
+        row for row in results[source]['rows']
+        if (row['name'], str(row['tokens'])) == (name, what)
+    ]
+    number, unit = rows[0]['speedup'] if rows else None, 'x'
+    if what == 'exponent':
+        number, unit = next(
+            (row['seconds']
+             for row in results[source]['exponents'] if row['name'] == name),
+            None), ''
+    return 'not measured' if number is None else f'{number:.3g}{unit}'
 
 
 def _default_template(folder: Path) -> str:

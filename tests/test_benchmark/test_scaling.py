@@ -131,14 +131,19 @@ class _Sleeps(_Holds):
         return super().forward(x)
 
 
-def test_all_have_the_rounds_of_the_slowest(monkeypatch):
-    slow = Case('slow', lambda *_: _Sleeps(1))
-    fake_part(monkeypatch, slow, holding(1))
+@pytest.mark.parametrize('slow_first', [True, False])
+def test_times_and_their_ratio_to_the_first_are_of_the_same_rounds(
+        monkeypatch, slow_first):
+    cases = [Case('slow', lambda *_: _Sleeps(1)), holding(1)]
+    fake_part(monkeypatch, *cases[::1 if slow_first else -1])
     limits = Limits(rounds=20, seconds=.3)  # enough for 12 calls of the slow
-    slow, fast = run_scaling((16, ), ['fake'], limits=limits)['rows']
-    assert slow['rounds'] == fast['rounds'] < 20
-    # Both are of the same rounds.
-    assert fast['low'] < slow['seconds'] / fast['seconds'] < fast['high']
+    first, second = run_scaling((16, ), ['fake'], limits=limits)['rows']
+    slow, fast = (first, second) if slow_first else (second, first)
+    assert slow['rounds'] < 20
+    assert fast['rounds'] == (slow['rounds'] if slow_first else 20)
+    if slow_first:
+        ratio = slow['seconds'] / fast['seconds']
+        assert fast['low'] < ratio < fast['high']
 
 
 def test_what_takes_too_long_is_skipped_and_told_why(monkeypatch):

@@ -92,11 +92,21 @@ def test_goals_that_another_run_may_miss_are_told_from_others(speedup, told):
     assert told in goals_table(found)
 
 
+def test_a_template_takes_single_figures(tmp_path):
+    (tmp_path / 'attention').mkdir()
+    write_json(tmp_path / 'attention/scaling.json', SCALING)
+    (tmp_path / 'template.md').write_text(
+        f'Now <!-- figure attention 4096 {OURS} -->, <!-- figure attention '
+        f'exponent {OURS} -->; <!-- figure attention 16384 {OURS} -->, '
+        f'<!-- figure trunk 4096 {OURS} -->, <!-- figure attention 7 x -->')
+    assert render(tmp_path) == (
+        'Now 50x, 1.02; not measured, not measured, not measured')
+
+
 def test_the_summary_has_times_where_there_is_no_softmax_to_compare_with():
     table = summary_table(dict(attention=SCALING))
     assert f'| attention: {OURS} | 10x | 50x | 8 ms | 1.3 s |' in table
     assert GEMMS not in table  # no attention, but a bound
-    assert GEMMS not in table
     assert 'Nothing' in summary_table({})
 
 
