@@ -343,6 +343,6 @@ def latency_figure(results: dict) -> Any:
         ],
         fontsize=7)
     axes.invert_yaxis()
-    axes.margins(x=.15)
+    axes.margins(x=.15, y=.02)
     axes.set_xlabel('milliseconds an image: median, and line to 90 %')
     return figure
