@@ -11,7 +11,7 @@ from typing import Any, Callable, Dict, List, Optional, Sequence
 import torch
 
 from ..apis.progress import Track, silently
-from ..apis.timing import interleave, summarize
+from ..apis.timing import MIN_ROUNDS, interleave, summarize
 from ..models.backbones import AnchorFormer
 from .memory import machine_memory, process_peak
 from .report import markdown_table, measured, told
@@ -26,7 +26,7 @@ def run_large(sides: Sequence[int] = (2048, 4096, 8192, 16384),
               chunk_tokens: int = 2048,
               arch: str = 'small',
               max_memory: Optional[float] = None,
-              rounds: int = 5,
+              rounds: int = MIN_ROUNDS,
               track: Track = silently) -> Dict[str, Any]:
     """Measure time and memory of the backbone on square images.
 

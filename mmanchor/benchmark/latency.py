@@ -309,8 +309,8 @@ def _table(rows: List[dict], mark: bool = True) -> str:
             'not known' if memory is None else f'{memory / 1e6:.1f}'
         ])
     return markdown_table(
-        ('config', 'engine', 'batch:', 'pixels:', 'median (ms):', 'p90 (ms):',
-         'images/s:', 'speed-up:', 'memory (MB):'), cells)
+        ('config', 'engine', 'batch:', 'pixels:', 'median of a call (ms):',
+         'p90 (ms):', 'images/s:', 'speed-up:', 'memory (MB):'), cells)
 
 
 def latency_figure(results: dict) -> Any:
@@ -344,5 +344,6 @@ def latency_figure(results: dict) -> Any:
         fontsize=7)
     axes.invert_yaxis()
     axes.margins(x=.15, y=.02)
-    axes.set_xlabel('milliseconds an image: median, and line to 90 %')
+    axes.set_xlabel(
+        'milliseconds an image: median, and line to the 90th percentile')
     return figure

@@ -42,7 +42,7 @@ class Limits:
         memory: Bytes, inputs and parameters included.
     """
     rounds: int = 20
-    seconds: float = 30.
+    seconds: float = 120.
     memory: float = math.inf
 
     def num_rounds(self, seconds: float) -> int:

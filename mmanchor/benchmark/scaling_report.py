@@ -40,8 +40,9 @@ def scaling_table(results: Dict[str, Any]) -> str:
     chunks.append(
         f'Batches of {setting["batch"]}, {setting["dtype"]}, on '
         f'{setting["device"]}; medians of at most {how["rounds"]} interleaved '
-        'rounds. The exponent is the power of the number of tokens that the '
-        'column grows with, fitted from 1 024 tokens on. ' + told(how) + '\n')
+        'rounds, and of the ratios within each. The exponent is the power of '
+        'the number of tokens that the column grows with, fitted from 1 024 '
+        'tokens on. ' + told(how) + '\n')
     return '\n'.join(chunks)
 
 

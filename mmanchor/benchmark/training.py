@@ -114,7 +114,13 @@ def training_table(results: Dict[str, Any]) -> str:
              f'{row["step"] * 1e3:.0f} ms', f'{row["share"]:.1%}'))
     table = markdown_table(('config', 'part', 'batch:', 'median:',
                             'training step:', 'share of the time:'), rows)
-    return (f'{table}\nOn the CPU, float32. {told(results["measured"])}\n')
+    notes = [
+        f'{row["config"]}: {row["iters"]} iterations, ' +
+        (f'{row["workers"]} workers' if row['kind'] == 'loading' else
+         f'{row["boxes"]} random boxes an image') for row in results['rows']
+    ]
+    return (f'{table}\nThe median is that of the part, on the CPU, float32. '
+            f'{"; ".join(notes)}. {told(results["measured"])}\n')
 
 
 def loading_share(cfg: Config, iters: int = 20, warmup: int = 3) -> dict:

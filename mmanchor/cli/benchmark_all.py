@@ -3,7 +3,7 @@ import argparse
 
 from .options import quiet_toolboxes
 
-HELP = 'run every benchmark of the document, and write it'
+HELP = 'run every benchmark of the document, about 45 minutes, and write it'
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -11,7 +11,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = (
         'Each benchmark runs in a process of its own. What has results in '
         '--out-dir already is not run again; the document, beside that folder '
-        'and with its name, is always written anew.')
+        'and with its name, is always written anew. Its text is template.md '
+        'in that folder, if there is one; else it is all tables and plots.')
     parser.add_argument(
         '--again',
         action='store_true',

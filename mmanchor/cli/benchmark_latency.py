@@ -21,8 +21,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs='+',
         default=['eager'],
         metavar='ENGINE',
-        help='eager, compile (torch.compile) and onnxruntime '
-        '(default: eager)')
+        help='eager, compile (torch.compile, which needs a C++ compiler) and '
+        'onnxruntime (default: eager)')
     parser.add_argument(
         '--batch',
         type=int,

@@ -47,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--budget-seconds',
         type=float,
-        default=30.,
+        default=120.,
         help='time for all calls of one row at one size; what would need more '
         'is skipped (default: %(default)s)')
     parser.add_argument(
