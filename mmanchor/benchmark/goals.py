@@ -282,12 +282,11 @@ class Measured:
         """Whether the goal is reached, and whether another run may differ."""
         if self.value is None:
             return ''
-        ends = [self.value if end is None else end
-                for end in (self.low, self.high)]  # yapf: disable
         told = 'yes' if self.goal.is_met(self.value) else '**no**'
-        if len({self.goal.is_met(end) for end in ends}) > 1:
-            told += ', within the noise'
-        return told
+        if self.low is None:
+            return told
+        same = self.goal.is_met(self.low) == self.goal.is_met(self.high)
+        return told if same else f'{told}, within the noise'
 
 
 def measured_goals(results: Dict[str, Results]) -> List[Measured]:

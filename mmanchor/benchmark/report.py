@@ -40,7 +40,7 @@ def _command() -> str:
     """The command that runs, as it would be given to ``mmanchor``."""
     program = Path(sys.argv[0])
     words = sys.argv[1:]
-    if program.parent.name == 'tools':  # tools/benchmark.py has it as its name
+    if program.name == 'benchmark.py':  # in tools/, its name is the word
         words = [program.stem, *words]
     return shlex.join(['mmanchor', *words])
 

@@ -198,6 +198,8 @@ class _PartRun:
         """
         first = chosen.get(self.part.cases[0].name)
         most = first.rounds if first else self.limits.rounds
+        # Short calls may not be repeated for longer than there is time.
+        repeat = min(MIN_SECONDS, self.limits.seconds / (most + _OTHER_CALLS))
         rounds = {name: min(each.rounds, most)
                   for name, each in chosen.items()}  # yapf: disable
         times: Dict[str, List[float]] = {name: [] for name in chosen}
@@ -213,7 +215,7 @@ class _PartRun:
                 goal - done,
                 warmup=1,
                 device=self.setting.device,
-                min_seconds=MIN_SECONDS)
+                min_seconds=repeat)
             for name, each in more.items():
                 times[name] += each
             done = goal

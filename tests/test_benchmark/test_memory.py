@@ -102,5 +102,8 @@ def test_a_system_that_does_not_tell_needs_the_option(monkeypatch):
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason='needs CUDA')
 def test_a_gpu_tells_its_own_peak():
-    call = lambda: torch.zeros(1 << 20, device='cuda') + 1  # noqa: E731
+
+    def call():
+        return torch.zeros(1 << 20, device='cuda') + 1
+
     assert peak_memory(call, 'cuda') == 2 * 4 << 20

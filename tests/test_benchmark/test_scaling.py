@@ -141,9 +141,11 @@ def test_times_and_their_ratio_to_the_first_are_of_the_same_rounds(
     slow, fast = (first, second) if slow_first else (second, first)
     assert slow['rounds'] < 20
     assert fast['rounds'] == (slow['rounds'] if slow_first else 20)
-    if slow_first:
-        ratio = slow['seconds'] / fast['seconds']
-        assert fast['low'] < ratio < fast['high']
+
+
+def test_a_ratio_is_of_the_rounds_that_both_took_part_in():
+    row = scaling._times_of([1., 1., 1.], [2., 2., 2., 90., 90., 90., 90.])
+    assert (row['seconds'], row['speedup'], row['rounds']) == (1., 2., 3)
 
 
 def test_what_takes_too_long_is_skipped_and_told_why(monkeypatch):

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from mmengine.registry import MODELS, DefaultScope
 from mmpretrain.structures import DataSample
 
-from mmanchor.compat import UserError
+from mmanchor.compat import UnsafeCheckpointError, UserError
 from mmanchor.models.cls_heads import DistilledDeiTHead, DistilledLeViTHead
 
 K = 5
@@ -157,6 +157,21 @@ def test_a_file_that_does_not_fit_the_teacher_is_named(tmp_path):
     with pytest.raises(
             UserError, match=r"model\.teacher_checkpoint='.*teacher\.pth'"):
         model(torch.rand(2, 3, 32, 32), samples([0, 1]), mode='loss')
+
+
+def test_a_teachers_file_runs_no_code(tmp_path):
+
+    class Wants:
+
+        def __reduce__(self):
+            return (tmp_path.joinpath('ran').touch, ())
+
+    path = tmp_path / 'teacher.pth'
+    torch.save(dict(model=Wants()), path)
+    model = student(teacher_checkpoint=str(path)).train()
+    with pytest.raises(UnsafeCheckpointError, match='teacher.pth'):
+        model(torch.rand(2, 3, 32, 32), samples([0, 1]), mode='loss')
+    assert not (tmp_path / 'ran').exists()
 
 
 def test_a_teacher_of_timm_keeps_the_weights_that_it_loads(tmp_path):

@@ -113,7 +113,7 @@ class LearnedAnchorAttention(Attention):
         The convolution wants the values of all tokens, and in half precision
         the sums would be the only products that are taken in float32.
         """
-        # Multiply-adds of the tokens' way less those of the means', by 2 C.
+        # Multiply-adds of the tokens' way less the means', divided by 2 C.
         gain = self.embed_dims - (self.num_heads - 1) * self.num_anchors
         if not is_exporting():  # an exported graph serves any number
             gain = x.shape[1] * gain - self.num_anchors * self.embed_dims
