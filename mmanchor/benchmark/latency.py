@@ -343,7 +343,6 @@ def latency_figure(results: dict) -> Any:
         ],
         fontsize=7)
     axes.invert_yaxis()
-    axes.margins(x=.15, y=.02)
-    axes.set_xlabel(
-        'milliseconds an image: median, and line to the 90th percentile')
+    axes.margins(x=.2, y=.02)
+    axes.set_xlabel('ms an image; line: 90th percentile')
     return figure
