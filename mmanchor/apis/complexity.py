@@ -192,20 +192,39 @@ def of_forms(cfg: Config, size: Tuple[int, int],
         its training-only heads, and, if there is one, 'deploy'.
 
     Raises:
-        UserError: If the model does not run on images of this size alone.
+        UserError: If the model does not run on images of this size alone, as
+            two-stage detectors do not.
     """
     model = build_test_model(cfg)
+    require_one_stage(model, cfg)
     try:
         forms = dict(training=count(model, size))
         if switch_to_deploy(model):
             forms['deploy'] = count(model, size)
-    # Models assert their sizes, or fail by them, in many ways; a two-stage
-    # detector wants more than images.
+    # Models assert their sizes, or fail by them, in many ways.
     except Exception as error:
         raise UserError(f'the model of {cfg.filename} does not run on images '
                         f'of {size[0]} x {size[1]} pixels alone: '
                         f'{type(error).__name__}: {error}') from error
     return forms
+
+
+def require_one_stage(model: nn.Module, cfg: Config) -> None:
+    """Make sure that a model runs on images and nothing else.
+
+    Args:
+        model: Of mmdet, mmseg or mmpretrain.
+        cfg: Its config, for the message.
+
+    Raises:
+        UserError: If it is a two-stage detector.
+    """
+    if getattr(model, 'with_roi_head', False):
+        raise UserError(
+            f'the model of {cfg.filename} is a two-stage detector '
+            f'({type(model).__name__}): what its second stage does depends on '
+            'what the first finds, and not on the size of images alone. Give '
+            'a one-stage detector, such as RTMDet or PicoDet')
 
 
 def default_size(cfg: Config) -> Tuple[int, int]:

@@ -1,6 +1,6 @@
 """Predictions on a user's own pictures, written to files."""
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Iterable, Iterator, List, Optional, Union
 
@@ -22,6 +22,15 @@ from .weights import require_checkpoint
 
 # Classes that are kept of each picture, as in top-5 accuracy.
 NUM_BEST = 5
+# Options that one task alone has.
+_TASKS = {
+    'opacity': 'segmentation',
+    'with_labels': 'segmentation',
+    'masks': 'segmentation',
+    'color_masks': 'segmentation',
+    'score_thr': 'detection',
+    'ann_file': 'detection',
+}
 
 
 @dataclass
@@ -110,7 +119,8 @@ def predict_files(cfg: Config,
         What was done.
 
     Raises:
-        UserError: If something needed is missing, or nothing could be read.
+        UserError: If something needed is missing, an option is of another
+            task, or nothing could be read.
         KeyboardInterrupt: At Ctrl+C, except that it ends a webcam.
     """
     frames = open_input(source, options.max_frames, skip=out_dir)
@@ -207,6 +217,7 @@ class _VideoFile:
 
 class _Writer:
     """Writes painted pictures; subclasses write what else there is."""
+    task: str
 
     def __init__(self, predictor: Any, summary: PredictSummary,
                  options: PredictOptions, video: Optional[_VideoFile]) -> None:
@@ -219,6 +230,15 @@ class _Writer:
 
     def check(self, frames: Union[ImageInput, VideoInput]) -> None:
         """Refuse options that the input or the task does not have."""
+        for option in fields(self.options):
+            task = _TASKS.get(option.name, self.task)
+            value = getattr(self.options, option.name)
+            # False asks for nothing.
+            asked = value is not False and value != option.default
+            if asked and task != self.task:
+                raise UserError(
+                    f'--{option.name.replace("_", "-")} is for {task}, and '
+                    f'this is a config of {self.task}')
 
     def write(self, frame: Frame, result: Any) -> None:
         """Write the result of one picture."""
@@ -246,9 +266,7 @@ class _Writer:
 
 class _SegWriter(_Writer):
     """Masks of class indices."""
-
-    def check(self, frames: Union[ImageInput, VideoInput]) -> None:
-        _refuse_ann_file(self.options, 'segmentation')
+    task = 'segmentation'
 
     def keep(self, frame: Frame, result: np.ndarray) -> None:
         if not self.masks:
@@ -268,6 +286,7 @@ class _SegWriter(_Writer):
 
 class _DetWriter(_Writer):
     """Boxes in COCO's formats."""
+    task = 'detection'
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
@@ -275,6 +294,7 @@ class _DetWriter(_Writer):
                                    self.options.ann_file)
 
     def check(self, frames: Union[ImageInput, VideoInput]) -> None:
+        super().check(frames)
         if self.options.ann_file is None:
             return
         if frames.is_video:
@@ -302,13 +322,11 @@ class _DetWriter(_Writer):
 
 class _ClsWriter(_Writer):
     """The likeliest classes of each picture."""
+    task = 'classification'
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
         self.results: List[dict] = []
-
-    def check(self, frames: Union[ImageInput, VideoInput]) -> None:
-        _refuse_ann_file(self.options, 'classification')
 
     def keep(self, frame: Frame, result: np.ndarray) -> None:
         best = self.predictor.best(result, NUM_BEST)
@@ -319,12 +337,6 @@ class _ClsWriter(_Writer):
 
     def finish(self) -> None:
         write_json(self.folder / PREDICTIONS_FILE, self.results)
-
-
-def _refuse_ann_file(options: PredictOptions, task: str) -> None:
-    if options.ann_file is not None:
-        raise UserError('--ann-file is for detection, and this is a config '
-                        f'of {task}')
 
 
 _WRITERS = {

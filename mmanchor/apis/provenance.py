@@ -1,7 +1,9 @@
 """Where and with what a number was measured."""
+import json
 import os
 import platform
 import subprocess
+from importlib import metadata
 from pathlib import Path
 from typing import Dict
 
@@ -14,9 +16,9 @@ def provenance() -> Dict[str, object]:
     """What a measured number has to be told with.
 
     Returns:
-        ``mmanchor`` (version), ``commit`` ('unknown' outside of a checkout;
-        '+' after it if the package or its configs were changed since),
-        ``python``,
+        ``mmanchor`` (version), ``commit`` (of the checkout, with '+' after it
+        if the package or its configs were changed since, or the one that pip
+        installed from; else 'unknown'), ``python``,
         ``torch``, ``processor``, ``cores`` and ``threads`` that torch uses.
     """
     return dict(
@@ -45,8 +47,20 @@ def _commit() -> str:
                           ('status', '--porcelain', '-uno', '--', '.',
                            ':/configs')))
     except (OSError, subprocess.CalledProcessError):
-        return 'unknown'
+        return _installed_commit(package) or 'unknown'
     return commit + ('+' if changed else '')
+
+
+def _installed_commit(package: Path) -> str:
+    """What pip noted of the repository it fetched, by PEP 610; '' if none."""
+    try:
+        distribution = metadata.distribution(package.name)
+    except metadata.PackageNotFoundError:
+        return ''
+    if Path(distribution.locate_file(package.name)).resolve() != package:
+        return ''  # another copy than the one that runs
+    origin = json.loads(distribution.read_text('direct_url.json') or '{}')
+    return origin.get('vcs_info', {}).get('commit_id', '')[:7]
 
 
 def _processor() -> str:

@@ -33,6 +33,19 @@ class Timing:
     high: float
 
 
+def interval_of(rounds: int) -> str:
+    """What ``low`` and ``high`` of a :class:`Timing` are, in words.
+
+    Args:
+        rounds: Number of rounds.
+
+    Example:
+        >>> interval_of(MIN_ROUNDS - 1)
+        'smallest to largest'
+    """
+    return '95 % interval' if rounds >= MIN_ROUNDS else 'smallest to largest'
+
+
 def interleave(calls: Mapping[str, Call],
                rounds: int = 20,
                warmup: int = 2,

@@ -3,6 +3,7 @@ import importlib.util
 import math
 import tempfile
 import warnings
+from importlib.metadata import version
 from pathlib import Path
 from typing import Callable, Dict, Sequence, Tuple
 
@@ -44,6 +45,24 @@ def require_engines(engines: Sequence[str]) -> None:
     if missing:
         raise UserError(f'the engine onnxruntime needs {", ".join(missing)}: '
                         "run pip install 'mmanchor[onnx]'")
+
+
+def packages_of(engines: Sequence[str]) -> Dict[str, str]:
+    """The packages that engines are made of beside torch.
+
+    Args:
+        engines: Names of :data:`ENGINES`, installed.
+
+    Returns:
+        Versions by name.
+
+    Example:
+        >>> packages_of(['eager', 'compile'])
+        {}
+    """
+    if 'onnxruntime' not in engines:
+        return {}
+    return {name: version(name) for name in _ONNX_PACKAGES}
 
 
 def start_engine(engine: str, network: nn.Module,

@@ -11,7 +11,7 @@ from typing import Any, Callable, Dict, List, Optional, Sequence
 import torch
 
 from ..apis.progress import Track, silently
-from ..apis.timing import MIN_ROUNDS, interleave, summarize
+from ..apis.timing import MIN_ROUNDS, interleave, interval_of, summarize
 from ..models.backbones import AnchorFormer
 from .memory import machine_memory, process_peak
 from .report import markdown_table, measured, told
@@ -67,7 +67,8 @@ def run_large(sides: Sequence[int] = (2048, 4096, 8192, 16384),
             row.update(_outcome(arch, side, chunk))
         rows.append(row)
     return dict(
-        measured=measured(arch=arch, chunk_tokens=chunk_tokens),
+        measured=measured(
+            arch=arch, chunk_tokens=chunk_tokens, rounds=rounds),
         rows=rows,
         compared=[compare(arch, side, chunk_tokens, rounds)
                   for side in COMPARED])  # yapf: disable
@@ -75,19 +76,23 @@ def run_large(sides: Sequence[int] = (2048, 4096, 8192, 16384),
 
 def _objection(rows: List[Dict[str, Any]], arch: str, side: int, form: str,
                limit: float) -> Optional[str]:
-    """Why a forward is left out, by what a smaller image needed."""
-    smaller = [row for row in rows if row['form'] == form and row['bytes']]
-    if smaller:
-        last = smaller[-1]
+    """Why a forward is left out, by what smaller images needed or did."""
+    smaller = [row for row in rows if row['form'] == form]
+    done = [row for row in smaller if row['bytes']]
+    if done:
+        last = done[-1]
         # What interpreter, libraries and weights need does not grow.
         grown = last['bytes'] - last['fixed_bytes']
         need = last['fixed_bytes'] + grown * (side / last['side'])**2
     else:
         need = least_memory(arch, side, form)
-    if need <= limit:
-        return None
-    return (f'would need about {need / 1e9:.3g} GB, over the '
-            f'{limit / 1e9:.3g} GB allowed')
+    if need > limit:
+        return (f'would need about {need / 1e9:.3g} GB, over the '
+                f'{limit / 1e9:.3g} GB allowed')
+    if len(done) < len(smaller):
+        failed = smaller[-1]['side']
+        return f'not tried, as {failed} x {failed} pixels gave nothing'
+    return None
 
 
 def least_memory(arch: str, side: int, form: str) -> int:
@@ -216,11 +221,13 @@ def large_table(results: Dict[str, Any]) -> str:
                  f'{row["ratio"]:.2f} ({row["low"]:.2f} to {row["high"]:.2f})',
                  f'{row["difference"]:.1e}', f'{row["largest"]:.1f}')
                 for row in results['compared']]
+    about = results['measured']
     forms = markdown_table([
-        'image', 'time in bands / plain, in turn (95 %):',
+        'image',
+        f'time in bands / plain, in turn ({interval_of(about["rounds"])}):',
         'largest difference of outputs:', 'largest output:'
     ], compared)
     return (f'{markdown_table(head, rows)}\n{forms}\n'
             'A time is that of the first forward of a fresh process, whose '
             'peak memory stands beside it; on the CPU, float32. '
-            f'{told(results["measured"])}\n')
+            f'{told(about)}\n')

@@ -8,9 +8,9 @@ from ..apis.complexity import default_size
 from ..apis.config import load_config, toolbox
 from ..apis.errors import UserError
 from ..apis.progress import Track, silently
-from ..apis.timing import MIN_ROUNDS, interleave, summarize
-from .engines import (TOLERANCES, Call, EngineError, graphed, require_engines,
-                      start_engine)
+from ..apis.timing import interleave, interval_of, summarize
+from .engines import (TOLERANCES, Call, EngineError, graphed, packages_of,
+                      require_engines, start_engine)
 from .memory import peak_memory
 from .networks import FORMS, TIMED, Network, build_network, segment
 from .report import markdown_table, measured, short_name, told
@@ -18,8 +18,6 @@ from .report import markdown_table, measured, short_name, told
 # Of one engine's calls in a row: threads of the engine before spin for a
 # while, and would slow a single short call.
 MIN_SECONDS = .1
-# What `low` and `high` are, by whether there are rounds enough.
-INTERVAL = {True: '95 % intervals', False: 'the smallest and the largest'}
 
 
 @dataclass(frozen=True)
@@ -113,6 +111,7 @@ def run_latency(configs: Sequence[str],
         times = _times(calls, options, track)
         about = measured(
             options.device,
+            packages=packages_of(options.engines),
             dtype=options.dtype,
             channels_last=options.channels_last,
             rounds=options.rounds)
@@ -284,7 +283,7 @@ def latency_table(results: dict) -> str:
         f'Timed is the network without what comes before and after it: '
         f'{timed}. Speed-ups are to the first row of the same batch size, '
         f'medians of the ratios of {about["rounds"]} rounds in which all '
-        f'calls took turns, with {INTERVAL[about["rounds"] >= MIN_ROUNDS]}; '
+        f'calls took turns ({interval_of(about["rounds"])} in brackets); '
         'bold is the fastest engine of a config. Memory is what torch '
         'allocated at the peak beyond weights and images; that of compiled '
         f'programs and of ONNX Runtime is not known. {about["dtype"]}'

@@ -57,10 +57,11 @@ def told(measured: Dict[str, Any]) -> str:
     command = measured['command']
     if measured['huge_pages']:
         command = f'THP_MEM_ALLOC_ENABLE=1 {command}'
+    packages = dict(torch=measured['torch'], **measured.get('packages', {}))
+    versions = ', '.join(f'{name} {each}' for name, each in packages.items())
     return (f'Measured by `{command}` at commit '
             f'`{measured["commit"]}` on {where}, {measured["threads"]} '
-            f'threads, Python {measured["python"]}, torch '
-            f'{measured["torch"]}.')
+            f'threads, Python {measured["python"]}, {versions}.')
 
 
 def short_name(config: str) -> str:

@@ -102,14 +102,22 @@ def test_predict_names_the_likeliest_classes(project, checkpoint, tmp_path,
     assert painted.size == Image.open(source / '0.JPEG').size
 
 
-def test_ids_of_coco_are_refused(project, checkpoint, tmp_path):
-    with pytest.raises(UserError, match='config of classification'):
+@pytest.mark.parametrize('options, message', [
+    (dict(ann_file='x.json'), '--ann-file is for detection, and this is a '
+     'config of classification'),
+    (dict(masks=True), '--masks is for segmentation'),
+    (dict(opacity=.5), '--opacity is for segmentation'),
+    (dict(color_masks=True), '--color-masks is for segmentation'),
+])
+def test_options_of_other_tasks_are_refused(project, checkpoint, tmp_path,
+                                            options, message):
+    with pytest.raises(UserError, match=message):
         predict_files(
             load_config(project),
             checkpoint,
             str(project.parent / 'data' / 'val' / 'red'),
             tmp_path,
-            options=PredictOptions(ann_file='x.json'))
+            options=PredictOptions(**options))
 
 
 def test_mmpretrains_interfaces_take_config_and_checkpoint(

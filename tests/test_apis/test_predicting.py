@@ -225,6 +225,17 @@ def test_options_outside_their_range(options, message):
         PredictOptions(**options)
 
 
+@pytest.mark.parametrize('options, message', [
+    (dict(score_thr=0.), '--score-thr is for detection, and this is a config '
+     'of segmentation'),
+    (dict(ann_file='x.json'), '--ann-file is for detection'),
+])
+def test_options_of_another_task_are_refused(tiny, seg_checkpoint, pictures,
+                                             tmp_path, options, message):
+    with pytest.raises(UserError, match=message):
+        seg(tiny, seg_checkpoint, pictures, tmp_path / 'out', **options)
+
+
 def test_other_toolboxes_are_refused(tiny, seg_checkpoint):
     cfg = load_config(tiny / 'seg.py', dict(default_scope='mmengine'))
     with pytest.raises(UserError, match="mmdet, mmpretrain.* 'mmengine'"):

@@ -1,4 +1,5 @@
 """What measured numbers say of the code that gave them."""
+import json
 import subprocess
 
 import pytest
@@ -46,4 +47,32 @@ def test_the_commit_of_another_project_is_not_told(checkout):
     git(checkout, 'init')
     git(checkout, 'add', 'README.md')
     git(checkout, 'commit', '-m', 'a')
+    assert told()['commit'] == 'unknown'
+
+
+@pytest.mark.parametrize('origin, commit', [
+    (dict(vcs_info=dict(commit_id='0123456789abcdef')), '0123456'),
+    (dict(dir_info={}), 'unknown'),
+    (None, 'unknown'),
+])
+def test_the_commit_that_pip_installed_from(checkout, monkeypatch, origin,
+                                            commit):
+    info = checkout / 'mmanchor-1.dist-info'
+    info.mkdir()
+    (info / 'METADATA').write_text('Name: mmanchor\nVersion: 1\n')
+    if origin is not None:
+        (info / 'direct_url.json').write_text(json.dumps(origin))
+    monkeypatch.syspath_prepend(checkout)
+    assert told()['commit'] == commit
+
+
+def test_the_commit_of_another_copy_is_not_told(checkout, tmp_path,
+                                                monkeypatch):
+    other = tmp_path / 'other'
+    info = other / 'mmanchor-1.dist-info'
+    info.mkdir(parents=True)
+    (info / 'METADATA').write_text('Name: mmanchor\nVersion: 1\n')
+    (info / 'direct_url.json'
+     ).write_text('{"vcs_info": {"commit_id": "0123456789abcdef"}}')
+    monkeypatch.syspath_prepend(other)
     assert told()['commit'] == 'unknown'

@@ -229,6 +229,12 @@ def test_size_that_does_not_fit_is_the_users_mistake(classifier):
         run_latency([classifier], LatencyOptions(size=(8, 8), rounds=1))
 
 
+def test_two_stage_detectors_are_refused():
+    config = 'mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py'
+    with pytest.raises(UserError, match=r'two-stage detector \(FasterRCNN\)'):
+        run_latency([config], LatencyOptions(size=(32, 48), rounds=1))
+
+
 def test_outputs_may_be_nested():
 
     class Nested(torch.nn.Module):

@@ -7,8 +7,9 @@ from torch._dynamo.utils import counters
 
 from mmanchor.apis.errors import UserError
 from mmanchor.benchmark import engines
-from mmanchor.benchmark.engines import (EngineError, relative_difference,
-                                        require_engines, start_engine)
+from mmanchor.benchmark.engines import (EngineError, packages_of,
+                                        relative_difference, require_engines,
+                                        start_engine)
 
 
 class Halves(nn.Module):
@@ -44,6 +45,14 @@ def test_engines_agree(engine, network):
         assert torch.allclose(first, network(images)[0], atol=1e-5)
         assert torch.allclose(second, network(images)[1], atol=1e-5)
         assert not first.requires_grad
+
+
+def test_the_versions_of_engines_are_told():
+    onnxruntime = pytest.importorskip('onnxruntime')
+    pytest.importorskip('onnxscript')
+    found = packages_of(['eager', 'onnxruntime'])
+    assert found['onnxruntime'] == onnxruntime.__version__
+    assert set(found) == {'onnx', 'onnxscript', 'onnxruntime'}
 
 
 @pytest.mark.slow
