@@ -334,7 +334,7 @@ def latency_figure(results: dict) -> Any:
             row['median'] * per_image,
             xerr=[[0], [(row['p90'] - row['median']) * per_image]],
             color=f'C{engines.index(row["engine"])}')
-        axes.bar_label(bar, fmt='%.1f', padding=3)
+        axes.bar_label(bar, fmt='%.1f', padding=3, fontsize=8)
     axes.set_yticks(
         range(len(rows)), [
             f'{short_name(row["config"])}, {row["engine"]}, batch '
@@ -342,6 +342,6 @@ def latency_figure(results: dict) -> Any:
         ],
         fontsize=7)
     axes.invert_yaxis()
-    axes.margins(x=.2, y=.02)
+    axes.margins(x=.25, y=.02)
     axes.set_xlabel('ms an image; line: 90th percentile')
     return figure

@@ -2,6 +2,7 @@
 import pytest
 import torch
 from levit_models import ARCH, live, pictures
+from torch_versions import exports_open_sizes
 
 from mmanchor.models import AnchorLeViT
 from mmanchor.registry import MODELS
@@ -169,6 +170,7 @@ def test_every_parameter_learns(attention):
 
 
 @pytest.mark.slow
+@exports_open_sizes
 def test_exports_with_any_height_and_width_above_64():
     model = live(build(deploy=True))
     height = torch.export.Dim('height', min=65, max=4096)

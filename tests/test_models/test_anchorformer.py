@@ -3,6 +3,7 @@ import copy
 
 import pytest
 import torch
+from torch_versions import exports_open_sizes
 
 from mmanchor.models import AnchorFormer
 from mmanchor.registry import MODELS
@@ -227,6 +228,7 @@ def test_compiles_to_one_graph_under_autocast():
 
 
 @pytest.mark.slow
+@exports_open_sizes
 def test_exports_with_any_height_and_width():
     model = build(out_indices=(1, 2))
     height = torch.export.Dim('height', min=16, max=4096)

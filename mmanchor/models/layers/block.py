@@ -1,4 +1,5 @@
 """The pre-norm transformer block that every attention of ours sits in."""
+import inspect
 from typing import Optional, Tuple
 
 from mmcv.cnn import build_norm_layer
@@ -9,6 +10,14 @@ from torch import Tensor
 
 from ...registry import MODELS
 from .attention import LINEAR_INIT
+
+
+class _MLP(FFN):
+    """mmcv's, which reads its own signature in every call no more.
+
+    It does so to rename an old argument, and not every torch can compile that.
+    """
+    forward = inspect.unwrap(FFN.forward)
 
 
 class TransformerBlock(BaseModule):
@@ -41,7 +50,7 @@ class TransformerBlock(BaseModule):
         self.attn = MODELS.build(dict(attention, embed_dims=embed_dims))
         self.drop_path = DropPath(drop_path_rate)
         self.norm2 = build_norm_layer(norm_cfg, embed_dims)[1]
-        self.mlp = FFN(
+        self.mlp = _MLP(
             embed_dims,
             int(embed_dims * mlp_ratio),
             ffn_drop=drop_rate,
