@@ -1,5 +1,6 @@
 """Fixtures for every test: a fixed seed, and tiny projects to run."""
 import gc
+import sys
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Callable, Iterator
@@ -39,8 +40,9 @@ def _quiet_exit() -> Iterator[None]:
     # torch cannot any more, and says so once for each.
     shared_cache.clear()
     # So are the fake tensors of compiled programs.
-    torch.compiler.reset()
-    gc.collect()
+    if 'torch._dynamo' in sys.modules:
+        torch.compiler.reset()
+        gc.collect()
 
 
 @pytest.fixture

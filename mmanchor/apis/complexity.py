@@ -210,14 +210,14 @@ def of_forms(cfg: Config, size: Tuple[int, int],
 
 
 def require_one_stage(model: nn.Module, cfg: Config) -> None:
-    """Make sure that a model runs on images and nothing else.
+    """Refuse two-stage detectors.
 
     Args:
         model: Of mmdet, mmseg or mmpretrain.
         cfg: Its config, for the message.
 
     Raises:
-        UserError: If it is a two-stage detector.
+        UserError: If the model is one.
     """
     if getattr(model, 'with_roi_head', False):
         raise UserError(

@@ -1,6 +1,6 @@
 """Predictions on a user's own pictures, written to files."""
 from contextlib import ExitStack
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Iterable, Iterator, List, Optional, Union
 
@@ -12,6 +12,7 @@ from PIL import Image
 from ..compat.atomic import replacing
 from ..compat.trust import trust_checkpoint as trust_file
 from .coco_results import PREDICTIONS_FILE, CocoResults
+from .config import toolbox
 from .errors import UserError
 from .files import PathLike, make_folder, write_json
 from .inputs import Frame, ImageInput, VideoInput, open_input
@@ -22,15 +23,12 @@ from .weights import require_checkpoint
 
 # Classes that are kept of each picture, as in top-5 accuracy.
 NUM_BEST = 5
+_TASKS = dict(
+    mmseg='segmentation', mmdet='detection', mmpretrain='classification')
 # Options that one task alone has.
-_TASKS = {
-    'opacity': 'segmentation',
-    'with_labels': 'segmentation',
-    'masks': 'segmentation',
-    'color_masks': 'segmentation',
-    'score_thr': 'detection',
-    'ann_file': 'detection',
-}
+_OWN_OPTIONS = dict(
+    segmentation=('opacity', 'with_labels', 'masks', 'color_masks'),
+    detection=('score_thr', 'ann_file'))
 
 
 @dataclass
@@ -38,17 +36,21 @@ class PredictOptions:
     """How predictions are drawn and kept.
 
     Args:
-        opacity: Weight of the colours of masks, 0 to 1.
-        with_labels: Write class names into the regions of masks.
-        score_thr: Boxes below this score are left out.
+        opacity: Segmentation: weight of the colours of masks, 0 to 1.
+        with_labels: Segmentation: write class names into regions.
+        score_thr: Detection: boxes below this score are left out.
         overlays: Write painted pictures, or a painted video.
-        masks: Write masks of class indices; ``None`` writes them for
-            pictures and not for videos.
-        color_masks: Give the masks a palette; their values stay the same.
+        masks: Segmentation: write masks of class indices; ``None`` writes
+            them for pictures and not for videos.
+        color_masks: Segmentation: give the masks a palette; their values stay
+            the same.
         batch_size: Pictures of equal size that go through the model at once.
         max_frames: Limit for videos and webcams.
-        ann_file: For detection on pictures: a COCO annotation file whose ids
-            the results get, to be scored against it.
+        ann_file: Detection on pictures: a COCO annotation file whose ids the
+            results get, to be scored against it.
+
+    Raises:
+        UserError: If a value is out of its range.
     """
     opacity: float = 0.6
     with_labels: bool = False
@@ -69,6 +71,27 @@ class PredictOptions:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise UserError(f'{name} must be 1 or more, got {value}')
+
+    def refuse_other_tasks(self, cfg: Config) -> None:
+        """Make sure that nothing is asked for that a config's task lacks.
+
+        Args:
+            cfg: A config.
+
+        Raises:
+            UserError: If an option of another task is not at its default.
+        """
+        own = _TASKS.get(toolbox(cfg))
+        for task, names in _OWN_OPTIONS.items():
+            for name in names:
+                value = getattr(self, name)
+                # False asks for nothing.
+                asked = value is not False and value != getattr(
+                    PredictOptions, name)
+                if asked and own not in (task, None):
+                    raise UserError(f'--{name.replace("_", "-")} is for '
+                                    f'{task}, and {cfg.filename} is a config '
+                                    f'of {own}')
 
 
 @dataclass
@@ -123,6 +146,7 @@ def predict_files(cfg: Config,
             task, or nothing could be read.
         KeyboardInterrupt: At Ctrl+C, except that it ends a webcam.
     """
+    options.refuse_other_tasks(cfg)
     frames = open_input(source, options.max_frames, skip=out_dir)
     checkpoint = require_checkpoint(checkpoint, 'CHECKPOINT')
     device = choose_device(device)
@@ -206,7 +230,7 @@ class _VideoFile:
                 (image.shape[1], image.shape[0]))
             if not self._writer.isOpened():
                 raise UserError('this OpenCV cannot write MP4 videos; use '
-                                '--no-overlays --masks')
+                                '--no-overlays (and --masks for masks)')
         self._writer.write(image)
 
     def __exit__(self, *error: Any) -> Optional[bool]:
@@ -217,7 +241,6 @@ class _VideoFile:
 
 class _Writer:
     """Writes painted pictures; subclasses write what else there is."""
-    task: str
 
     def __init__(self, predictor: Any, summary: PredictSummary,
                  options: PredictOptions, video: Optional[_VideoFile]) -> None:
@@ -229,16 +252,7 @@ class _Writer:
         self.masks = options.masks is not False
 
     def check(self, frames: Union[ImageInput, VideoInput]) -> None:
-        """Refuse options that the input or the task does not have."""
-        for option in fields(self.options):
-            task = _TASKS.get(option.name, self.task)
-            value = getattr(self.options, option.name)
-            # False asks for nothing.
-            asked = value is not False and value != option.default
-            if asked and task != self.task:
-                raise UserError(
-                    f'--{option.name.replace("_", "-")} is for {task}, and '
-                    f'this is a config of {self.task}')
+        """Refuse options that the input does not have."""
 
     def write(self, frame: Frame, result: Any) -> None:
         """Write the result of one picture."""
@@ -266,7 +280,6 @@ class _Writer:
 
 class _SegWriter(_Writer):
     """Masks of class indices."""
-    task = 'segmentation'
 
     def keep(self, frame: Frame, result: np.ndarray) -> None:
         if not self.masks:
@@ -286,7 +299,6 @@ class _SegWriter(_Writer):
 
 class _DetWriter(_Writer):
     """Boxes in COCO's formats."""
-    task = 'detection'
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
@@ -294,7 +306,6 @@ class _DetWriter(_Writer):
                                    self.options.ann_file)
 
     def check(self, frames: Union[ImageInput, VideoInput]) -> None:
-        super().check(frames)
         if self.options.ann_file is None:
             return
         if frames.is_video:
@@ -322,7 +333,6 @@ class _DetWriter(_Writer):
 
 class _ClsWriter(_Writer):
     """The likeliest classes of each picture."""
-    task = 'classification'
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)

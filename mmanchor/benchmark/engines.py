@@ -1,9 +1,9 @@
 """The programs that run a network: torch, its compiler, ONNX Runtime."""
+import importlib
 import importlib.util
 import math
 import tempfile
 import warnings
-from importlib.metadata import version
 from pathlib import Path
 from typing import Callable, Dict, Sequence, Tuple
 
@@ -62,7 +62,11 @@ def packages_of(engines: Sequence[str]) -> Dict[str, str]:
     """
     if 'onnxruntime' not in engines:
         return {}
-    return {name: version(name) for name in _ONNX_PACKAGES}
+    # Not their distributions', which have other names, too.
+    return {
+        name: importlib.import_module(name).__version__
+        for name in _ONNX_PACKAGES
+    }
 
 
 def start_engine(engine: str, network: nn.Module,

@@ -45,7 +45,8 @@ def run_large(sides: Sequence[int] = (2048, 4096, 8192, 16384),
         ``seconds`` of one forward, ``bytes`` (peak of the process, of which
         ``fixed_bytes`` before the image),
         ``image_bytes`` and ``skipped`` (``None``, or why there are no
-        numbers: too much is expected, or what went wrong); ``compared``, at
+        numbers: too much is expected, or what went wrong, here or on a
+        smaller image); ``compared``, at
         smaller sides, with ``ratio`` (time in bands over time of the plain
         forward, with ``low`` and ``high``) and ``difference`` (largest, of
         the outputs).
@@ -90,7 +91,7 @@ def _objection(rows: List[Dict[str, Any]], arch: str, side: int, form: str,
         return (f'would need about {need / 1e9:.3g} GB, over the '
                 f'{limit / 1e9:.3g} GB allowed')
     if len(done) < len(smaller):
-        failed = smaller[-1]['side']
+        failed = smaller[len(done)]['side']  # later ones were not tried
         return f'not tried, as {failed} x {failed} pixels gave nothing'
     return None
 

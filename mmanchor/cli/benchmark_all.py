@@ -3,7 +3,7 @@ import argparse
 
 from .options import quiet_toolboxes
 
-HELP = 'run every benchmark of the document, about 40 minutes, and write it'
+HELP = 'run every benchmark of the document, about an hour, and write it'
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -14,7 +14,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar='CONFIG',
         help='paths or names of configs, also of the toolboxes, such as '
         'mmdet::rtmdet/rtmdet_tiny_8xb32-300e_coco.py; speed-ups are to the '
-        'first; two-stage detectors want more than images and cannot be timed')
+        'first; two-stage detectors cannot be timed, as what they do depends '
+        'on what they find')
     add_cfg_options(parser)
     parser.add_argument(
         '--engines',

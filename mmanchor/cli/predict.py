@@ -33,19 +33,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--opacity',
         type=float,
         default=0.6,
-        help='weight of the colours of masks (default: %(default)s)')
+        help='segmentation: weight of the colours of masks (default: '
+        '%(default)s)')
     parser.add_argument(
         '--with-labels',
         action='store_true',
-        help='write class names into the regions of masks')
+        help='segmentation: write class names into the regions')
     parser.add_argument(
         '--score-thr',
         type=float,
         default=0.3,
-        help='boxes below this score are left out (default: %(default)s)')
+        help='detection: boxes below this score are left out (default: '
+        '%(default)s)')
     parser.add_argument(
         '--ann-file',
-        help='COCO annotation file of the pictures, whose ids the boxes get')
+        help='detection: COCO annotation file of the pictures, whose ids the '
+        'boxes get')
     parser.add_argument(
         '--overlays',
         action=argparse.BooleanOptionalAction,
@@ -54,11 +57,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--masks',
         action=argparse.BooleanOptionalAction,
-        help='write masks of class indices (default: for pictures)')
+        help='segmentation: write masks of class indices (default: for '
+        'pictures)')
     parser.add_argument(
         '--color-masks',
         action='store_true',
-        help='give the masks a palette; their values stay the same')
+        help='segmentation: give the masks a palette; their values stay the '
+        'same')
     parser.add_argument(
         '--batch-size',
         type=int,

@@ -226,14 +226,25 @@ def test_options_outside_their_range(options, message):
 
 
 @pytest.mark.parametrize('options, message', [
-    (dict(score_thr=0.), '--score-thr is for detection, and this is a config '
-     'of segmentation'),
+    (dict(score_thr=0.), '--score-thr is for detection, and .*seg.py is a '
+     'config of segmentation'),
     (dict(ann_file='x.json'), '--ann-file is for detection'),
 ])
 def test_options_of_another_task_are_refused(tiny, seg_checkpoint, pictures,
                                              tmp_path, options, message):
     with pytest.raises(UserError, match=message):
         seg(tiny, seg_checkpoint, pictures, tmp_path / 'out', **options)
+    assert not (tmp_path / 'out').exists()
+
+
+def test_detectors_write_no_masks(tiny):
+    cfg = load_config(tiny / 'det.py')
+    with pytest.raises(
+            UserError,
+            match='--masks is for segmentation, and '
+            '.*det.py is a config of detection'):
+        PredictOptions(masks=True).refuse_other_tasks(cfg)
+    PredictOptions(masks=False).refuse_other_tasks(cfg)
 
 
 def test_other_toolboxes_are_refused(tiny, seg_checkpoint):

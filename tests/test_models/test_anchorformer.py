@@ -220,6 +220,13 @@ def test_pretrained_weights_load_through_init_cfg(tmp_path):
         assert torch.equal(model.state_dict()[key], value), key
 
 
+@pytest.mark.smoke
+def test_nothing_reads_signatures_while_running():
+    """As mmcv's deprecation warnings do, which old compilers refuse."""
+    for module in build().modules():
+        assert not hasattr(module.forward, '__wrapped__'), type(module)
+
+
 def test_compiles_to_one_graph_under_autocast():
     model, x = build(), torch.randn(1, 3, 40, 32)
     compiled = torch.compile(model, fullgraph=True, backend='eager')

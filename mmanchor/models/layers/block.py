@@ -13,9 +13,9 @@ from .attention import LINEAR_INIT
 
 
 class _MLP(FFN):
-    """mmcv's, which reads its own signature in every call no more.
+    """mmcv's FFN without what looks for old names of arguments in each call.
 
-    It does so to rename an old argument, and not every torch can compile that.
+    Compilers of torch before 2.7 refuse that.
     """
     forward = inspect.unwrap(FFN.forward)
 
