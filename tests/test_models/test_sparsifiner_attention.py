@@ -231,7 +231,7 @@ def test_macs_of_what_is_executed_and_of_what_is_kept():
     assert masked.projections == gathered.projections == 13 * 4 * 32**2
     # Reduced queries and keys, compressed keys, coefficients, connectivity.
     assert masked.predictor == gathered.predictor == 2 * (
-        25 * 16 * 8 + 13 * 8 * 5 + 12 * 8 * 5 + 12 * 3 * 13)
+        25 * 16 * 8 + 13 * 8 * 5 + 12 * 8 * 5 + 12 * 5 * 13)
     assert masked.pairs_executed == 2 * 32 * 13 * 13
     pairs = 2 * 32 * (13 + 12 * 4)
     assert masked.pairs_kept == gathered.pairs_kept == pairs

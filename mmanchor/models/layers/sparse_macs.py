@@ -49,12 +49,11 @@ class SparseMacs:
         reduced, basis = width // 2, attention.predictor.basis.shape[1]
         extra = attention.num_extra
         rows = num_left - extra
-        taken = min(attention.predictor.num_coefficients, basis)
         predictor = heads * (
             (num_left + rows) * width * reduced  # reduced queries and keys
             + num_left * reduced * basis  # compressed keys
             + rows * reduced * basis  # coefficients
-            + rows * taken * num_left)  # connectivity
+            + rows * basis * num_left)  # connectivity
         every = 2 * heads * width * num_left * num_left
         kept = 2 * heads * width * (extra * num_left + rows * budget)
         return cls(
