@@ -1,6 +1,4 @@
 """Fixtures for every test: a fixed seed, and tiny projects to run."""
-import gc
-import sys
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Callable, Iterator
@@ -39,10 +37,6 @@ def _quiet_exit() -> Iterator[None]:
     # Tensors that came from workers are freed here: while Python shuts down
     # torch cannot any more, and says so once for each.
     shared_cache.clear()
-    # So are the fake tensors of compiled programs.
-    if 'torch._dynamo' in sys.modules:
-        torch.compiler.reset()
-        gc.collect()
 
 
 @pytest.fixture

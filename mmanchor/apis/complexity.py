@@ -13,7 +13,7 @@ from mmengine.registry import MODELS, init_default_scope
 from torch import Tensor, nn
 
 from .config import building, toolbox
-from .errors import UserError
+from .errors import UserError, in_one_line
 from .mac_counter import count_macs
 from .weights import TRAINING_ONLY
 
@@ -205,7 +205,7 @@ def of_forms(cfg: Config, size: Tuple[int, int],
     except Exception as error:
         raise UserError(f'the model of {cfg.filename} does not run on images '
                         f'of {size[0]} x {size[1]} pixels alone: '
-                        f'{type(error).__name__}: {error}') from error
+                        f'{in_one_line(error)}') from error
     return forms
 
 

@@ -10,7 +10,7 @@ from typing import Callable, Dict, Sequence, Tuple
 import torch
 from torch import Tensor, nn
 
-from ..apis.errors import UserError
+from ..apis.errors import UserError, in_one_line
 
 Call = Callable[[], Sequence[Tensor]]
 # Largest difference from eager outputs, relative to the largest of them.
@@ -95,8 +95,7 @@ def start_engine(engine: str, network: nn.Module,
         raise
     # Compilers and exporters raise anything.
     except Exception as error:
-        lines = str(error).strip().splitlines() or ['']
-        raise EngineError(f'{type(error).__name__}: {lines[0]}') from error
+        raise EngineError(in_one_line(error)) from error
     difference = relative_difference(outputs, eager())
     most = TOLERANCES[str(images.dtype).removeprefix('torch.')]
     if not difference <= most:  # NaN too

@@ -13,7 +13,7 @@ from .engines import (TOLERANCES, Call, EngineError, graphed, packages_of,
                       require_engines, start_engine)
 from .memory import peak_memory
 from .networks import FORMS, TIMED, Network, build_network, segment
-from .report import markdown_table, measured, short_name, told
+from .report import count_of, markdown_table, measured, short_name, told
 
 # Of one engine's calls in a row: threads of the engine before spin for a
 # while, and would slow a single short call.
@@ -200,7 +200,9 @@ def _times(calls: Dict[int, Call], options: LatencyOptions,
     if not calls:
         return {}
     names = {str(number): call for number, call in calls.items()}
-    for _ in track([0], f'timing {len(calls)} calls, {options.rounds} rounds'):
+    title = (f'timing {count_of(len(calls), "call")}, '
+             f'{count_of(options.rounds, "round")}')
+    for _ in track([0], title):
         times = interleave(
             names,
             options.rounds,
@@ -282,7 +284,8 @@ def latency_table(results: dict) -> str:
     parts.append(
         f'Timed is the network without what comes before and after it: '
         f'{timed}. Speed-ups are to the first row of the same batch size, '
-        f'medians of the ratios of {about["rounds"]} rounds in which all '
+        f'medians of the ratios of {count_of(about["rounds"], "round")} in '
+        'which all '
         f'calls took turns ({interval_of(about["rounds"])} in brackets); '
         'bold is the fastest engine of a config. Memory is what torch '
         'allocated at the peak beyond weights and images; that of compiled '

@@ -10,7 +10,7 @@ from torch.utils._pytree import tree_leaves
 from ..apis.complexity import (build_test_model, errors_only,
                                require_one_stage, switch_to_deploy)
 from ..apis.config import toolbox
-from ..apis.errors import UserError
+from ..apis.errors import UserError, in_one_line
 
 FORMS = ('deploy', 'training')
 # What `mode='tensor'` of each toolbox runs.
@@ -87,7 +87,7 @@ def build_network(cfg: Config,
     except Exception as error:
         raise UserError(f'the network of {cfg.filename} does not run on '
                         f'images alone, tried at {tried[0]} x {tried[1]} '
-                        f'pixels: {type(error).__name__}: {error}') from error
+                        f'pixels: {in_one_line(error)}') from error
     if form == 'deploy' and switch_to_deploy(network):
         network.form = form
     return network

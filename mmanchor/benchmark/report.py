@@ -59,9 +59,19 @@ def told(measured: Dict[str, Any]) -> str:
         command = f'THP_MEM_ALLOC_ENABLE=1 {command}'
     packages = dict(torch=measured['torch'], **measured.get('packages', {}))
     versions = ', '.join(f'{name} {each}' for name, each in packages.items())
-    return (f'Measured by `{command}` at commit '
-            f'`{measured["commit"]}` on {where}, {measured["threads"]} '
-            f'threads, Python {measured["python"]}, {versions}.')
+    threads = count_of(measured['threads'], 'thread')
+    return (f'Measured by `{command}` at commit `{measured["commit"]}` on '
+            f'{where}, {threads}, Python {measured["python"]}, {versions}.')
+
+
+def count_of(number: int, what: str) -> str:
+    """A number of things, in words.
+
+    Example:
+        >>> count_of(1, 'thread'), count_of(2, 'thread')
+        ('1 thread', '2 threads')
+    """
+    return f'{number} {what}{"" if number == 1 else "s"}'
 
 
 def short_name(config: str) -> str:

@@ -250,3 +250,12 @@ def test_the_small_model_is_the_releases():
     # DeiT-S without its head, and the predictors: two maps of 64 to 32 with
     # bias, and two times 197 x 32, in each of 12 layers.
     assert params == 21665664 + 12 * (2 * 65 * 32 + 2 * 197 * 32)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('execution', ['masked', 'gathered'])
+def test_exports_whatever_the_execution(execution):
+    model, x = build(execution=execution), torch.randn(2, 3, 64, 64)
+    program = torch.export.export(model, (x, ))
+    torch.testing.assert_close(
+        program.module()(x)[0], model(x)[0], rtol=1e-4, atol=1e-4)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from ...ops import sparse_attention as ops
 from ...registry import MODELS
 from .attention import LINEAR_INIT, Attention
+from .exporting import is_exporting
 from .sparse_macs import SparseMacs
 from .token_grid import resize_position_embedding
 from .token_pruning import TokenLayout
@@ -126,7 +127,8 @@ class SparsifinerAttention(Attention):
         num_coefficients: How many of a token's K coefficients count.
         basis_threshold: Entries of the basis up to it count as 0.
         execution: 'masked' multiplies all pairs and masks, 'gathered'
-            multiplies the kept ones alone; the result is the same.
+            multiplies the kept ones alone; the result is the same. Exported
+            graphs mask.
         qkv_bias: Whether the input projection has a bias.
         proj_drop: Dropout rate of the output, in [0, 1].
         init_cfg: MMEngine's initialisation config.
@@ -302,7 +304,9 @@ class SparsifinerAttention(Attention):
         if is_dense:
             out = F.scaled_dot_product_attention(rows, keys, values)
         else:
-            out = EXECUTIONS[self.execution](rows, keys, values, indices)
+            # Gathering reads a sparse matrix, which no exporter knows.
+            name = 'masked' if is_exporting() else self.execution
+            out = EXECUTIONS[name](rows, keys, values, indices)
         if self.num_extra:
             dense, weights = ops.dense_attention(extra, keys, values,
                                                  layout.num_absent)
