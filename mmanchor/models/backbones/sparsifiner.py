@@ -134,7 +134,8 @@ class Sparsifiner(AnchorFormer):
             warnings.warn('nothing takes the losses by which Sparsifiner '
                           'learns to predict; add mmanchor.AuxiliaryLossHook '
                           'to custom_hooks')
-        self._losses = []
+        if self._losses:  # no exporter before torch 2.5 lets it be set anew
+            self._losses = []
         return super().forward(x)
 
     def auxiliary_losses(self) -> Dict[str, Tensor]:
