@@ -58,12 +58,22 @@ def build_test_model(cfg: Config) -> nn.Module:
 
     Returns:
         The model in evaluation mode, its training-only heads taken off.
+
+    Raises:
+        UserError: If it is a two-stage detector, which does not run on images
+            alone.
     """
     init_default_scope(cfg.get('default_scope', 'mmengine'))
     model_cfg = cfg.model.copy()
     model_cfg.pop('pretrained', None)
     with building(cfg):
         model = revert_sync_batchnorm(MODELS.build(model_cfg))
+    if getattr(model, 'with_roi_head', False):
+        raise UserError(
+            f'the model of {cfg.filename} is a two-stage detector '
+            f'({type(model).__name__}): what its second stage does depends on '
+            'what the first finds, and not on the size of images alone. Give '
+            'a one-stage detector, such as RTMDet or PicoDet')
     for name in TRAINING_ONLY:
         if getattr(model, name, None) is not None:
             setattr(model, name, None)
@@ -196,7 +206,6 @@ def of_forms(cfg: Config, size: Tuple[int, int],
             two-stage detectors do not.
     """
     model = build_test_model(cfg)
-    require_one_stage(model, cfg)
     try:
         forms = dict(training=count(model, size))
         if switch_to_deploy(model):
@@ -207,24 +216,6 @@ def of_forms(cfg: Config, size: Tuple[int, int],
                         f'of {size[0]} x {size[1]} pixels alone: '
                         f'{in_one_line(error)}') from error
     return forms
-
-
-def require_one_stage(model: nn.Module, cfg: Config) -> None:
-    """Refuse two-stage detectors.
-
-    Args:
-        model: Of mmdet, mmseg or mmpretrain.
-        cfg: Its config, for the message.
-
-    Raises:
-        UserError: If the model is one.
-    """
-    if getattr(model, 'with_roi_head', False):
-        raise UserError(
-            f'the model of {cfg.filename} is a two-stage detector '
-            f'({type(model).__name__}): what its second stage does depends on '
-            'what the first finds, and not on the size of images alone. Give '
-            'a one-stage detector, such as RTMDet or PicoDet')
 
 
 def default_size(cfg: Config) -> Tuple[int, int]:

@@ -1,5 +1,4 @@
 """The programs that run a network: torch, its compiler, ONNX Runtime."""
-import importlib
 import importlib.util
 import math
 import tempfile

@@ -7,8 +7,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils._pytree import tree_leaves
 
-from ..apis.complexity import (build_test_model, errors_only,
-                               require_one_stage, switch_to_deploy)
+from ..apis.complexity import build_test_model, errors_only, switch_to_deploy
 from ..apis.config import toolbox
 from ..apis.errors import UserError, in_one_line
 
@@ -76,7 +75,6 @@ def build_network(cfg: Config,
     cfg = Config(without_checkpoints(cfg.to_dict()), filename=cfg.filename)
     with errors_only():
         network = Network(build_test_model(cfg))
-        require_one_stage(network.model, cfg)
         network.model.init_weights()
     network.eval()
     tried = size
@@ -84,6 +82,7 @@ def build_network(cfg: Config,
         tried = tuple(min(side, _LARGEST_SIDE) for side in size)
     try:
         _settle(network, torch.randn(2, 3, *tried))
+    # Models assert their sizes, or fail by them, in many ways.
     except Exception as error:
         raise UserError(f'the network of {cfg.filename} does not run on '
                         f'images alone, tried at {tried[0]} x {tried[1]} '

@@ -180,16 +180,13 @@ def _figure(results: Dict[str, Any], source: str, what: str, name: str) -> str:
     """How many times faster than softmax at a size; or the exponent."""
     if source not in results:
         return 'not measured'
-    rows = [
-        row for row in results[source]['rows']
-        if (row['name'], str(row['tokens'])) == (name, what)
-    ]
-    number, unit = rows[0]['speedup'] if rows else None, 'x'
     if what == 'exponent':
-        number, unit = next(
-            (row['seconds']
-             for row in results[source]['exponents'] if row['name'] == name),
-            None), ''
+        found = [(row['seconds'], '') for row in results[source]['exponents']
+                 if row['name'] == name]  # yapf: disable
+    else:
+        found = [(row['speedup'], 'x') for row in results[source]['rows']
+                 if (row['name'], row['tokens']) == (name, int(what))]
+    number, unit = found[0] if found else (None, '')
     return 'not measured' if number is None else f'{number:.3g}{unit}'
 
 

@@ -68,7 +68,7 @@ def connectivity_scores(coefficients: Tensor, basis: Tensor,
     It follows the released code and has no gradient. All K N numbers of a
     row are multiplied, also those that are 0: adding up n rows of B for each
     row, n N multiply-adds, takes two to seven times as long on a CPU, and
-    ONNX has only a loop for it.
+    torch writes it as a loop over all rows into ONNX files.
 
     Args:
         coefficients: C of :func:`basis_coefficients`.

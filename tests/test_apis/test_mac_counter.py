@@ -230,9 +230,9 @@ def test_channels_are_checked_without_numbers_too():
 
 
 def test_operators_that_nobody_knows_are_named():
-    library = torch.library.Library('counted', 'FRAGMENT')
-    library.define('double(Tensor x) -> Tensor')
-    library.impl('double', lambda x: 2 * x, 'CompositeExplicitAutograd')
+    own = torch.library.Library('counted', 'FRAGMENT')
+    own.define('double(Tensor x) -> Tensor')
+    own.impl('double', lambda x: 2 * x, 'CompositeExplicitAutograd')
     count = count_macs(Run(torch.ops.counted.double), torch.rand(3))
     assert count.uncounted == {'counted::double'} and not count.total
 

@@ -130,11 +130,11 @@ class Sparsifiner(AnchorFormer):
 
     def forward(self, x: Tensor) -> tuple:
         """As :meth:`AnchorFormer.forward`; it notes losses in training."""
-        if self._losses and self.training:
-            warnings.warn('nothing takes the losses by which Sparsifiner '
-                          'learns to predict; add mmanchor.AuxiliaryLossHook '
-                          'to custom_hooks')
-        if self._losses:  # no exporter before torch 2.5 lets it be set anew
+        if self._losses:  # torch 2.4 exports nothing that sets an attribute
+            if self.training:
+                warnings.warn('nothing takes the losses by which Sparsifiner '
+                              'learns to predict; add '
+                              'mmanchor.AuxiliaryLossHook to custom_hooks')
             self._losses = []
         return super().forward(x)
 

@@ -13,9 +13,10 @@ from .attention import LINEAR_INIT
 
 
 class _MLP(FFN):
-    """mmcv's FFN without what looks for old names of arguments in each call.
+    """mmcv's FFN, whose ``forward`` is not wrapped.
 
-    Compilers of torch before 2.7 refuse that.
+    The wrapper looks for an argument's old name in every call, which torch
+    2.4 to 2.6 cannot compile.
     """
     forward = inspect.unwrap(FFN.forward)
 
