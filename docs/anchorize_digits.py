@@ -2,8 +2,9 @@
 
 usage: python docs/anchorize_digits.py    (scikit-learn; about 8 minutes)
 """
+
 import copy
-from typing import Callable, Dict, List, Tuple
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -30,8 +31,9 @@ class Classifier(nn.Module):
             patch_size=1,
             in_channels=1,
             attention=dict(type='mmanchor.SoftmaxAttention', qkv_bias=True),
-            extra_tokens=('cls', ),
-            out_type='tokens')
+            extra_tokens=('cls',),
+            out_type='tokens',
+        )
         self.head = nn.Linear(64, 10)
         for param in self.parameters():
             if param.dim() == 2:
@@ -43,22 +45,18 @@ class Classifier(nn.Module):
         return self.head(self.backbone(x)[0])
 
 
-def train(model: nn.Module,
-          epochs: int,
-          rate: float,
-          seed: int = 0) -> List[float]:
+def train(model: nn.Module, epochs: int, rate: float, seed: int = 0) -> list[float]:
     """Train; the accuracy on what is held out, after each epoch."""
     torch.manual_seed(seed)
     images, labels = IMAGES[~HELD_OUT], LABELS[~HELD_OUT]
     num_batches = len(labels) // 32
-    optimizer = torch.optim.AdamW(model.parameters(), weight_decay=.05)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate,
-                                                   epochs * num_batches)
+    optimizer = torch.optim.AdamW(model.parameters(), weight_decay=0.05)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, epochs * num_batches)
     accuracies = []
     for _ in range(epochs):
         order = torch.randperm(len(labels))
         for index in order.split(32)[:num_batches]:
-            shift = torch.randint(-1, 2, (2, )).tolist()
+            shift = torch.randint(-1, 2, (2,)).tolist()
             scores = model(images[index].roll(shift, (2, 3)))
             loss = F.cross_entropy(scores, labels[index])
             optimizer.zero_grad()
@@ -83,14 +81,15 @@ def error(new: Tensor, old: Tensor) -> float:
 
 @torch.no_grad()
 def attention_outputs(
-        model: nn.Module,
-        images: Tensor) -> Tuple[Tensor, Dict[str, Tuple[Tensor, Tensor]]]:
+    model: nn.Module, images: Tensor
+) -> tuple[Tensor, dict[str, tuple[Tensor, Tensor]]]:
     """Scores of images; inputs and outputs of every attention."""
     watched = {}
     hooks = [
         model.get_submodule(name).register_forward_hook(
-            lambda _, args, out, name=name: watched.update(
-                {name: (args[0], out)})) for name in find_softmax(model)
+            lambda _, args, out, name=name: watched.update({name: (args[0], out)})
+        )
+        for name in find_softmax(model)
     ]
     scores = model(images)
     for hook in hooks:
@@ -110,8 +109,7 @@ def semidefinite(weights: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def with_weights(model: nn.Module, change: Callable,
-                 scores: Tensor) -> Tuple[float, float]:
+def with_weights(model: nn.Module, change: Callable, scores: Tensor) -> tuple[float, float]:
     """Error of the scores, and accuracy, if attention weights are changed.
 
     ``change`` sees the true weights of every image: what it makes of them is
@@ -122,9 +120,8 @@ def with_weights(model: nn.Module, change: Callable,
         attention = model.get_submodule(name)
 
         def mix(x: Tensor, _: tuple, attention: nn.Module = attention):
-            queries, keys, values = attention._split_heads(
-                attention.in_proj(x))
-            weights = queries @ keys.mT * keys.shape[-1]**-.5
+            queries, keys, values = attention._split_heads(attention.in_proj(x))
+            weights = queries @ keys.mT * keys.shape[-1] ** -0.5
             return change(weights.softmax(-1)) @ values, values
 
         attention.mix = mix
@@ -140,29 +137,23 @@ def main() -> None:
     for change in (symmetric, semidefinite):
         last, right = with_weights(model, change, scores)
         print(f'{change.__name__}: error of scores {last:.2f}, {right:.1f} %')
-    print('M, anchors, errors of attention and of scores, accuracy after 0, '
-          '1 and 3 epochs')
+    print('M, anchors, errors of attention and of scores, accuracy after 0, 1 and 3 epochs')
     sample = IMAGES[~HELD_OUT][:64]
     for num_anchors in (10, 30, 50, 100):
         for source in ('random', 'drawn', 'keys', 'queries', 'both'):
             new = anchorized(model, num_anchors, source, sample)
             row = compare(new, watched, scores)
-            runs = [
-                train(copy.deepcopy(new), 3, 1e-3, seed) for seed in range(3)
-            ]
+            runs = [train(copy.deepcopy(new), 3, 1e-3, seed) for seed in range(3)]
             after = torch.tensor(runs).mean(0)
             row += f' {accuracy(new):5.1f} {after[0]:.1f} {after[2]:.1f}'
             print(f'{num_anchors:3} {source:8} {row}', flush=True)
 
 
 @torch.no_grad()
-def anchorized(model: nn.Module, num_anchors: int, source: str,
-               sample: Tensor) -> nn.Module:
+def anchorized(model: nn.Module, num_anchors: int, source: str, sample: Tensor) -> nn.Module:
     """A copy of the model with anchors, which are made in several ways."""
     _, watched = attention_outputs(model, sample)
-    new = anchorize(
-        copy.deepcopy(model), num_anchors,
-        [sample] if source == 'both' else None)
+    new = anchorize(copy.deepcopy(model), num_anchors, [sample] if source == 'both' else None)
     for name, softmax in find_softmax(model).items():
         anchors = new.get_submodule(name).anchors
         if source == 'random':
@@ -175,12 +166,10 @@ def anchorized(model: nn.Module, num_anchors: int, source: str,
 
 
 @torch.no_grad()
-def compare(new: nn.Module, watched: Dict[str, Tuple[Tensor, Tensor]],
-            scores: Tensor) -> str:
+def compare(new: nn.Module, watched: dict[str, tuple[Tensor, Tensor]], scores: Tensor) -> str:
     """Mean error of attention outputs, from true inputs; that of scores."""
     errors = [
-        error(new.get_submodule(name)(tokens), out)
-        for name, (tokens, out) in watched.items()
+        error(new.get_submodule(name)(tokens), out) for name, (tokens, out) in watched.items()
     ]
     last = error(new(IMAGES[HELD_OUT]), scores)
     return f'{sum(errors) / len(errors):.2f} {last:.2f}'

@@ -1,4 +1,5 @@
 """``python -m mmanchor`` is the ``mmanchor`` command."""
+
 import sys
 
 from .cli.main import main

@@ -4,44 +4,42 @@ Configs write ``type='mmanchor.AnchorFormer'``: MMEngine imports this module
 when it meets the prefix, whatever the default scope, so no ``custom_imports``
 is needed.
 """
+
 from importlib.util import find_spec
 
 from mmengine.registry import DATA_SAMPLERS as MMENGINE_DATA_SAMPLERS
 from mmengine.registry import DATASETS as MMENGINE_DATASETS
 from mmengine.registry import HOOKS as MMENGINE_HOOKS
 from mmengine.registry import MODELS as MMENGINE_MODELS
-from mmengine.registry import \
-    OPTIM_WRAPPER_CONSTRUCTORS as MMENGINE_OPTIM_WRAPPER_CONSTRUCTORS
+from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS as MMENGINE_OPTIM_WRAPPER_CONSTRUCTORS
 from mmengine.registry import TASK_UTILS as MMENGINE_TASK_UTILS
 from mmengine.registry import TRANSFORMS as MMENGINE_TRANSFORMS
 from mmengine.registry import Registry
 
 DATA_SAMPLERS = Registry(
-    'data sampler',
-    parent=MMENGINE_DATA_SAMPLERS,
-    locations=['mmanchor.engine.samplers'])
+    'data sampler', parent=MMENGINE_DATA_SAMPLERS, locations=['mmanchor.engine.samplers']
+)
 # Classes on toolboxes that are not there cannot be asked for.
 _DATASETS = dict(mmdet='coco', mmpretrain='digits')
 DATASETS = Registry(
     'dataset',
     parent=MMENGINE_DATASETS,
     locations=[
-        f'mmanchor.datasets.{name}' for toolbox, name in _DATASETS.items()
+        f'mmanchor.datasets.{name}'
+        for toolbox, name in _DATASETS.items()
         if find_spec(toolbox) is not None
-    ])
-HOOKS = Registry(
-    'hook', parent=MMENGINE_HOOKS, locations=['mmanchor.engine.hooks'])
-MODELS = Registry(
-    'model', parent=MMENGINE_MODELS, locations=['mmanchor.models'])
+    ],
+)
+HOOKS = Registry('hook', parent=MMENGINE_HOOKS, locations=['mmanchor.engine.hooks'])
+MODELS = Registry('model', parent=MMENGINE_MODELS, locations=['mmanchor.models'])
 OPTIM_WRAPPER_CONSTRUCTORS = Registry(
     'optimizer wrapper constructor',
     parent=MMENGINE_OPTIM_WRAPPER_CONSTRUCTORS,
-    locations=['mmanchor.engine.optimizers'])
+    locations=['mmanchor.engine.optimizers'],
+)
 TASK_UTILS = Registry(
-    'task util',
-    parent=MMENGINE_TASK_UTILS,
-    locations=['mmanchor.models.task_modules'])
+    'task util', parent=MMENGINE_TASK_UTILS, locations=['mmanchor.models.task_modules']
+)
 TRANSFORMS = Registry(
-    'transform',
-    parent=MMENGINE_TRANSFORMS,
-    locations=['mmanchor.datasets.transforms'])
+    'transform', parent=MMENGINE_TRANSFORMS, locations=['mmanchor.datasets.transforms']
+)

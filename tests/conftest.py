@@ -1,7 +1,8 @@
 """Fixtures for every test: a fixed seed, and tiny projects to run."""
+
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Callable, Iterator
 
 import pytest
 import tiny_project
@@ -44,7 +45,8 @@ def scope() -> Iterator[Callable[[Config], None]]:
     """Build as a runner would that read a config."""
     with ExitStack() as stack:
         yield lambda cfg: stack.enter_context(
-            DefaultScope.overwrite_default_scope(cfg.default_scope))
+            DefaultScope.overwrite_default_scope(cfg.default_scope)
+        )
 
 
 @pytest.fixture
@@ -52,10 +54,7 @@ def plain_configs(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave the text of configs as it is: yapf takes most of a tiny run."""
     # The fork of MMEngine imports the function when it needs it.
     for module in ('mmengine.config.config', 'yapf.yapflib.yapf_api'):
-        monkeypatch.setattr(
-            f'{module}.FormatCode',
-            lambda text, **_: (text, True),
-            raising=False)
+        monkeypatch.setattr(f'{module}.FormatCode', lambda text, **_: (text, True), raising=False)
 
 
 @pytest.fixture(scope='session')
@@ -73,6 +72,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def seg_checkpoint(tiny: Path) -> Path:
     """Random weights of the model of ``seg.py``, with class names."""
     from mmseg.apis import init_model
+
     torch.manual_seed(0)
     model = init_model(str(tiny / 'seg.py'), None, 'cpu')
     meta = dict(dataset_meta=dict(classes=tiny_project.CLASSES))
@@ -83,6 +83,7 @@ def seg_checkpoint(tiny: Path) -> Path:
 def det_checkpoint(tiny: Path) -> Path:
     """Random weights of the model of ``det.py``, without class names."""
     from mmdet.apis import init_detector
+
     torch.manual_seed(0)
     model = init_detector(str(tiny / 'det.py'), None, 'random', 'cpu')
     for name, parameter in model.bbox_head.named_parameters():

@@ -1,4 +1,5 @@
 """Small classifiers of ours, and those of others that convert to them."""
+
 from functools import partial
 
 import torch
@@ -9,13 +10,7 @@ from torch import nn
 
 ARCH = dict(embed_dims=48, num_layers=2, num_heads=3, mlp_ratio=4)
 SOFTMAX = dict(type='mmanchor.SoftmaxAttention', qkv_bias=True)
-TIMM = dict(
-    img_size=64,
-    patch_size=16,
-    embed_dim=48,
-    depth=2,
-    num_heads=3,
-    num_classes=5)
+TIMM = dict(img_size=64, patch_size=16, embed_dim=48, depth=2, num_heads=3, num_classes=5)
 
 
 def timm_vit(distilled=False, **kwargs):
@@ -29,23 +24,21 @@ def timm_vit(distilled=False, **kwargs):
 def randomise(model):
     """Give every parameter numbers that keep outputs of a size of one."""
     for name, param in model.named_parameters():
-        std = param.shape[-1]**-.5 if param.dim() == 2 else .3
-        offset = 1. if name.endswith('weight') and param.dim() == 1 else 0.
+        std = param.shape[-1] ** -0.5 if param.dim() == 2 else 0.3
+        offset = 1.0 if name.endswith('weight') and param.dim() == 1 else 0.0
         nn.init.normal_(param, offset, std)
 
 
-def classifier_config(attention='learned',
-                      distilled=False,
-                      num_classes=5,
-                      **backbone):
+def classifier_config(attention='learned', distilled=False, num_classes=5, **backbone):
     """The ``model`` of a config."""
-    tokens = ('cls', 'dist') if distilled else ('cls', )
-    head = ('mmanchor.DistilledDeiTHead'
-            if distilled else 'VisionTransformerClsHead')
+    tokens = ('cls', 'dist') if distilled else ('cls',)
+    head = 'mmanchor.DistilledDeiTHead' if distilled else 'VisionTransformerClsHead'
     arch = backbone.setdefault('arch', ARCH)
-    width = dict(
-        tiny=192, small=384, base=768).get(arch) if isinstance(
-            arch, str) else arch['embed_dims']
+    width = (
+        dict(tiny=192, small=384, base=768).get(arch)
+        if isinstance(arch, str)
+        else arch['embed_dims']
+    )
     return dict(
         type='ImageClassifier',
         backbone=dict(
@@ -54,8 +47,12 @@ def classifier_config(attention='learned',
                 img_size=64,
                 attention=attention,
                 extra_tokens=tokens,
-                out_type='tokens'), **backbone),
-        head=dict(type=head, num_classes=num_classes, in_channels=width))
+                out_type='tokens',
+            ),
+            **backbone,
+        ),
+        head=dict(type=head, num_classes=num_classes, in_channels=width),
+    )
 
 
 def classifier(*args, **kwargs):
@@ -72,12 +69,12 @@ class AnchorAttention(nn.Module):
         self.heads = heads
         self.x_to_emb = nn.Linear(width, 2 * width, bias=False)
         self.dist_anchor_B = nn.Linear(width // heads, anchors, bias=False)
-        self.to_out = nn.Sequential(nn.Linear(width, width), nn.Dropout(0.))
+        self.to_out = nn.Sequential(nn.Linear(width, width), nn.Dropout(0.0))
 
     def forward(self, x, **_):
         heads = self.x_to_emb(x).unflatten(2, (2 * self.heads, -1))
         keys, values = heads.transpose(1, 2).chunk(2, dim=1)
-        scores = self.dist_anchor_B(keys) * keys.shape[-1]**-.5
+        scores = self.dist_anchor_B(keys) * keys.shape[-1] ** -0.5
         assign = scores.softmax(dim=-1)
         means = assign.transpose(2, 3) @ values
         means = means / assign.sum(dim=2).unsqueeze(-1)
@@ -88,10 +85,10 @@ def released_anchor_deit(anchors=30, **kwargs):
     """A classifier with the entries and the forward of the released one."""
     settings = {**TIMM, **kwargs}
     model = VisionTransformerDistilled(
-        **settings, norm_layer=partial(nn.LayerNorm, eps=1e-6)).eval()
+        **settings, norm_layer=partial(nn.LayerNorm, eps=1e-6)
+    ).eval()
     for block in model.blocks:
-        block.attn = AnchorAttention(settings['embed_dim'],
-                                     settings['num_heads'], anchors)
+        block.attn = AnchorAttention(settings['embed_dim'], settings['num_heads'], anchors)
     randomise(model)
     return model
 

@@ -4,7 +4,8 @@ Written out from the names, shapes and order of its modules, and sharing
 nothing with our models or with the table of the converter. Weights are drawn
 when the forward pass first asks for their names.
 """
-from typing import Dict, List, Sequence, Tuple
+
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -12,13 +13,14 @@ from torch import Tensor
 from torch.nn import functional as F
 
 RATIOS = dict(
-    s=(.875, .5, .5, .5, .625, .5, .625, .5, .5, .5, .5, .5, .5),
-    m=(.875, .5, 1, .625, .5, .75, .625, .625, .5, .625, 1, .625, .75))
+    s=(0.875, 0.5, 0.5, 0.5, 0.625, 0.5, 0.625, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5),
+    m=(0.875, 0.5, 1, 0.625, 0.5, 0.75, 0.625, 0.625, 0.5, 0.625, 1, 0.625, 0.75),
+)
 
 
 def make_divisible(value: float, divisor: int) -> int:
     new = max(divisor, int(value + divisor / 2) // divisor * divisor)
-    return new + divisor if new < .9 * value else new
+    return new + divisor if new < 0.9 * value else new
 
 
 class PaddlePicoDet:
@@ -31,25 +33,25 @@ class PaddlePicoDet:
         num_classes: Number of classes.
     """
 
-    def __init__(self,
-                 scale: float = .25,
-                 ratios: Sequence[float] = RATIOS['s'],
-                 width: int = 16,
-                 num_convs: int = 2,
-                 num_classes: int = 80) -> None:
+    def __init__(
+        self,
+        scale: float = 0.25,
+        ratios: Sequence[float] = RATIOS['s'],
+        width: int = 16,
+        num_convs: int = 2,
+        num_classes: int = 80,
+    ) -> None:
         self.scale = scale
         self.ratios = ratios
         self.width = width
         self.num_convs = num_convs
         self.num_classes = num_classes
-        self.arrays: Dict[str, np.ndarray] = {}
+        self.arrays: dict[str, np.ndarray] = {}
         self.random = np.random.default_rng(0)
         self.maps = self(torch.rand(1, 3, 64, 64))
         for level in range(3, 7):
-            self.arrays[f'head.p{level}_feat.scale_reg'] = np.ones(
-                1, np.float32)
-        self.arrays['head.distribution_project.project'] = np.arange(
-            8, dtype=np.float32)
+            self.arrays[f'head.p{level}_feat.scale_reg'] = np.ones(1, np.float32)
+        self.arrays['head.distribution_project.project'] = np.arange(8, dtype=np.float32)
 
     def saved(self) -> dict:
         """What ``paddle.save`` writes for the state dict."""
@@ -59,7 +61,7 @@ class PaddlePicoDet:
     def classifier(self) -> dict:
         """A file of the backbone alone, with a classifier on top."""
         state = {
-            name[len('backbone.'):]: array
+            name[len('backbone.') :]: array
             for name, array in self.arrays.items()
             if name.startswith('backbone.')
         }
@@ -69,50 +71,50 @@ class PaddlePicoDet:
         return {**state, 'StructuredToParameterName@@': {}}
 
     @torch.no_grad()
-    def __call__(self, image: Tensor) -> Tuple[List[Tensor], ...]:
+    def __call__(self, image: Tensor) -> tuple[list[Tensor], ...]:
         """Maps of the backbone and the neck, and logits of each level."""
         features = self.backbone(image)
         levels = self.neck(features)
         return features, levels, self.head(levels)
 
-    def draw(self, name: str, *shape: int, low: float = -.5) -> Tensor:
+    def draw(self, name: str, *shape: int, low: float = -0.5) -> Tensor:
         if name not in self.arrays:
             values = self.random.uniform(low, low + 1, shape)
             if len(shape) == 4:
-                values *= (6 / np.prod(shape[1:]))**.5
+                values *= (6 / np.prod(shape[1:])) ** 0.5
             self.arrays[name] = values.astype(np.float32)
         assert self.arrays[name].shape == shape
         return torch.from_numpy(self.arrays[name])
 
-    def conv(self,
-             x: Tensor,
-             name: str,
-             bn: str,
-             out: int = 0,
-             kernel: int = 1,
-             stride: int = 1,
-             act: bool = True) -> Tensor:
+    def conv(
+        self,
+        x: Tensor,
+        name: str,
+        bn: str,
+        out: int = 0,
+        kernel: int = 1,
+        stride: int = 1,
+        act: bool = True,
+    ) -> Tensor:
         """Convolution and norm; depth-wise without ``out``."""
         width = x.shape[1]
-        weight = self.draw(f'{name}.weight', out or width, width if out else 1,
-                           kernel, kernel)
-        x = F.conv2d(x, weight, None, stride, kernel // 2, 1,
-                     1 if out else width)
+        weight = self.draw(f'{name}.weight', out or width, width if out else 1, kernel, kernel)
+        x = F.conv2d(x, weight, None, stride, kernel // 2, 1, 1 if out else width)
         width = x.shape[1]
         x = F.batch_norm(
             x,
             self.draw(f'{bn}._mean', width),
-            self.draw(f'{bn}._variance', width, low=.5),
-            self.draw(f'{bn}.weight', width, low=.5),
+            self.draw(f'{bn}._variance', width, low=0.5),
+            self.draw(f'{bn}.weight', width, low=0.5),
             self.draw(f'{bn}.bias', width),
-            eps=1e-5)
+            eps=1e-5,
+        )
         return F.hardswish(x) if act else x
 
-    def backbone(self, x: Tensor) -> List[Tensor]:
+    def backbone(self, x: Tensor) -> list[Tensor]:
 
         def unit(x: Tensor, name: str, *args: int, **kwargs: int) -> Tensor:
-            return self.conv(x, f'{name}._conv', f'{name}._batch_norm', *args,
-                             **kwargs)
+            return self.conv(x, f'{name}._conv', f'{name}._batch_norm', *args, **kwargs)
 
         widths = [make_divisible(c * self.scale, 16) for c in (128, 256, 512)]
         x = unit(x, 'backbone._conv1', 24, 3, 2)
@@ -157,8 +159,9 @@ class PaddlePicoDet:
             weight = F.conv2d(
                 act(weight),
                 self.draw(f'{name}.conv{i}.weight', out, size, 1, 1),
-                self.draw(f'{name}.conv{i}.bias', out))
-        return x * (weight / 6 + .5).clamp(0, 1)
+                self.draw(f'{name}.conv{i}.bias', out),
+            )
+        return x * (weight / 6 + 0.5).clamp(0, 1)
 
     def separable(self, x: Tensor, name: str, stride: int) -> Tensor:
         x = self.conv(x, f'{name}.dwconv', f'{name}.bn1', 0, 5, stride)
@@ -167,8 +170,7 @@ class PaddlePicoDet:
     def merge(self, x: Tensor, name: str) -> Tensor:
 
         def unit(x: Tensor, part: str, out: int) -> Tensor:
-            return self.conv(x, f'{name}.{part}.conv', f'{name}.{part}.bn',
-                             out)
+            return self.conv(x, f'{name}.{part}.conv', f'{name}.{part}.bn', out)
 
         half = self.width // 2
         short = unit(x, 'short_conv', half)
@@ -178,10 +180,11 @@ class PaddlePicoDet:
         x = self.conv(x, f'{part}.pwconv', f'{part}.bn2', half)
         return unit(torch.cat((x, short), 1), 'final_conv', self.width)
 
-    def neck(self, features: List[Tensor]) -> List[Tensor]:
-        c3, c4, c5 = (self.conv(x, f'neck.conv_t.convs.{i}.conv',
-                                f'neck.conv_t.convs.{i}.bn', self.width)
-                      for i, x in enumerate(features))
+    def neck(self, features: list[Tensor]) -> list[Tensor]:
+        c3, c4, c5 = (
+            self.conv(x, f'neck.conv_t.convs.{i}.conv', f'neck.conv_t.convs.{i}.bn', self.width)
+            for i, x in enumerate(features)
+        )
 
         def up(x: Tensor) -> Tensor:
             return x.repeat_interleave(2, 2).repeat_interleave(2, 3)
@@ -195,17 +198,20 @@ class PaddlePicoDet:
         p6 = self.separable(c5, 'neck.first_top_conv', 2)
         return [p3, p4, p5, p6 + self.separable(p5, 'neck.second_top_conv', 2)]
 
-    def head(self, levels: List[Tensor]) -> List[Tensor]:
+    def head(self, levels: list[Tensor]) -> list[Tensor]:
         outs = []
         for i, x in enumerate(levels):
             for j in range(self.num_convs):
                 for kind, out, kernel in ('dw', 0, 5), ('pw', self.width, 1):
                     name = f'head.conv_feat.cls_conv_{kind}{i}.{j}'
-                    x = self.conv(x, f'{name}.conv', f'{name}.norm', out,
-                                  kernel)
+                    x = self.conv(x, f'{name}.conv', f'{name}.norm', out, kernel)
             out = self.num_classes + 32
             name = f'head.head_cls{i}'
             outs.append(
-                F.conv2d(x, self.draw(f'{name}.weight', out, self.width, 1, 1),
-                         self.draw(f'{name}.bias', out)))
+                F.conv2d(
+                    x,
+                    self.draw(f'{name}.weight', out, self.width, 1, 1),
+                    self.draw(f'{name}.bias', out),
+                )
+            )
         return outs

@@ -1,15 +1,13 @@
 """Configs of classifiers: names, recipes, and what each row changes."""
+
 import pytest
 import torch
-from config_files import (ARCHS, CLASSIFICATION, CLASSIFIER, ROOT, TRUNKS,
-                          by_stem, load)
+from config_files import ARCHS, CLASSIFICATION, CLASSIFIER, ROOT, TRUNKS, by_stem, load
 from mmengine.registry import MODELS
 from mmpretrain.structures import DataSample
 
 # Those that DeiT's recipe trains.
-DEIT_RECIPE = [
-    path for path in CLASSIFICATION if path.parent.name == 'anchorformer'
-]
+DEIT_RECIPE = [path for path in CLASSIFICATION if path.parent.name == 'anchorformer']
 
 
 def test_there_are_all_rows_of_the_tables():
@@ -81,8 +79,8 @@ def test_levit_differs_from_anchor_levit_in_its_attention_alone(arch):
     optimizer = cfg.optim_wrapper.optimizer
     assert optimizer.lr == 5e-4 * cfg.auto_scale_lr.base_batch_size / 512
     assert (optimizer.type, optimizer.weight_decay) == ('AdamW', 0.025)
-    drop_path = cfg.model.backbone.get('drop_path_rate', 0.)
-    assert drop_path == (0.1 if arch == '384' else 0.)
+    drop_path = cfg.model.backbone.get('drop_path_rate', 0.0)
+    assert drop_path == (0.1 if arch == '384' else 0.0)
 
 
 @by_stem(DEIT_RECIPE)
@@ -99,11 +97,14 @@ def test_the_recipe_of_deit(path):
     assert (sampler.type, sampler.num_repeats) == ('RepeatAugSampler', 3)
     steps = [step.type for step in cfg.train_dataloader.dataset.pipeline]
     assert steps == [
-        'LoadImageFromFile', 'RandomResizedCrop', 'RandomFlip', 'RandAugment',
-        'RandomErasing', 'PackInputs'
+        'LoadImageFromFile',
+        'RandomResizedCrop',
+        'RandomFlip',
+        'RandAugment',
+        'RandomErasing',
+        'PackInputs',
     ]
-    assert [each.type
-            for each in cfg.model.train_cfg.augments] == ['Mixup', 'CutMix']
+    assert [each.type for each in cfg.model.train_cfg.augments] == ['Mixup', 'CutMix']
     assert cfg.custom_hooks[-1].type == 'EMAHook'
     assert cfg.model.backbone.drop_path_rate == 0.1
 
@@ -121,18 +122,14 @@ def test_a_step_of_training_reaches_every_weight(path, scope):
         cfg.model.teacher = dict(
             type='ImageClassifier',
             backbone=dict(
-                type='mmanchor.AnchorFormer',
-                arch=TINY,
-                extra_tokens=('cls', ),
-                out_type='tokens'),
-            head=dict(
-                type='VisionTransformerClsHead',
-                in_channels=16,
-                num_classes=num_classes))
+                type='mmanchor.AnchorFormer', arch=TINY, extra_tokens=('cls',), out_type='tokens'
+            ),
+            head=dict(type='VisionTransformerClsHead', in_channels=16, num_classes=num_classes),
+        )
     size = cfg.model.backbone.img_size
     samples = [
-        DataSample().set_gt_score(score) for score in torch.full(
-            (2, num_classes), 1 / num_classes, device='meta')
+        DataSample().set_gt_score(score)
+        for score in torch.full((2, num_classes), 1 / num_classes, device='meta')
     ]
     with torch.device('meta'):
         model = MODELS.build(cfg.model).train()
@@ -140,6 +137,4 @@ def test_a_step_of_training_reaches_every_weight(path, scope):
         if hasattr(model.backbone, 'auxiliary_losses'):
             losses.update(model.backbone.auxiliary_losses())
     sum(value for name, value in losses.items() if 'loss' in name).backward()
-    assert not [
-        name for name, param in model.named_parameters() if param.grad is None
-    ]
+    assert not [name for name, param in model.named_parameters() if param.grad is None]

@@ -1,12 +1,25 @@
 """Every config loads, builds, and is what its name says."""
+
 import re
 
 import pytest
 import torch
 import yaml
-from config_files import (ARCHS, CLASSIFICATION, CLASSIFIER, DETECTION,
-                          ENTRY_POINTS, NAME, NAMED, PATHS, ROOT, SEGMENTATION,
-                          TRUNKS, by_stem, load)
+from config_files import (
+    ARCHS,
+    CLASSIFICATION,
+    CLASSIFIER,
+    DETECTION,
+    ENTRY_POINTS,
+    NAME,
+    NAMED,
+    PATHS,
+    ROOT,
+    SEGMENTATION,
+    TRUNKS,
+    by_stem,
+    load,
+)
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import DATASETS, HOOKS, METRICS, MODELS, TRANSFORMS
 from torch import nn
@@ -23,13 +36,14 @@ BACKBONES = dict(esnet='mmanchor.ESNet', anchorformer='mmanchor.AnchorESNet')
 SCOPES = {
     **dict.fromkeys(CLASSIFICATION, 'mmpretrain'),
     **dict.fromkeys(DETECTION, 'mmdet'),
-    **dict.fromkeys(SEGMENTATION, 'mmseg')
+    **dict.fromkeys(SEGMENTATION, 'mmseg'),
 }
 ROOTS = dict(
     in1k=['data/imagenet'],
     ade20k=['data/ade/ADEChallengeData2016'],
     coco=['data/coco/'],
-    demo=['data/demo/ade', 'data/demo/coco', 'data/demo/coco/'])
+    demo=['data/demo/ade', 'data/demo/coco', 'data/demo/coco/'],
+)
 
 
 def iterations(length):
@@ -37,9 +51,7 @@ def iterations(length):
 
 
 def resizes(pipeline):
-    return [
-        step for step in pipeline if step.type in ('Resize', 'TestTimeAug')
-    ]
+    return [step for step in pipeline if step.type in ('Resize', 'TestTimeAug')]
 
 
 def test_there_are_configs():
@@ -75,7 +87,7 @@ def test_the_name_of_a_segmentor(path):
     if name['arch'] in ARCHS:
         assert model.backbone.arch == ARCHS[name['arch']]
     assert cfg.train_cfg.max_iters == iterations(name['length'])
-    size = (int(name['size']), ) * 2
+    size = (int(name['size']),) * 2
     assert tuple(cfg.crop_size) == tuple(model.data_preprocessor.size) == size
     assert model.backbone.img_size == size[0]
 
@@ -93,7 +105,7 @@ def test_the_name_of_a_detector(path):
     else:
         assert cfg.train_cfg.max_iters == iterations(name['length'])
     size = int(name['size'])
-    resize, = resizes(cfg.test_pipeline)
+    (resize,) = resizes(cfg.test_pipeline)
     assert tuple(resize.scale) == (size, size) and not resize.keep_ratio
     assert cfg.test_dataloader.dataset.pipeline == cfg.test_pipeline
 
@@ -112,10 +124,9 @@ def test_the_schedule_ends_with_the_training(path):
 def test_the_recipe_of_picodet(path):
     cfg, name = load(path), NAME.fullmatch(path.stem)
     size, large = int(name['size']), name['arch'] in 'lb'
-    augment, = cfg.model.data_preprocessor.batch_augments
+    (augment,) = cfg.model.data_preprocessor.batch_augments
     assert tuple(augment.sizes) == tuple(range(size - 64, size + 65, 32))
-    assert all(side % cfg.model.data_preprocessor.pad_size_divisor == 0
-               for side in augment.sizes)
+    assert all(side % cfg.model.data_preprocessor.pad_size_divisor == 0 for side in augment.sizes)
     assert cfg.train_dataloader.dataset.pipeline == cfg.train_pipeline
     for resize in (*resizes(cfg.train_pipeline), *resizes(cfg.test_pipeline)):
         assert tuple(resize.scale) == (size, size)
@@ -127,7 +138,8 @@ def test_the_recipe_of_picodet(path):
     assert cosine.end == cfg.train_cfg.max_epochs == epochs
     assert epochs % cfg.train_cfg.val_interval == 0
     assert cfg.optim_wrapper.optimizer == dict(
-        type='SGD', lr=0.3 if large else 0.4, momentum=0.9, weight_decay=4e-5)
+        type='SGD', lr=0.3 if large else 0.4, momentum=0.9, weight_decay=4e-5
+    )
     average = cfg.custom_hooks[-1]
     assert average.type == 'mmanchor.RestartedEMAHook'
     assert (average.restart_interval, average.momentum) == (40, 0.0002)
@@ -149,8 +161,7 @@ def check_detector(cfg, model):
     assert [tuple(level.shape[2:]) for level in scores] == [
         (64 // stride, -(-96 // stride)) for stride in (8, 16, 32, 64)
     ]
-    assert {level.shape[1]
-            for level in scores} == {cfg.model.bbox_head.num_classes}
+    assert {level.shape[1] for level in scores} == {cfg.model.bbox_head.num_classes}
     assert {level.shape[1] for level in boxes} == {32}
     for hook in cfg.get('custom_hooks') or ():
         HOOKS.build(hook)
@@ -166,8 +177,7 @@ def check_classifier(cfg, model):
     METRICS.build(cfg.val_evaluator)
 
 
-CHECKS = dict(
-    mmdet=check_detector, mmpretrain=check_classifier, mmseg=check_segmentor)
+CHECKS = dict(mmdet=check_detector, mmpretrain=check_classifier, mmseg=check_segmentor)
 
 
 @by_stem(PATHS)
@@ -187,7 +197,7 @@ def test_it_builds_and_its_parts_fit_together(path, scope):
 
 
 def test_weights_are_decayed_as_paddledetection_does(scope):
-    path, = ROOT.glob('picodet/*anchorformer-t*-416.py')
+    (path,) = ROOT.glob('picodet/*anchorformer-t*-416.py')
     cfg = load(path)
     scope(cfg)
     model = MODELS.build(cfg.model)
@@ -208,11 +218,8 @@ def test_weights_are_decayed_as_paddledetection_does(scope):
     kept = {name for name, value in decay.items() if not value}
     anchors = {name for name in names.values() if name.endswith('anchors')}
     assert anchors and any(name.startswith('neck') for name in norms)
-    assert kept == anchors | {
-        name
-        for name in norms if not name.startswith('neck')
-    }
-    assert set(decay.values()) == {0., 4e-5}
+    assert kept == anchors | {name for name in norms if not name.startswith('neck')}
+    assert set(decay.values()) == {0.0, 4e-5}
 
 
 @by_stem(ENTRY_POINTS)
@@ -228,16 +235,13 @@ def test_entry_points_add_nothing_to_a_named_config(path):
 def test_the_demo_names_the_classes_of_the_demo_data(path):
     meta = load(path).train_dataloader.dataset.metainfo
     colours = dict(zip(DEMO_CLASSES, map(tuple, DEMO_PALETTE)))
-    assert tuple(meta.classes) == (
-        DEMO_THING_CLASSES if path in DETECTION else DEMO_CLASSES)
-    assert [tuple(colour) for colour in meta.palette
-            ] == [colours[name] for name in meta.classes]
+    assert tuple(meta.classes) == (DEMO_THING_CLASSES if path in DETECTION else DEMO_CLASSES)
+    assert [tuple(colour) for colour in meta.palette] == [colours[name] for name in meta.classes]
 
 
-@pytest.mark.parametrize('folder', [
-    'picodet', 'upernet', 'semantic_fpn', 'anchorformer', 'levit',
-    'sparsifiner'
-])
+@pytest.mark.parametrize(
+    'folder', ['picodet', 'upernet', 'semantic_fpn', 'anchorformer', 'levit', 'sparsifiner']
+)
 def test_tables_come_from_the_metafile(folder):
     meta = yaml.safe_load((ROOT / folder / 'metafile.yml').read_text())
     table = (ROOT / folder / 'README.md').read_text()
@@ -249,6 +253,8 @@ def test_tables_come_from_the_metafile(folder):
         assert re.search(
             rf'\| \[{name}\]\({name}\.py\) '
             rf'\| {cost["Parameters"] / 1e6:.2f}( \([\d.]+\))? '
-            rf'\| {cost["FLOPs"] / 1e9:.2f}( \([\d.]+\))? \|', table), name
+            rf'\| {cost["FLOPs"] / 1e9:.2f}( \([\d.]+\))? \|',
+            table,
+        ), name
         # Scores appear only if somebody measured them.
         assert 'Results' not in model

@@ -1,4 +1,5 @@
 """What an installation promises: metadata, files carried, tools pinned."""
+
 import configparser
 import importlib
 import pkgutil
@@ -25,7 +26,8 @@ def setup_cfg():
 
 def lines(text):
     return [
-        line.strip() for line in text.splitlines()
+        line.strip()
+        for line in text.splitlines()
         if line.strip() and not line.strip().startswith('#')
     ]
 
@@ -38,8 +40,7 @@ def pins(name):
     """Versions that the constraints give a distribution, per marker."""
     found = lines((ROOT / 'constraints' / 'openmmlab.txt').read_text())
     return [
-        line.partition(';')[0].strip().partition('==')[2] for line in found
-        if name_of(line) == name
+        line.partition(';')[0].strip().partition('==')[2] for line in found if name_of(line) == name
     ]
 
 
@@ -67,13 +68,11 @@ def test_constraints_pin_every_requirement(setup_cfg, extra):
 def test_constraints_are_exact_and_cover_every_python():
     text = (ROOT / 'constraints' / 'openmmlab.txt').read_text()
     for line in lines(text):
-        assert re.fullmatch(
-            r'[\w.-]+==[\w.]+(; python_version (<|>=) "3\.11")?', line), line
+        assert re.fullmatch(r'[\w.-]+==[\w.]+(; python_version (<|>=) "3\.11")?', line), line
     # One of several versions without a marker would contradict the others.
     for name in {name_of(line) for line in lines(text)}:
         ours = [line for line in lines(text) if name_of(line) == name]
-        assert len(ours) == 1 or (len(ours) == 2 and '<' in ours[0]
-                                  and '>=' in ours[1]), ours
+        assert len(ours) == 1 or (len(ours) == 2 and '<' in ours[0] and '>=' in ours[1]), ours
 
 
 def test_pre_commit_pins_the_versions_of_the_constraints():
@@ -90,8 +89,7 @@ def test_pre_commit_pins_the_versions_of_the_constraints():
 
 
 def test_changelog_begins_with_this_version():
-    headings = re.findall(r'^## (\S+)', (ROOT / 'CHANGELOG.md').read_text(),
-                          re.MULTILINE)
+    headings = re.findall(r'^## (\S+)', (ROOT / 'CHANGELOG.md').read_text(), re.MULTILINE)
     assert headings[0] == mmanchor.__version__
 
 
@@ -103,15 +101,17 @@ def test_the_package_carries_the_files_of_the_repository(name):
 def test_model_index_lists_every_metafile():
     index = yaml.safe_load((ROOT / 'model-index.yml').read_text())
     metafiles = (ROOT / 'configs').glob('*/metafile.yml')
-    assert index['Import'] == sorted(
-        path.relative_to(ROOT).as_posix() for path in metafiles)
+    assert index['Import'] == sorted(path.relative_to(ROOT).as_posix() for path in metafiles)
 
 
-@pytest.mark.parametrize('name', [
-    module.name
-    for module in pkgutil.walk_packages(mmanchor.__path__, 'mmanchor.')
-    if not module.name.endswith('main__')
-])
+@pytest.mark.parametrize(
+    'name',
+    [
+        module.name
+        for module in pkgutil.walk_packages(mmanchor.__path__, 'mmanchor.')
+        if not module.name.endswith('main__')
+    ],
+)
 def test_module_imports(name):
     importlib.import_module(name)
 
@@ -119,27 +119,19 @@ def test_module_imports(name):
 def test_every_command_has_its_module():
     modules = {
         module.name
-        for module in pkgutil.iter_modules(
-            importlib.import_module('mmanchor.cli').__path__)
+        for module in pkgutil.iter_modules(importlib.import_module('mmanchor.cli').__path__)
     }
     assert set(COMMANDS.values()) <= modules
 
 
 def test_every_package_folder_has_an_init_file():
-    folders = {
-        path.parent
-        for path in PACKAGE.rglob('*.py') if '.mim' not in path.parts
-    }
-    assert not [
-        path for path in folders if not (path / '__init__.py').is_file()
-    ]
+    folders = {path.parent for path in PACKAGE.rglob('*.py') if '.mim' not in path.parts}
+    assert not [path for path in folders if not (path / '__init__.py').is_file()]
 
 
 def test_make_lists_its_targets():
-    shown = subprocess.run(['make', '--no-print-directory'],
-                           cwd=ROOT,
-                           check=True,
-                           capture_output=True,
-                           text=True).stdout
+    shown = subprocess.run(
+        ['make', '--no-print-directory'], cwd=ROOT, check=True, capture_output=True, text=True
+    ).stdout
     for target in ('demo', 'test', 'test-onedl', 'doctor', 'lint'):
         assert re.search(rf'^  {target} ', shown, re.MULTILINE)

@@ -1,4 +1,5 @@
 """The README's Python runs, and what it names exists."""
+
 import re
 from pathlib import Path
 
@@ -19,8 +20,7 @@ def test_python_blocks_run(code, monkeypatch):
     names = {}
     exec(compile(code, 'README.md', 'exec'), names)
     if 'maps' in names:
-        assert [tuple(x.shape)
-                for x in names['maps']] == [(1, 384, 32, 32)] * 4
+        assert [tuple(x.shape) for x in names['maps']] == [(1, 384, 32, 32)] * 4
 
 
 def test_links_lead_somewhere():
@@ -32,6 +32,7 @@ def test_links_lead_somewhere():
 
 def test_commands_exist():
     from mmanchor.cli.main import COMMANDS
+
     code = re.findall(r'```shell\n(.+?)```|`(mmanchor [^`]+)`', README, re.S)
     words = '\n'.join(''.join(pair).split('#')[0] for pair in code)
     named = set(re.findall(r'(?m)^mmanchor ([a-z-]+)', words))

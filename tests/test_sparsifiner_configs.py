@@ -1,4 +1,5 @@
 """Sparsifiner's configs train: a classifier, and a segmentor over its maps."""
+
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -17,13 +18,14 @@ TINY = dict(embed_dims=16, num_layers=12, num_heads=2, mlp_ratio=2)
 
 
 def train_a_step(cfg, data):
-    """One step with the config's optimizer and hook; what moved, and losses.
-    """
+    """One step with the config's optimizer and hook; what moved, and losses."""
     with DefaultScope.overwrite_default_scope(cfg.default_scope):
         model = revert_sync_batchnorm(MODELS.build(cfg.model))
-        hook, = (
-            HOOKS.build(each) for each in cfg.custom_hooks
-            if each['type'] == 'mmanchor.AuxiliaryLossHook')
+        (hook,) = (
+            HOOKS.build(each)
+            for each in cfg.custom_hooks
+            if each['type'] == 'mmanchor.AuxiliaryLossHook'
+        )
         wrapper = build_optim_wrapper(model, cfg.optim_wrapper)
     model.init_weights()
     before = {k: v.clone() for k, v in model.named_parameters()}
@@ -38,38 +40,36 @@ def train_a_step(cfg, data):
 
 def test_upernet_trains_a_step_on_maps_of_another_size():
     from mmseg.structures import SegDataSample
+
     cfg = Config.fromfile(str(SEGMENTOR))
-    cfg.model.backbone.update(arch=TINY, img_size=64, drop_path_rate=0.)
+    cfg.model.backbone.update(arch=TINY, img_size=64, drop_path_rate=0.0)
     cfg.model.neck.update(in_channels=16, out_channels=(8, 8, 16, 16))
     cfg.model.decode_head.update(in_channels=[8, 8, 16, 16], channels=8)
     cfg.model.auxiliary_head.update(in_channels=16, channels=8)
     # Else one step moves nothing that float32 would show.
-    cfg.optim_wrapper.paramwise_cfg.layer_decay_rate = 1.
+    cfg.optim_wrapper.paramwise_cfg.layer_decay_rate = 1.0
     cfg.model.data_preprocessor.size = (96, 64)
     samples = []
     for _ in range(2):
         labels = torch.randint(150, (1, 96, 64))
         samples.append(
-            SegDataSample(
-                gt_sem_seg=PixelData(data=labels),
-                metainfo=dict(img_shape=(96, 64))))
+            SegDataSample(gt_sem_seg=PixelData(data=labels), metainfo=dict(img_shape=(96, 64)))
+        )
     images = [torch.randint(255, (3, 96, 64)).byte() for _ in samples]
-    model, moved, losses = train_a_step(
-        cfg, dict(inputs=images, data_samples=samples))
+    model, moved, losses = train_a_step(cfg, dict(inputs=images, data_samples=samples))
     assert losses['backbone.loss_reconstruction'].isfinite()
     assert losses['loss'] > losses['backbone.loss_reconstruction']
-    assert {f'backbone.layers.{i}.attn.predictor.basis'
-            for i in range(12)} <= moved
+    assert {f'backbone.layers.{i}.attn.predictor.basis' for i in range(12)} <= moved
     maps = model.eval().extract_feat(torch.rand(1, 3, 48, 80))
-    assert [each.shape[2:] for each in maps] == [(12, 20), (6, 10), (3, 5),
-                                                 (2, 3)]
+    assert [each.shape[2:] for each in maps] == [(12, 20), (6, 10), (3, 5), (2, 3)]
 
 
 @pytest.mark.parametrize('path', CLASSIFIERS, ids=lambda path: path.stem)
 def test_a_classifier_trains_a_step(path):
     from mmpretrain.structures import DataSample
+
     cfg = Config.fromfile(str(path))
-    cfg.model.backbone.update(arch=TINY, img_size=64, drop_path_rate=0.)
+    cfg.model.backbone.update(arch=TINY, img_size=64, drop_path_rate=0.0)
     cfg.model.head.update(in_channels=16, num_classes=4)
     cfg.model.data_preprocessor = dict(num_classes=4, to_onehot=True)
     if 'teacher' in cfg.model:  # the config's would be downloaded
@@ -78,7 +78,8 @@ def test_a_classifier_trains_a_step(path):
             cfg.model.teacher.pop(key)
     samples = [DataSample().set_gt_label(each) for each in (0, 3)]
     model, moved, losses = train_a_step(
-        cfg, dict(inputs=torch.rand(2, 3, 64, 64), data_samples=samples))
+        cfg, dict(inputs=torch.rand(2, 3, 64, 64), data_samples=samples)
+    )
     names = {name for name, _ in model.named_parameters()}
     assert losses['backbone.loss_reconstruction'].isfinite()
     assert ('loss_distillation' in losses) == ('teacher' in cfg.model)
@@ -86,9 +87,7 @@ def test_a_classifier_trains_a_step(path):
 
 
 def test_the_distilled_recipe_scales_the_releases():
-    cfg = Config.fromfile(
-        str(ROOT /
-            'sparsifiner/sparsifiner-s-distilled_8xb128-50e_in1k-224.py'))
+    cfg = Config.fromfile(str(ROOT / 'sparsifiner/sparsifiner-s-distilled_8xb128-50e_in1k-224.py'))
     scale = cfg.auto_scale_lr.base_batch_size / (8 * 168)
     assert cfg.optim_wrapper.optimizer.lr == pytest.approx(8e-5 * scale, 0.01)
     predictor = cfg.optim_wrapper.paramwise_cfg.custom_keys.predictor

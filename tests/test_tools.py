@@ -1,4 +1,5 @@
 """The scripts that OpenMMLab users type."""
+
 import os
 import subprocess
 import sys
@@ -10,13 +11,12 @@ TOOLS = Path(__file__).parents[1] / 'tools'
 
 
 def run(*words, **environment):
-    return subprocess.run([str(word) for word in words],
-                          env={
-                              **os.environ,
-                              **environment
-                          },
-                          capture_output=True,
-                          text=True)
+    return subprocess.run(
+        [str(word) for word in words],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+    )
 
 
 @pytest.mark.parametrize('name', ['train', 'test'])
@@ -32,24 +32,31 @@ try:
 finally:
     print(sys.modules['mmanchor'].__file__)
 """
-    done = subprocess.run([sys.executable, '-c', code],
-                          cwd=tmp_path,
-                          capture_output=True,
-                          text=True)
+    done = subprocess.run(
+        [sys.executable, '-c', code], cwd=tmp_path, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
     assert f'usage: mmanchor {name}' in done.stdout
     assert '--launcher' in done.stdout
     assert str(TOOLS.parent / 'mmanchor') in done.stdout
 
 
-@pytest.mark.parametrize('name, words, expected', [
-    ('dist_train', ['cfg.py', '4', '--amp', '--cfg-options', 'a=b c'],
-     '--nproc_per_node=4 {tools}/train.py cfg.py --launcher pytorch --amp '
-     '--cfg-options a=b c'),
-    ('dist_test', ['cfg.py', 'x.pth', '2', '--tta'],
-     '--nproc_per_node=2 {tools}/test.py cfg.py x.pth --launcher pytorch '
-     '--tta'),
-])
+@pytest.mark.parametrize(
+    'name, words, expected',
+    [
+        (
+            'dist_train',
+            ['cfg.py', '4', '--amp', '--cfg-options', 'a=b c'],
+            '--nproc_per_node=4 {tools}/train.py cfg.py --launcher pytorch --amp '
+            '--cfg-options a=b c',
+        ),
+        (
+            'dist_test',
+            ['cfg.py', 'x.pth', '2', '--tta'],
+            '--nproc_per_node=2 {tools}/test.py cfg.py x.pth --launcher pytorch --tta',
+        ),
+    ],
+)
 def test_distributed_scripts_pass_everything_on(name, words, expected):
     done = run(
         TOOLS / f'{name}.sh',
@@ -58,10 +65,12 @@ def test_distributed_scripts_pass_everything_on(name, words, expected):
         NNODES='2',
         NODE_RANK='1',
         MASTER_ADDR='host',
-        PORT='123')
+        PORT='123',
+    )
     assert done.stdout.strip() == (
         '-m torch.distributed.run --nnodes=2 --node_rank=1 '
-        '--master_addr=host --master_port=123 ' + expected.format(tools=TOOLS))
+        '--master_addr=host --master_port=123 ' + expected.format(tools=TOOLS)
+    )
 
 
 def test_slurm_script_passes_everything_on(tmp_path):
@@ -78,16 +87,17 @@ def test_slurm_script_passes_everything_on(tmp_path):
         PATH=f'{tmp_path}:{os.environ["PATH"]}',
         GPUS='16',
         SRUN_ARGS='--quotatype auto',
-        PYTHON='py')
+        PYTHON='py',
+    )
     assert done.stdout.strip() == (
         '-p part --job-name=job --gres=gpu:8 --ntasks=16 '
         '--ntasks-per-node=8 --cpus-per-task=5 --kill-on-bad-exit=1 '
         f'--quotatype auto py -u {TOOLS}/train.py cfg.py --work-dir work '
-        '--launcher slurm --resume')
+        '--launcher slurm --resume'
+    )
 
 
-@pytest.mark.parametrize('name',
-                         ['dist_train.sh', 'dist_test.sh', 'slurm_train.sh'])
+@pytest.mark.parametrize('name', ['dist_train.sh', 'dist_test.sh', 'slurm_train.sh'])
 def test_shell_scripts_say_how_they_are_used(name):
     done = run(TOOLS / name)
     assert done.returncode == 2 and 'usage: ' in done.stderr

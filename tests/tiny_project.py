@@ -1,4 +1,5 @@
 """Data sets and configs so small that a command runs in a second."""
+
 import json
 from pathlib import Path
 
@@ -9,10 +10,14 @@ CLASSES = ('ground', 'red', 'green', 'blue')
 THINGS = ('red', 'green', 'blue')
 COLOURS = tuple(sorted(THINGS))  # as mmpretrain numbers folders
 SIZE = 32
-PICODET_BASE = Path(__file__).parents[1].joinpath(
-    'configs/picodet/picodet_esnet-s_4xb80-300e_coco-320.py')
-CLASSIFIER_BASE = Path(__file__).parents[1].joinpath(
-    'configs/anchorformer/anchorformer-t_8xb128-300e_in1k-224.py')
+PICODET_BASE = (
+    Path(__file__).parents[1].joinpath('configs/picodet/picodet_esnet-s_4xb80-300e_coco-320.py')
+)
+CLASSIFIER_BASE = (
+    Path(__file__)
+    .parents[1]
+    .joinpath('configs/anchorformer/anchorformer-t_8xb128-300e_in1k-224.py')
+)
 
 SEGMENTATION = """
 default_scope = 'mmseg'
@@ -282,8 +287,7 @@ def make_folders(root: Path, per_class: int = 4) -> Path:
             for index in range(per_class):
                 image = rng.integers(20, 90, (SIZE, SIZE + 8, 3))
                 image[..., kind] += 140
-                Image.fromarray(image.astype(np.uint8)).save(folder /
-                                                             f'{index}.JPEG')
+                Image.fromarray(image.astype(np.uint8)).save(folder / f'{index}.JPEG')
     return root
 
 
@@ -301,20 +305,18 @@ def make_data(root: Path, num_train: int = 6, num_val: int = 2) -> Path:
     """
     rng = np.random.default_rng(5)
     coco = dict(
-        images=[],
-        annotations=[],
-        categories=[dict(id=i + 1, name=c) for i, c in enumerate(THINGS)])
+        images=[], annotations=[], categories=[dict(id=i + 1, name=c) for i, c in enumerate(THINGS)]
+    )
     for split, number in (('training', num_train), ('validation', num_val)):
         for index in range(number):
             name = f'{split[:5]}_{index:03d}'
             image = rng.integers(90, 130, (SIZE, SIZE, 3)).astype(np.uint8)
             mask = np.ones((SIZE, SIZE), np.uint8)
             kind, (y, x) = index % 3, rng.integers(2, SIZE // 2, 2)
-            image[y:y + 14, x:x + 14, kind] += 110
-            mask[y:y + 14, x:x + 14] = kind + 2
+            image[y : y + 14, x : x + 14, kind] += 110
+            mask[y : y + 14, x : x + 14] = kind + 2
             mask[:2] = 0
-            for folder, array, suffix in (('images', image, 'jpg'),
-                                          ('annotations', mask, 'png')):
+            for folder, array, suffix in (('images', image, 'jpg'), ('annotations', mask, 'png')):
                 path = root / folder / split / f'{name}.{suffix}'
                 path.parent.mkdir(parents=True, exist_ok=True)
                 Image.fromarray(array).save(path)
@@ -327,22 +329,15 @@ def make_data(root: Path, num_train: int = 6, num_val: int = 2) -> Path:
 
 def _add_to_coco(coco: dict, name: str, kind: int, x: int, y: int) -> None:
     index = len(coco['images']) + 1
-    coco['images'].append(
-        dict(id=index, file_name=name, width=SIZE, height=SIZE))
+    coco['images'].append(dict(id=index, file_name=name, width=SIZE, height=SIZE))
     coco['annotations'].append(
         dict(
-            id=index,
-            image_id=index,
-            category_id=kind + 1,
-            bbox=[x, y, 14, 14],
-            area=196,
-            iscrowd=0))
+            id=index, image_id=index, category_id=kind + 1, bbox=[x, y, 14, 14], area=196, iscrowd=0
+        )
+    )
 
 
-def write_config(folder: Path,
-                 text: str,
-                 data_root: Path,
-                 name: str = 'tiny') -> Path:
+def write_config(folder: Path, text: str, data_root: Path, name: str = 'tiny') -> Path:
     """Write one of the configs above for the data in ``data_root``."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f'{name}.py'
@@ -353,5 +348,9 @@ def write_config(folder: Path,
             things=THINGS,
             colours=COLOURS,
             picodet=str(PICODET_BASE),
-            classifier=str(CLASSIFIER_BASE)) if '{root' in text else text)
+            classifier=str(CLASSIFIER_BASE),
+        )
+        if '{root' in text
+        else text
+    )
     return path

@@ -7,9 +7,7 @@ model = dict(
     head=dict(type='mmanchor.DistilledDeiTHead'),
     # Any classifier of the same classes that takes images normalised like the
     # student's; give a file as model.teacher_checkpoint.
-    teacher=dict(
-        type='TimmClassifier',
-        model_name='regnety_160.deit_in1k',
-        pretrained=True),
+    teacher=dict(type='TimmClassifier', model_name='regnety_160.deit_in1k', pretrained=True),
     distillation='hard',
-    distillation_weight=0.5)
+    distillation_weight=0.5,
+)

@@ -4,11 +4,19 @@ _base_ = ['../picodet/picodet_anchorformer-t_4xb80-300e_coco-320.py']
 
 data_root = 'data/demo/coco/'
 metainfo = dict(
-    classes=('disc', 'star', 'spiral', 'rectangle', 'zigzag', 'cross', 'ring',
-             'triangle'),
+    classes=('disc', 'star', 'spiral', 'rectangle', 'zigzag', 'cross', 'ring', 'triangle'),
     # Tuples, as mmdet's visualizer takes no lists for colours.
-    palette=[(230, 40, 40), (255, 190, 0), (120, 200, 0), (0, 130, 60),
-             (0, 200, 200), (20, 70, 220), (150, 60, 220), (255, 90, 190)])
+    palette=[
+        (230, 40, 40),
+        (255, 190, 0),
+        (120, 200, 0),
+        (0, 130, 60),
+        (0, 200, 200),
+        (20, 70, 220),
+        (150, 60, 220),
+        (255, 90, 190),
+    ],
+)
 # How many scenes the demo command draws.
 num_train = 3000
 num_val = 150
@@ -20,41 +28,52 @@ model = dict(
     data_preprocessor=dict(batch_augments=None),
     backbone=dict(scale=0.5),
     neck=dict(in_channels=(64, 128, 256), out_channels=64),
-    bbox_head=dict(num_classes=8, in_channels=64, feat_channels=64))
+    bbox_head=dict(num_classes=8, in_channels=64, feat_channels=64),
+)
 
 resize = dict(
-    type='Resize',
-    scale=(image_size, image_size),
-    keep_ratio=False,
-    interpolation='bicubic')
+    type='Resize', scale=(image_size, image_size), keep_ratio=False, interpolation='bicubic'
+)
 train_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='LoadAnnotations', with_bbox=True),
-    dict(type='RandomFlip', prob=0.5), resize,
-    dict(type='PackDetInputs')
+    dict(type='RandomFlip', prob=0.5),
+    resize,
+    dict(type='PackDetInputs'),
 ]
 test_pipeline = [
-    dict(type='LoadImageFromFile'), resize,
+    dict(type='LoadImageFromFile'),
+    resize,
     dict(type='LoadAnnotations', with_bbox=True),
     dict(
         type='PackDetInputs',
-        meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape',
-                   'scale_factor'))
+        meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor'),
+    ),
 ]
 tta_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(
         type='TestTimeAug',
-        transforms=[[resize],
-                    [dict(type='RandomFlip', prob=prob) for prob in (0., 1.)],
-                    [dict(type='LoadAnnotations', with_bbox=True)],
-                    [
-                        dict(
-                            type='PackDetInputs',
-                            meta_keys=('img_id', 'img_path', 'ori_shape',
-                                       'img_shape', 'scale_factor', 'flip',
-                                       'flip_direction'))
-                    ]])
+        transforms=[
+            [resize],
+            [dict(type='RandomFlip', prob=prob) for prob in (0.0, 1.0)],
+            [dict(type='LoadAnnotations', with_bbox=True)],
+            [
+                dict(
+                    type='PackDetInputs',
+                    meta_keys=(
+                        'img_id',
+                        'img_path',
+                        'ori_shape',
+                        'img_shape',
+                        'scale_factor',
+                        'flip',
+                        'flip_direction',
+                    ),
+                )
+            ],
+        ],
+    ),
 ]
 loading = dict(num_workers=0, persistent_workers=False)
 # Scenes without objects are kept: the validation split has such scenes too.
@@ -64,13 +83,15 @@ train_dataloader = dict(
         data_root=data_root,
         metainfo=metainfo,
         filter_cfg=dict(filter_empty_gt=False),
-        pipeline=train_pipeline),
-    **loading)
+        pipeline=train_pipeline,
+    ),
+    **loading,
+)
 val_dataloader = dict(
     batch_size=16,
-    dataset=dict(
-        data_root=data_root, metainfo=metainfo, pipeline=test_pipeline),
-    **loading)
+    dataset=dict(data_root=data_root, metainfo=metainfo, pipeline=test_pipeline),
+    **loading,
+)
 test_dataloader = val_dataloader
 val_evaluator = dict(ann_file=data_root + 'annotations/instances_val2017.json')
 test_evaluator = val_evaluator
@@ -81,15 +102,15 @@ param_scheduler = [
     dict(
         type='CosineAnnealingLR',
         T_max=max_epochs,
-        eta_min=0.,
+        eta_min=0.0,
         by_epoch=True,
         convert_to_iter_based=True,
         begin=0,
-        end=max_epochs)
+        end=max_epochs,
+    ),
 ]
 train_cfg = dict(max_epochs=max_epochs, val_interval=max_epochs)
-default_hooks = dict(
-    logger=dict(interval=20), checkpoint=dict(interval=1, max_keep_ckpts=2))
+default_hooks = dict(logger=dict(interval=20), checkpoint=dict(interval=1, max_keep_ckpts=2))
 # An average as long as this training can fill: decay 0.998, no restart.
 custom_hooks = [
     dict(type='NumClassCheckHook'),
@@ -102,7 +123,8 @@ custom_hooks = [
         momentum=0.002,
         gamma=9,
         update_buffers=True,
-        priority=49)
+        priority=49,
+    ),
 ]
 auto_scale_lr = dict(base_batch_size=8)
 randomness = dict(seed=0)

@@ -3,7 +3,8 @@
 _base_ = [
     '../_base_/models/picodet_anchorformer-b.py',
     '../_base_/datasets/coco_picodet-416.py',
-    '../_base_/schedules/sgd-cosine_250e.py', '../_base_/runtimes/mmdet.py'
+    '../_base_/schedules/sgd-cosine_250e.py',
+    '../_base_/runtimes/mmdet.py',
 ]
 model = dict(data_preprocessor=dict(batch_augments=_base_.batch_augments))
 train_dataloader = dict(batch_size=48)

@@ -3,6 +3,7 @@
 _base_ = [
     '../_base_/models/picodet_anchorformer-t.py',
     '../_base_/datasets/coco_picodet-320.py',
-    '../_base_/schedules/sgd-cosine_300e.py', '../_base_/runtimes/mmdet.py'
+    '../_base_/schedules/sgd-cosine_300e.py',
+    '../_base_/runtimes/mmdet.py',
 ]
 model = dict(data_preprocessor=dict(batch_augments=_base_.batch_augments))

@@ -1,7 +1,8 @@
 # Semantic-FPN with AnchorFormer-B on ADE20K; the paper has only size S.
 _base_ = [
     '../_base_/models/fpn_anchorformer-b.py',
-    '../_base_/datasets/ade20k-512.py', '../_base_/schedules/adamw_40k.py',
-    '../_base_/runtimes/mmseg.py'
+    '../_base_/datasets/ade20k-512.py',
+    '../_base_/schedules/adamw_40k.py',
+    '../_base_/runtimes/mmseg.py',
 ]
 train_dataloader = dict(batch_size=4)

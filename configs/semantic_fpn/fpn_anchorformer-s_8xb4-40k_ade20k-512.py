@@ -3,7 +3,8 @@
 # 21.6M parameters, 193.7 G at 512 x 2048. The paper gives no schedule.
 _base_ = [
     '../_base_/models/fpn_anchorformer-s.py',
-    '../_base_/datasets/ade20k-512.py', '../_base_/schedules/adamw_40k.py',
-    '../_base_/runtimes/mmseg.py'
+    '../_base_/datasets/ade20k-512.py',
+    '../_base_/schedules/adamw_40k.py',
+    '../_base_/runtimes/mmseg.py',
 ]
 train_dataloader = dict(batch_size=4)

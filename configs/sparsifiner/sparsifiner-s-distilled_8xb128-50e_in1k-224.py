@@ -7,17 +7,18 @@ model = dict(
     # timm downloads its weights. A file of your own is given as
     # model.teacher_checkpoint.
     teacher=dict(
-        type='TimmClassifier',
-        model_name='deit_small_patch16_224.fb_in1k',
-        pretrained=True),
+        type='TimmClassifier', model_name='deit_small_patch16_224.fb_in1k', pretrained=True
+    ),
     distillation='soft',
     # Labels : teacher = 1 : 0.5
-    distillation_weight=1 / 3)
+    distillation_weight=1 / 3,
+)
 optim_wrapper = dict(
     # 8e-5 * 1024 images / 1344
     optimizer=dict(lr=6.1e-5),
     # The predictor is new: 3e-4 / 8e-5
-    paramwise_cfg=dict(custom_keys=dict(predictor=dict(lr_mult=3.75))))
+    paramwise_cfg=dict(custom_keys=dict(predictor=dict(lr_mult=3.75))),
+)
 param_scheduler = [
     dict(
         type='LinearLR',
@@ -25,13 +26,8 @@ param_scheduler = [
         by_epoch=True,
         begin=0,
         end=3,
-        convert_to_iter_based=True),
-    dict(
-        type='CosineAnnealingLR',
-        T_max=47,
-        eta_min=1.5e-6,
-        by_epoch=True,
-        begin=3,
-        end=50)
+        convert_to_iter_based=True,
+    ),
+    dict(type='CosineAnnealingLR', T_max=47, eta_min=1.5e-6, by_epoch=True, begin=3, end=50),
 ]
 train_cfg = dict(max_epochs=50)

@@ -3,7 +3,7 @@
 _base_ = [
     '../_base_/datasets/imagenet_224.py',
     '../_base_/schedules/adamw-cosine_300e.py',
-    '../_base_/runtimes/mmpretrain.py'
+    '../_base_/runtimes/mmpretrain.py',
 ]
 model = dict(
     type='ImageClassifier',
@@ -12,23 +12,19 @@ model = dict(
         arch='small',
         img_size=224,
         keep_rates=0.25,
-        extra_tokens=('cls', ),
+        extra_tokens=('cls',),
         out_type='tokens',
-        drop_path_rate=0.1),
+        drop_path_rate=0.1,
+    ),
     head=dict(
         type='VisionTransformerClsHead',
         num_classes=1000,
         in_channels=384,
-        loss=dict(
-            type='LabelSmoothLoss', label_smooth_val=0.1, mode='original'),
-        init_cfg=dict(type='TruncNormal', layer='Linear', std=.02)),
+        loss=dict(type='LabelSmoothLoss', label_smooth_val=0.1, mode='original'),
+        init_cfg=dict(type='TruncNormal', layer='Linear', std=0.02),
+    ),
     # One of the two for each batch.
-    train_cfg=dict(augments=[
-        dict(type='Mixup', alpha=0.8),
-        dict(type='CutMix', alpha=1.0)
-    ]))
+    train_cfg=dict(augments=[dict(type='Mixup', alpha=0.8), dict(type='CutMix', alpha=1.0)]),
+)
 # It lets the predictor of the connections learn.
-custom_hooks = [
-    *_base_.custom_hooks,  # noqa: F821
-    dict(type='mmanchor.AuxiliaryLossHook')
-]
+custom_hooks = [*_base_.custom_hooks, dict(type='mmanchor.AuxiliaryLossHook')]

@@ -4,4 +4,5 @@ model = dict(
     backbone=dict(arch='base', drop_path_rate=0.2),
     neck=dict(in_channels=768, out_channels=(192, 384, 768, 768)),
     decode_head=dict(in_channels=[192, 384, 768, 768]),
-    auxiliary_head=dict(in_channels=768))
+    auxiliary_head=dict(in_channels=768),
+)

@@ -5,5 +5,5 @@ _base_ = [
     '../_base_/models/upernet_anchorformer-s.py',
     '../_base_/datasets/ade20k-512.py',
     '../_base_/schedules/adamw-layer-decay_160k.py',
-    '../_base_/runtimes/mmseg.py'
+    '../_base_/runtimes/mmseg.py',
 ]

@@ -4,4 +4,5 @@ model = dict(
     backbone=dict(arch='tiny', drop_path_rate=0.1),
     neck=dict(in_channels=192, out_channels=(48, 96, 192, 192)),
     decode_head=dict(in_channels=[48, 96, 192, 192]),
-    auxiliary_head=dict(in_channels=192))
+    auxiliary_head=dict(in_channels=192),
+)

@@ -4,10 +4,9 @@ _base_ = [
     '../_base_/models/upernet_anchorformer-s.py',
     '../_base_/datasets/ade20k-512.py',
     '../_base_/schedules/adamw-layer-decay_160k.py',
-    '../_base_/runtimes/mmseg.py'
+    '../_base_/runtimes/mmseg.py',
 ]
 # As many basis vectors as at 224 x 224 pixels, 197 // 6, so that weights from
 # there keep theirs.
-model = dict(
-    backbone=dict(type='mmanchor.Sparsifiner', keep_rates=0.25, num_basis=32))
+model = dict(backbone=dict(type='mmanchor.Sparsifiner', keep_rates=0.25, num_basis=32))
 custom_hooks = [dict(type='mmanchor.AuxiliaryLossHook')]

@@ -1,12 +1,14 @@
 """The paper's ablations at a small scale: train, score and time each row."""
+
 import hashlib
 import json
 import time
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, field
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import Any
 
 import torch
 from mmengine.config import Config, ConfigDict
@@ -23,7 +25,7 @@ from .train import train_model
 CONFIG = 'anchorformer-w{width}_1xb32-20e_digits-32'
 METRIC = 'val/accuracy/top1'
 # The softmax of the released classifier's anchors starts nearly even.
-SHARP = 4.
+SHARP = 4.0
 
 
 @dataclass(frozen=True)
@@ -38,18 +40,18 @@ class Row:
         attention: What the row changes of ``LearnedAnchorAttention``.
         num_anchors: M; ``None`` where there are no anchors.
     """
+
     name: str
     title: str
     table: str = ''
     width: int = 64
-    attention: Dict[str, Any] = field(default_factory=dict)
-    num_anchors: Optional[int] = 30
+    attention: dict[str, Any] = field(default_factory=dict)
+    num_anchors: int | None = 30
 
     def config(self) -> Config:
         """The config of the row."""
         options = {
-            f'model.backbone.attention.{key}': value
-            for key, value in self.attention.items()
+            f'model.backbone.attention.{key}': value for key, value in self.attention.items()
         }
         if self.num_anchors is not None:
             options['model.backbone.num_anchors'] = self.num_anchors
@@ -64,14 +66,25 @@ _SHARP, _LOCAL = dict(anchor_std=SHARP), dict(depthwise=True)
 def _rows() -> Iterator[Row]:
     for width, table in ((64, 'Tables 4, 5'), (128, 'Table 5')):
         start = f'w{width}-'
-        yield Row(f'{start}softmax', 'softmax (ViT)',
-                  'Table 4' if width == 64 else '', width, _SOFTMAX, None)
+        yield Row(
+            f'{start}softmax',
+            'softmax (ViT)',
+            'Table 4' if width == 64 else '',
+            width,
+            _SOFTMAX,
+            None,
+        )
         if width == 64:
-            yield Row(f'{start}token', 'token anchors', 'Table 4', width,
-                      _TOKEN)
+            yield Row(f'{start}token', 'token anchors', 'Table 4', width, _TOKEN)
         for m in (10, 30, 50, 100):
-            yield Row(f'{start}m{m}', f'learned anchors, M = {m}',
-                      table if m == 30 else 'Table 5', width, {}, m)
+            yield Row(
+                f'{start}m{m}',
+                f'learned anchors, M = {m}',
+                table if m == 30 else 'Table 5',
+                width,
+                {},
+                m,
+            )
         sharp = f'learned anchors, M = 30, drawn {SHARP:g} times as long'
         yield Row(f'{start}sharp', sharp, '', width, _SHARP)
         if width == 64:
@@ -81,13 +94,12 @@ def _rows() -> Iterator[Row]:
 def _other_rows(sharp: str) -> Iterator[Row]:
     """What the paper does not try."""
     local = 'depth-wise branch'
-    yield Row('w64-perhead', 'learned anchors of each head, M = 30', '', 64,
-              dict(per_head_anchors=True))
+    yield Row(
+        'w64-perhead', 'learned anchors of each head, M = 30', '', 64, dict(per_head_anchors=True)
+    )
     yield Row('w64-local', f'learned anchors, M = 30, {local}', '', 64, _LOCAL)
-    yield Row('w64-sharp-local', f'{sharp}, {local}', '', 64,
-              dict(_SHARP, **_LOCAL))
-    yield Row('w64-softmax-local', f'softmax, {local}', '', 64,
-              dict(_SOFTMAX, **_LOCAL), None)
+    yield Row('w64-sharp-local', f'{sharp}, {local}', '', 64, dict(_SHARP, **_LOCAL))
+    yield Row('w64-softmax-local', f'softmax, {local}', '', 64, dict(_SOFTMAX, **_LOCAL), None)
 
 
 ROWS = {row.name: row for row in _rows()}
@@ -108,6 +120,7 @@ class Run:
         loss: Training loss, mean of the last epoch.
         minutes: Duration of the training.
     """
+
     row: str
     seed: int
     epochs: int
@@ -118,12 +131,14 @@ class Run:
     minutes: float
 
 
-def run_ablation(out_dir: PathLike,
-                 rows: Sequence[str] = tuple(ROWS),
-                 num_seeds: int = 3,
-                 epochs: int = 20,
-                 jobs: int = 2,
-                 track: Track = silently) -> Dict[str, Any]:
+def run_ablation(
+    out_dir: PathLike,
+    rows: Sequence[str] = tuple(ROWS),
+    num_seeds: int = 3,
+    epochs: int = 20,
+    jobs: int = 2,
+    track: Track = silently,
+) -> dict[str, Any]:
     """Train rows of the ablations and measure what they cost.
 
     Each run's result is kept in ``out_dir/runs``: a stopped ablation goes on
@@ -161,36 +176,46 @@ def run_ablation(out_dir: PathLike,
             jobs=jobs,
             # Of this call; runs that were there already took no time.
             minutes=minutes,
-            training_minutes=sum(run.minutes for run in runs)),
+            training_minutes=sum(run.minutes for run in runs),
+        ),
         rows=[
             dict(
                 asdict(ROWS[name]),
                 runs=[asdict(run) for run in runs if run.row == name],
-                cost=costs[name]) for name in rows
-        ])
+                cost=costs[name],
+            )
+            for name in rows
+        ],
+    )
     write_json(folder / 'results.json', results)
     return results
 
 
-def _check(rows: Sequence[str], num_seeds: int, epochs: int,
-           jobs: int) -> None:
+def _check(rows: Sequence[str], num_seeds: int, epochs: int, jobs: int) -> None:
     unknown = [name for name in rows if name not in ROWS]
     if unknown or not rows:
-        raise UserError(f'--rows must be some of {", ".join(ROWS)}, got '
-                        f'{", ".join(unknown) or "none"}')
-    for name, value, least in (('--seeds', num_seeds, 1), ('--jobs', jobs, 1),
-                               ('--epochs', epochs, 4)):
+        raise UserError(
+            f'--rows must be some of {", ".join(ROWS)}, got {", ".join(unknown) or "none"}'
+        )
+    for name, value, least in (
+        ('--seeds', num_seeds, 1),
+        ('--jobs', jobs, 1),
+        ('--epochs', epochs, 4),
+    ):
         if value < least:
             raise UserError(f'{name} must be {least} or more, got {value}')
     try:
         import sklearn  # noqa: F401
     except ImportError:
-        raise UserError('the ablation needs scikit-learn, which brings its '
-                        "pictures: pip install 'mmanchor[ablation]'") from None
+        raise UserError(
+            'the ablation needs scikit-learn, which brings its '
+            "pictures: pip install 'mmanchor[ablation]'"
+        ) from None
 
 
-def _train_all(folder: Path, rows: Sequence[str], num_seeds: int, epochs: int,
-               jobs: int, track: Track) -> List[Run]:
+def _train_all(
+    folder: Path, rows: Sequence[str], num_seeds: int, epochs: int, jobs: int, track: Track
+) -> list[Run]:
     """Every run that is not there yet, seed by seed."""
     wanted = [(name, seed) for seed in range(num_seeds) for name in rows]
     recipes = {name: digest(ROWS[name].config()) for name in rows}
@@ -205,12 +230,10 @@ def _train_all(folder: Path, rows: Sequence[str], num_seeds: int, epochs: int,
     # Forked processes would share the threads of this one.
     with ProcessPoolExecutor(jobs, get_context('spawn')) as pool:
         futures = [
-            pool.submit(train_row, str(folder), name, seed, epochs)
-            for name, seed in missing
+            pool.submit(train_row, str(folder), name, seed, epochs) for name, seed in missing
         ]
         try:
-            for future in track(
-                    as_completed(futures), 'training', len(futures)):
+            for future in track(as_completed(futures), 'training', len(futures)):
                 runs.append(future.result())
         except BaseException:
             pool.shutdown(cancel_futures=True)
@@ -246,6 +269,7 @@ def train_row(folder: str, name: str, seed: int, epochs: int) -> Run:
         The result, which is also written.
     """
     import mmanchor  # noqa: F401
+
     torch.set_num_threads(1)
     cfg = ROWS[name].config()
     recipe, commit = digest(cfg), str(provenance()['commit'])
@@ -264,20 +288,27 @@ def train_row(folder: str, name: str, seed: int, epochs: int) -> Run:
     minutes = (time.perf_counter() - start) / 60
     scalars = runner.message_hub
     last = scalars.get_scalar('train/loss').mean(len(runner.train_dataloader))
-    run = Run(name, seed, epochs, recipe, commit,
-              float(scalars.get_scalar(METRIC).current()), float(last),
-              minutes)
+    run = Run(
+        name,
+        seed,
+        epochs,
+        recipe,
+        commit,
+        float(scalars.get_scalar(METRIC).current()),
+        float(last),
+        minutes,
+    )
     path = _file(Path(folder), name, seed, epochs)
     path.parent.mkdir(exist_ok=True)
     write_json(path, asdict(run))
     return run
 
 
-def mean_and_spread(runs: Sequence[Dict[str, Any]]) -> Tuple[float, float]:
+def mean_and_spread(runs: Sequence[dict[str, Any]]) -> tuple[float, float]:
     """Mean accuracy of some runs, and half of the range of their values.
 
     Example:
-        >>> mean_and_spread([dict(accuracy=94.), dict(accuracy=97.)])
+        >>> mean_and_spread([dict(accuracy=94.0), dict(accuracy=97.0)])
         (95.5, 1.5)
     """
     values = [run['accuracy'] for run in runs]

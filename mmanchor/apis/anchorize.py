@@ -1,6 +1,8 @@
 """Anchors in the place of softmax attention, in a model that exists."""
+
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Dict, Iterable, Iterator, List, Optional, Sequence
+from typing import Any
 
 import torch
 from mmengine.model import BaseModule
@@ -14,15 +16,17 @@ from .softmax_modules import Softmax, UnsupportedAttention, read_softmax
 MAX_TOKENS = 4096
 
 # By the names of the modules.
-Found = Dict[str, Softmax]
+Found = dict[str, Softmax]
 
 
-def anchorize(model: nn.Module,
-              num_anchors: int = 30,
-              calibration: Optional[Iterable] = None,
-              *,
-              per_head: bool = True,
-              keep: Sequence[str] = ()) -> nn.Module:
+def anchorize(
+    model: nn.Module,
+    num_anchors: int = 30,
+    calibration: Iterable | None = None,
+    *,
+    per_head: bool = True,
+    keep: Sequence[str] = (),
+) -> nn.Module:
     """Replace softmax attention by learned anchors, in place.
 
     Known are :class:`~mmanchor.models.layers.SoftmaxAttention` (in an
@@ -100,8 +104,9 @@ def find_softmax(model: nn.Module, keep: Sequence[str] = ()) -> Found:
     names = dict(model.named_modules())
     unknown = [name for name in keep if name not in names]
     if unknown:
-        raise ValueError(f'keep names {unknown[0]!r}, which is no module of '
-                         f'the {type(model).__name__}')
+        raise ValueError(
+            f'keep names {unknown[0]!r}, which is no module of the {type(model).__name__}'
+        )
     found: Found = {}
     for name, module in names.items():
         outer = (*keep, *found)
@@ -113,17 +118,20 @@ def find_softmax(model: nn.Module, keep: Sequence[str] = ()) -> Found:
         except UnsupportedAttention as error:
             raise ValueError(
                 f'the {type(module).__name__} {name!r} cannot be replaced: '
-                f'{error}. keep=({name!r}, ) leaves it alone') from None
+                f'{error}. keep=({name!r}, ) leaves it alone'
+            ) from None
         if softmax is not None:
             found[name] = softmax
     if not found:
-        raise ValueError(f'the {type(model).__name__} has no softmax attention'
-                         ' to replace; give the whole model')
+        raise ValueError(
+            f'the {type(model).__name__} has no softmax attention to replace; give the whole model'
+        )
     return found
 
 
-def fit_anchors(model: nn.Module, batches: Iterable, num_anchors: int,
-                per_head: bool, found: Found) -> Dict[str, Tensor]:
+def fit_anchors(
+    model: nn.Module, batches: Iterable, num_anchors: int, per_head: bool, found: Found
+) -> dict[str, Tensor]:
     """Anchors for attentions of a model: means of what they compare.
 
     An anchor is compared with keys, as a query is, and tokens that share it
@@ -149,8 +157,9 @@ def fit_anchors(model: nn.Module, batches: Iterable, num_anchors: int,
     for name, softmax in found.items():
         tokens = samples[name].tokens
         if tokens is None:
-            raise ValueError('calibration gave no batch of images that '
-                             f'reached {name!r}; give at least one')
+            raise ValueError(
+                f'calibration gave no batch of images that reached {name!r}; give at least one'
+            )
         with torch.no_grad():
             points = softmax.queries_and_keys(tokens.to(softmax.weight))
             if not per_head:
@@ -164,7 +173,7 @@ class _Sample:
     """At most :data:`MAX_TOKENS` of all tokens seen, each as likely."""
 
     def __init__(self) -> None:
-        self.tokens: Optional[Tensor] = None  # (T, C)
+        self.tokens: Tensor | None = None  # (T, C)
         self._priorities = torch.empty(0)
         self._generator = torch.Generator().manual_seed(SEED)
 
@@ -182,11 +191,12 @@ class _Sample:
 
 
 @contextmanager
-def _watching(model: nn.Module, samples: Dict[str, _Sample]) -> Iterator[None]:
+def _watching(model: nn.Module, samples: dict[str, _Sample]) -> Iterator[None]:
     """Sample the tokens that attentions of the model are given."""
     handles = [
         model.get_submodule(name).register_forward_pre_hook(
-            lambda _, args, sample=sample: sample.add(args[0]))
+            lambda _, args, sample=sample: sample.add(args[0])
+        )
         for name, sample in samples.items()
     ]
     try:
@@ -199,7 +209,7 @@ def _watching(model: nn.Module, samples: Dict[str, _Sample]) -> Iterator[None]:
 @contextmanager
 def _as_at_test(model: nn.Module) -> Iterator[None]:
     """Run without dropout and gradients; every mode is put back after it."""
-    modes: List[bool] = [module.training for module in model.modules()]
+    modes: list[bool] = [module.training for module in model.modules()]
     model.eval()
     try:
         with torch.no_grad():
@@ -215,29 +225,30 @@ def _images_of(model: nn.Module, batch: Any) -> Tensor:
             raise ValueError(
                 "calibration gives batches of MMEngine's, which the "
                 f'{type(model).__name__} has no data_preprocessor for; give '
-                'the whole classifier, or batches of images (B, 3, H, W)')
+                'the whole classifier, or batches of images (B, 3, H, W)'
+            )
         return model.data_preprocessor(batch, False)['inputs']
     images = batch[0] if isinstance(batch, (tuple, list)) and batch else batch
     if not isinstance(images, Tensor) or images.dim() != 4:
-        what = (
-            tuple(images.shape)
-            if isinstance(images, Tensor) else type(images).__name__)
-        raise ValueError('calibration must give batches of images (B, 3, H, '
-                         f'W), got {what}')
+        what = tuple(images.shape) if isinstance(images, Tensor) else type(images).__name__
+        raise ValueError(f'calibration must give batches of images (B, 3, H, W), got {what}')
     param = next(model.parameters())
     return images.to(param.device, param.dtype)
 
 
-def _drawn(model: nn.Module, name: str, softmax: Softmax, num_anchors: int,
-           per_head: bool) -> Tensor:
+def _drawn(
+    model: nn.Module, name: str, softmax: Softmax, num_anchors: int, per_head: bool
+) -> Tensor:
     width = softmax.embed_dims
     shape = (num_anchors, width // softmax.num_heads)
     bias = None if softmax.bias is None else softmax.bias[:width]
     with torch.no_grad():
-        return queries_as_anchors(softmax.weight[:width], bias,
-                                  _norm_before(model, name, softmax),
-                                  (softmax.num_heads,
-                                   *shape) if per_head else shape)
+        return queries_as_anchors(
+            softmax.weight[:width],
+            bias,
+            _norm_before(model, name, softmax),
+            (softmax.num_heads, *shape) if per_head else shape,
+        )
 
 
 def _norm_before(model: nn.Module, name: str, softmax: Softmax) -> tuple:
@@ -250,13 +261,11 @@ def _norm_before(model: nn.Module, name: str, softmax: Softmax) -> tuple:
         norm = module if isinstance(module, nn.LayerNorm) else norm
     plain = softmax.weight.new_ones(softmax.embed_dims)
     weight, bias = getattr(norm, 'weight', None), getattr(norm, 'bias', None)
-    return (plain if weight is None else weight,
-            torch.zeros_like(plain) if bias is None else bias)
+    return (plain if weight is None else weight, torch.zeros_like(plain) if bias is None else bias)
 
 
 @torch.no_grad()
-def _with_anchors(old: nn.Module, softmax: Softmax,
-                  anchors: Tensor) -> LearnedAnchorAttention:
+def _with_anchors(old: nn.Module, softmax: Softmax, anchors: Tensor) -> LearnedAnchorAttention:
     width = softmax.embed_dims
     new = softmax.kind(
         width,
@@ -265,7 +274,8 @@ def _with_anchors(old: nn.Module, softmax: Softmax,
         per_head_anchors=anchors.dim() == 3,
         qkv_bias=softmax.bias is not None,
         proj_drop=softmax.proj_drop,
-        **softmax.parts)
+        **softmax.parts,
+    )
     new.to(softmax.weight)
     new.in_proj.weight.copy_(softmax.weight[width:])
     if softmax.bias is not None:

@@ -1,5 +1,7 @@
 """Images that show a model what its tokens are like."""
-from typing import Any, Dict, Iterator, List
+
+from collections.abc import Iterator
+from typing import Any
 
 import torch
 from mmengine.config import Config
@@ -15,8 +17,7 @@ MAX_IMAGES = 64
 BATCH_SIZE = 8
 
 
-def images_of_folder(folder: PathLike,
-                     cfg: Config) -> Iterator[Dict[str, Any]]:
+def images_of_folder(folder: PathLike, cfg: Config) -> Iterator[dict[str, Any]]:
     """Batches of images, prepared as the config's test pipeline does.
 
     Args:
@@ -33,17 +34,14 @@ def images_of_folder(folder: PathLike,
     """
     source = open_input(str(folder))
     if source.is_video:
-        raise UserError(f'{folder} is a video; give a folder of images '
-                        f'({", ".join(IMAGE_SUFFIXES)})')
+        raise UserError(
+            f'{folder} is a video; give a folder of images ({", ".join(IMAGE_SUFFIXES)})'
+        )
     count = min(len(source.paths), MAX_IMAGES)
-    paths = [
-        source.paths[int(i)]
-        for i in torch.linspace(0,
-                                len(source.paths) - 1, count)
-    ]
+    paths = [source.paths[int(i)] for i in torch.linspace(0, len(source.paths) - 1, count)]
     init_default_scope(cfg.get('default_scope', 'mmengine'))
     pipeline = Compose(cfg.test_dataloader.dataset.pipeline)
-    batch: List[Dict[str, Any]] = []
+    batch: list[dict[str, Any]] = []
     for path in paths:
         try:
             batch.append(pipeline(dict(img_path=str(path))))
@@ -52,7 +50,8 @@ def images_of_folder(folder: PathLike,
             raise UserError(
                 f'{path} cannot be read as an image by the test pipeline of '
                 f'{cfg.filename} ({type(error).__name__}: {error}); remove '
-                'it, or give another folder') from error
+                'it, or give another folder'
+            ) from error
         if len(batch) == BATCH_SIZE or path is paths[-1]:
             yield pseudo_collate(batch)
             batch = []

@@ -1,7 +1,8 @@
 """Check of pictures in folders by class (mmpretrain's ``CustomDataset``)."""
+
 from collections import Counter
 from pathlib import Path
-from typing import Any, List, Optional
+from typing import Any
 
 from .data_report import SplitReport, picture_error, read_all, spread
 from .data_sources import DataSource, require_paths
@@ -9,8 +10,7 @@ from .errors import UserError
 from .progress import Track
 
 
-def check(source: DataSource, limit: Optional[int],
-          track: Track) -> SplitReport:
+def check(source: DataSource, limit: int | None, track: Track) -> SplitReport:
     """Check one data set.
 
     Args:
@@ -30,31 +30,42 @@ def check(source: DataSource, limit: Optional[int],
     dataset = _build(source)
     samples = [dataset.get_data_info(i) for i in range(len(dataset))]
     classes = dataset.CLASSES or ()
-    report = SplitReport([source.split], source.cls.__name__,
-                         [dataset.ann_file or dataset.img_prefix],
-                         dict(images=len(samples), classes=len(classes)))
+    report = SplitReport(
+        [source.split],
+        source.cls.__name__,
+        [dataset.ann_file or dataset.img_prefix],
+        dict(images=len(samples), classes=len(classes)),
+    )
     labels = Counter(each.get('gt_label') for each in samples)
     if set(labels) != {None}:
-        report.add('empty_class', 'classes without a picture',
-                   [name for i, name in enumerate(classes) if not labels[i]])
+        report.add(
+            'empty_class',
+            'classes without a picture',
+            [name for i, name in enumerate(classes) if not labels[i]],
+        )
         report.add(
             'unknown_label',
-            f'labels outside 0 to {len(classes) - 1}, as there are '
-            f'{len(classes)} classes',
-            [label for label in labels if not 0 <= label < len(classes)])
+            f'labels outside 0 to {len(classes) - 1}, as there are {len(classes)} classes',
+            [label for label in labels if not 0 <= label < len(classes)],
+        )
     folders = sorted(getattr(dataset, 'folder_to_idx', {}))
     if set(folders) == set(classes) and folders != list(classes):
         report.add(
-            'class_order', 'metainfo lists the classes in another order than '
+            'class_order',
+            'metainfo lists the classes in another order than '
             'the folders are sorted; mmpretrain numbers them by the folders, '
             f'so that names would be swapped: write classes={tuple(folders)}',
-            1)
+            1,
+        )
     chosen = spread(samples, limit)
-    errors = read_all(lambda each: picture_error(each['img_path'], []), chosen,
-                      track, f'reading pictures of {source.split}')
-    faults: List[str] = [
-        f'{each["img_path"]}: {error}' for each, error in zip(chosen, errors)
-        if error
+    errors = read_all(
+        lambda each: picture_error(each['img_path'], []),
+        chosen,
+        track,
+        f'reading pictures of {source.split}',
+    )
+    faults: list[str] = [
+        f'{each["img_path"]}: {error}' for each, error in zip(chosen, errors) if error
     ]
     report.add('unreadable', 'pictures that cannot be read', faults)
     return report
@@ -71,8 +82,7 @@ def require_folders(source: DataSource) -> None:
         UserError: Naming both numbers, and what to set.
     """
     given = (source.get('metainfo') or {}).get('classes')
-    classes = given or (getattr(source.cls, 'METAINFO', None)
-                        or {}).get('classes')
+    classes = given or (getattr(source.cls, 'METAINFO', None) or {}).get('classes')
     folder = Path(source.folder('img_path') or '')
     told = source.ann_file or not isinstance(classes, (list, tuple))
     in_folders = source.cfg.get('data_root') or source.cfg.get('data_prefix')
@@ -86,7 +96,8 @@ def require_folders(source: DataSource) -> None:
             'classes. For classes of your own set dataset.metainfo.classes '
             'of both loaders to the names of the folders, and '
             'model.head.num_classes and data_preprocessor.num_classes to '
-            'their number')
+            'their number'
+        )
 
 
 def _build(source: DataSource) -> Any:
@@ -96,5 +107,6 @@ def _build(source: DataSource) -> Any:
         return source.cls(**dict(cfg, pipeline=(), lazy_init=False))
     # It finds out what is wrong in many ways, by assertions too.
     except Exception as error:
-        raise UserError(f'{source.split}_dataloader: {source.cls.__name__} '
-                        f'cannot list its pictures: {error}') from error
+        raise UserError(
+            f'{source.split}_dataloader: {source.cls.__name__} cannot list its pictures: {error}'
+        ) from error

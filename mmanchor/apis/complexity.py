@@ -1,9 +1,11 @@
 """Parameters and multiply-adds of a config's model at test time."""
+
 import logging
 from collections import Counter
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Callable, Dict, Iterator, List, Tuple, TypeVar
+from typing import TypeVar
 
 import torch
 from mmengine.config import Config
@@ -31,9 +33,10 @@ class Complexity:
         uncounted: Operators, if any, that multiply or may, and of which
             nobody told how much; ``macs`` lacks them.
     """
+
     params: int
     macs: int
-    uncounted: Tuple[str, ...] = ()
+    uncounted: tuple[str, ...] = ()
 
 
 @dataclass
@@ -45,6 +48,7 @@ class ModuleCost:
         params: Number of parameters.
         macs: Number of multiply-adds for one image.
     """
+
     name: str
     params: int
     macs: int
@@ -73,14 +77,15 @@ def build_test_model(cfg: Config) -> nn.Module:
             f'the model of {cfg.filename} is a two-stage detector '
             f'({type(model).__name__}): what its second stage does depends on '
             'what the first finds, and not on the size of images alone. Give '
-            'a one-stage detector, such as RTMDet or PicoDet')
+            'a one-stage detector, such as RTMDet or PicoDet'
+        )
     for name in TRAINING_ONLY:
         if getattr(model, name, None) is not None:
             setattr(model, name, None)
     return model.eval()
 
 
-def count_complexity(model: nn.Module, size: Tuple[int, int]) -> Complexity:
+def count_complexity(model: nn.Module, size: tuple[int, int]) -> Complexity:
     """Count a model's parameters and multiply-adds.
 
     Attention counts whichever way it is computed; see
@@ -98,8 +103,7 @@ def count_complexity(model: nn.Module, size: Tuple[int, int]) -> Complexity:
     return Complexity(params, count.total, tuple(sorted(count.uncounted)))
 
 
-def count_by_module(model: nn.Module, size: Tuple[int, int],
-                    depth: int) -> List[ModuleCost]:
+def count_by_module(model: nn.Module, size: tuple[int, int], depth: int) -> list[ModuleCost]:
     """Share a model's parameters and multiply-adds out among its modules.
 
     Args:
@@ -130,12 +134,11 @@ def count_by_module(model: nn.Module, size: Tuple[int, int],
         macs[group(name)] += each
     names = dict.fromkeys(group(name) for name, _ in model.named_modules())
     return [
-        ModuleCost(name, params[name], macs[name]) for name in names
-        if params[name] or macs[name]
+        ModuleCost(name, params[name], macs[name]) for name in names if params[name] or macs[name]
     ]
 
 
-def _image(model: nn.Module, size: Tuple[int, int]) -> Tensor:
+def _image(model: nn.Module, size: tuple[int, int]) -> Tensor:
     device = next((param.device for param in model.parameters()), 'cpu')
     return torch.rand(1, 3, *size, device=device)
 
@@ -161,17 +164,13 @@ def switch_to_deploy(model: nn.Module) -> int:
     Returns:
         How many parts were switched.
     """
-    parts = [
-        module for module in model.modules()
-        if hasattr(module, 'switch_to_deploy')
-    ]
+    parts = [module for module in model.modules() if hasattr(module, 'switch_to_deploy')]
     for part in parts:
         part.switch_to_deploy()
     return len(parts)
 
 
-def complexity_of_forms(cfg: Config,
-                        size: Tuple[int, int]) -> Dict[str, Complexity]:
+def complexity_of_forms(cfg: Config, size: tuple[int, int]) -> dict[str, Complexity]:
     """Count a config's model in its training form and its deploy form.
 
     Args:
@@ -188,8 +187,9 @@ def complexity_of_forms(cfg: Config,
     return of_forms(cfg, size, count_complexity)
 
 
-def of_forms(cfg: Config, size: Tuple[int, int],
-             count: Callable[[nn.Module, Tuple[int, int]], T]) -> Dict[str, T]:
+def of_forms(
+    cfg: Config, size: tuple[int, int], count: Callable[[nn.Module, tuple[int, int]], T]
+) -> dict[str, T]:
     """Count something of a config's model in both of its forms.
 
     Args:
@@ -212,13 +212,15 @@ def of_forms(cfg: Config, size: Tuple[int, int],
             forms['deploy'] = count(model, size)
     # Models assert their sizes, or fail by them, in many ways.
     except Exception as error:
-        raise UserError(f'the model of {cfg.filename} does not run on images '
-                        f'of {size[0]} x {size[1]} pixels alone: '
-                        f'{in_one_line(error)}') from error
+        raise UserError(
+            f'the model of {cfg.filename} does not run on images '
+            f'of {size[0]} x {size[1]} pixels alone: '
+            f'{in_one_line(error)}'
+        ) from error
     return forms
 
 
-def default_size(cfg: Config) -> Tuple[int, int]:
+def default_size(cfg: Config) -> tuple[int, int]:
     """The size at which a config's model is usually counted.
 
     Args:
@@ -233,18 +235,18 @@ def default_size(cfg: Config) -> Tuple[int, int]:
     """
     if toolbox(cfg) == 'mmseg':
         return 512, 2048
-    keys = dict(
-        Resize='scale',
-        CenterCrop='crop_size',
-        EfficientNetCenterCrop='crop_size')
+    keys = dict(Resize='scale', CenterCrop='crop_size', EfficientNetCenterCrop='crop_size')
     sizes = [
-        step[keys[step.type]] for step in cfg.get('test_pipeline') or ()
+        step[keys[step.type]]
+        for step in cfg.get('test_pipeline') or ()
         if step.get(keys.get(step.type))
     ]
     if not sizes:
-        raise UserError(f'the test_pipeline of {cfg.filename} has no Resize '
-                        'to a scale and no CenterCrop; give the size by '
-                        '--shape')
+        raise UserError(
+            f'the test_pipeline of {cfg.filename} has no Resize '
+            'to a scale and no CenterCrop; give the size by '
+            '--shape'
+        )
     scale = sizes[-1]
     width, height = (scale, scale) if isinstance(scale, int) else scale
     return height, width

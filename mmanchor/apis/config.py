@@ -1,12 +1,14 @@
 """Configs by path or by name, and what the command line changes in them."""
+
 import argparse
 import copy
 import difflib
 import importlib.util
 import traceback
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Optional, Sequence
+from typing import Any
 
 from mmengine.config import Config, DictAction
 
@@ -15,13 +17,11 @@ from .errors import UserError
 from .files import PathLike
 
 
-def list_configs() -> List[str]:
+def list_configs() -> list[str]:
     """Names that :func:`find_config` knows: paths without ``.py``, sorted."""
     root = config_root()
     paths = (path.relative_to(root) for path in root.rglob('*.py'))
-    return sorted(
-        path.with_suffix('').as_posix() for path in paths
-        if '_base_' not in path.parts)
+    return sorted(path.with_suffix('').as_posix() for path in paths if '_base_' not in path.parts)
 
 
 def find_config(name: PathLike) -> Path:
@@ -56,10 +56,11 @@ def find_config(name: PathLike) -> Path:
     if len(found) == 1:
         return config_root() / f'{found[0]}.py'
     if found:
-        raise UserError(f'{str(name)!r} names several configs; choose one of '
-                        f'{", ".join(found)}')
-    raise UserError(f'there is no config file {str(name)!r}, and none of our '
-                    f'configs has this name{_close_to(wanted, known)}')
+        raise UserError(f'{str(name)!r} names several configs; choose one of {", ".join(found)}')
+    raise UserError(
+        f'there is no config file {str(name)!r}, and none of our '
+        f'configs has this name{_close_to(wanted, known)}'
+    )
 
 
 def _toolbox_config(name: str) -> Path:
@@ -73,8 +74,9 @@ def _toolbox_config(name: str) -> Path:
     if package.isidentifier():
         spec = importlib.util.find_spec(package)
     if spec is None or spec.origin is None:
-        raise UserError(f'{name!r} names a config of the package {package!r}, '
-                        'which is not installed')
+        raise UserError(
+            f'{name!r} names a config of the package {package!r}, which is not installed'
+        )
     root = Path(spec.origin).parent / '.mim' / 'configs'
     path = root / f'{wanted.removesuffix(".py")}.py'
     if path.is_file():
@@ -82,22 +84,19 @@ def _toolbox_config(name: str) -> Path:
     known = [each.relative_to(root).as_posix() for each in root.rglob('*.py')]
     close = difflib.get_close_matches(wanted, known, 3)
     hint = f'; did you mean {", ".join(close)}?' if close else ''
-    raise UserError(f'{package} came with no config {wanted!r}: there is no '
-                    f'file {path}{hint}')
+    raise UserError(f'{package} came with no config {wanted!r}: there is no file {path}{hint}')
 
 
 def _close_to(wanted: str, known: Sequence[str]) -> str:
     """A hint of names like ``wanted``, or of all if there are few."""
     stem = wanted.rsplit('/', 1)[-1]
     names = {each.rsplit('/', 1)[-1]: each for each in known}
-    close = [
-        names[each] for each in difflib.get_close_matches(stem, names, 5, 0.5)
-    ]
+    close = [names[each] for each in difflib.get_close_matches(stem, names, 5, 0.5)]
     close = close or [each for each in known if '/' not in each]
     return f'; did you mean {", ".join(close)}?' if close else ''
 
 
-def parse_options(words: Optional[Sequence[str]]) -> Dict[str, Any]:
+def parse_options(words: Sequence[str] | None) -> dict[str, Any]:
     """Read ``--cfg-options`` as every OpenMMLab tool does.
 
     Args:
@@ -118,8 +117,7 @@ def parse_options(words: Optional[Sequence[str]]) -> Dict[str, Any]:
     parser.add_argument('options', nargs='*', action=DictAction)
     for word in words or ():
         if '=' not in word:
-            raise UserError(
-                f'--cfg-options takes KEY=VALUE pairs, got {word!r}')
+            raise UserError(f'--cfg-options takes KEY=VALUE pairs, got {word!r}')
     try:
         options = parser.parse_args(['--', *words]).options if words else {}
     except (AssertionError, ValueError) as error:
@@ -127,10 +125,12 @@ def parse_options(words: Optional[Sequence[str]]) -> Dict[str, Any]:
     return dict(options)
 
 
-def load_config(config: PathLike,
-                cfg_options: Optional[Dict[str, Any]] = None,
-                work_dir: Optional[PathLike] = None,
-                launcher: str = 'none') -> Config:
+def load_config(
+    config: PathLike,
+    cfg_options: dict[str, Any] | None = None,
+    work_dir: PathLike | None = None,
+    launcher: str = 'none',
+) -> Config:
     """Read a config and lay the command line over it.
 
     Precedence is the config, then ``cfg_options``, then the other arguments.
@@ -153,14 +153,14 @@ def load_config(config: PathLike,
         cfg = Config.fromfile(str(path))
     # A config is a program of the user's: anything may go wrong in it.
     except Exception as error:
-        raise UserError(f'cannot read the config {path}: '
-                        f'{type(error).__name__}: {error}') from error
+        raise UserError(
+            f'cannot read the config {path}: {type(error).__name__}: {error}'
+        ) from error
     try:
         # MMEngine takes `_delete_` out of what it merges.
         cfg.merge_from_dict(copy.deepcopy(cfg_options or {}))
     except (KeyError, TypeError, IndexError) as error:
-        raise UserError(f'--cfg-options do not fit the config {path}: '
-                        f'{error.args[0]}') from error
+        raise UserError(f'--cfg-options do not fit the config {path}: {error.args[0]}') from error
     if work_dir is not None:
         cfg.work_dir = str(work_dir)
     elif not cfg.get('work_dir'):
@@ -194,8 +194,7 @@ def building(cfg: Config) -> Iterator[None]:
         else:
             place = traceback.extract_tb(error.__traceback__)[-1]
             reason += f' ({place.filename}, line {place.lineno})'
-        raise UserError(f'the config {cfg.filename} cannot be built: '
-                        f'{reason}') from error
+        raise UserError(f'the config {cfg.filename} cannot be built: {reason}') from error
 
 
 def toolbox(cfg: Config) -> str:
@@ -212,6 +211,8 @@ def toolbox(cfg: Config) -> str:
     """
     scope = cfg.get('default_scope')
     if not scope:
-        raise UserError(f'the config {cfg.filename} sets no default_scope; '
-                        "write default_scope = 'mmseg' (or 'mmdet')")
+        raise UserError(
+            f'the config {cfg.filename} sets no default_scope; '
+            "write default_scope = 'mmseg' (or 'mmdet')"
+        )
     return scope

@@ -1,6 +1,8 @@
 """From a foreign checkpoint file to one of ours, checked before it is kept."""
+
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Callable, Dict, Optional
+from typing import Any
 
 import torch
 from mmengine.config import Config
@@ -12,8 +14,7 @@ from ..compat.atomic import replacing
 from ..compat.checkpoints import load_checkpoint
 from ..compat.plain_pickle import load_plain_pickle
 from ..compat.safetensors_files import save_safetensors
-from ..converters import (KINDS, ConversionReport, arrays_of_paddle,
-                          arrays_of_torch)
+from ..converters import KINDS, ConversionReport, arrays_of_paddle, arrays_of_torch
 from .anchorize import find_softmax, fit_anchors
 from .calibration import images_of_folder
 from .config import building
@@ -25,30 +26,33 @@ from .levit_softmax import find_levit_softmax
 ESNET_ARGUMENTS = ('scale', 'ratios')
 
 
-def _read_paddle(source: PathLike) -> Dict[str, Any]:
+def _read_paddle(source: PathLike) -> dict[str, Any]:
     return arrays_of_paddle(load_plain_pickle(source), str(source))
 
 
-def _read_torch(source: PathLike) -> Dict[str, Any]:
+def _read_torch(source: PathLike) -> dict[str, Any]:
     if not Path(source).is_file():
-        raise UserError(f'SRC {str(source)!r} is no file; give the path of a '
-                        'checkpoint on this machine')
+        raise UserError(
+            f'SRC {str(source)!r} is no file; give the path of a checkpoint on this machine'
+        )
     return arrays_of_torch(load_checkpoint(source, 'cpu'), str(source))
 
 
 # By Kind.reads; nothing in a file is run.
-READERS: Dict[str, Callable[[PathLike], Dict[str, Any]]] = {
+READERS: dict[str, Callable[[PathLike], dict[str, Any]]] = {
     'paddle': _read_paddle,
     'torch': _read_torch,
 }
 
 
-def convert(kind: str,
-            source: PathLike,
-            out: PathLike,
-            cfg: Config,
-            strict: bool = True,
-            anchors_from: Optional[PathLike] = None) -> ConversionReport:
+def convert(
+    kind: str,
+    source: PathLike,
+    out: PathLike,
+    cfg: Config,
+    strict: bool = True,
+    anchors_from: PathLike | None = None,
+) -> ConversionReport:
     """Convert a checkpoint of another project and write it as ours.
 
     Args:
@@ -79,8 +83,7 @@ def convert(kind: str,
     """
     out = _require_out(out, source)
     if kind not in KINDS:
-        raise UserError(f'there is no conversion {kind!r}; choose one of '
-                        f'{", ".join(KINDS)}')
+        raise UserError(f'there is no conversion {kind!r}; choose one of {", ".join(KINDS)}')
     entries = READERS[KINDS[kind].reads](source)
     model = _build(kind, cfg)
     target = model.state_dict()
@@ -96,39 +99,45 @@ def convert(kind: str,
             kind=kind,
             source=Path(source).name,
             config=Path(cfg.filename or '').stem,
-            missing=report.missing),
-        **_dataset_meta(cfg, model))
+            missing=report.missing,
+        ),
+        **_dataset_meta(cfg, model),
+    )
     _write(dict(state_dict=state, meta=meta), out)
     return report
 
 
-def _require_fit(report: ConversionReport, source: PathLike, cfg: Config,
-                 model: nn.Module, strict: bool) -> None:
+def _require_fit(
+    report: ConversionReport, source: PathLike, cfg: Config, model: nn.Module, strict: bool
+) -> None:
     if report.converted and (report.is_complete or not strict):
         return
     advice = ', or --no-strict to write what fits' if strict else ''
-    raise UserError(f'{source} does not fit the {type(model).__name__} of '
-                    f'{cfg.filename}; {report.problems()}. Give the config of '
-                    f'the same size{advice}')
+    raise UserError(
+        f'{source} does not fit the {type(model).__name__} of '
+        f'{cfg.filename}; {report.problems()}. Give the config of '
+        f'the same size{advice}'
+    )
 
 
-def _cluster(kind: str, entries: Dict[str, Any], cfg: Config,
-             target: Dict[str, Tensor], folder: PathLike) -> Dict[str, Tensor]:
+def _cluster(
+    kind: str, entries: dict[str, Any], cfg: Config, target: dict[str, Tensor], folder: PathLike
+) -> dict[str, Tensor]:
     """Anchors for the attentions of the target, from images."""
     shapes = {
-        name: tuple(value.shape)
-        for name, value in target.items() if name.endswith('.attn.anchors')
+        name: tuple(value.shape) for name, value in target.items() if name.endswith('.attn.anchors')
     }
     if not KINDS[kind].calibrates or not shapes:
         takers = [name for name, each in KINDS.items() if each.calibrates]
         raise UserError(
             '--anchors-from needs a config with learned anchors and one of '
-            f'the kinds {", ".join(takers)}; got {kind} and {cfg.filename}')
+            f'the kinds {", ".join(takers)}; got {kind} and {cfg.filename}'
+        )
     twin_cfg = Config(cfg.copy().to_dict(), filename=cfg.filename)
     find = find_softmax
     twin_cfg.model.backbone.attention = dict(
-        type='mmanchor.SoftmaxAttention',
-        qkv_bias='blocks.0.attn.qkv.bias' in entries)
+        type='mmanchor.SoftmaxAttention', qkv_bias='blocks.0.attn.qkv.bias' in entries
+    )
     if kind == 'levit':
         find = find_levit_softmax
         twin_cfg.model.backbone.update(attention='softmax', pos_embed=None)
@@ -142,7 +151,8 @@ def _cluster(kind: str, entries: Dict[str, Any], cfg: Config,
             images_of_folder(folder, cfg),
             shape[-2],
             per_head=len(shape) == 3,
-            found=find(twin))
+            found=find(twin),
+        )
     except ValueError as error:
         raise UserError(f'--anchors-from {folder}: {error}') from error
 
@@ -150,14 +160,13 @@ def _cluster(kind: str, entries: Dict[str, Any], cfg: Config,
 def _require_out(out: PathLike, source: PathLike) -> Path:
     out = Path(out)
     if out.suffix not in ('.pth', '.safetensors') or out.is_dir():
-        raise UserError(f'DST must be a file that ends in .pth or '
-                        f'.safetensors, got {out}')
+        raise UserError(f'DST must be a file that ends in .pth or .safetensors, got {out}')
     if out.resolve() == Path(source).resolve():
         raise UserError(f'DST {out} is the source itself; give another name')
     return out
 
 
-def _write(checkpoint: Dict[str, Any], out: Path) -> None:
+def _write(checkpoint: dict[str, Any], out: Path) -> None:
     make_folder(out.parent, 'the folder of DST')
     if out.suffix == '.safetensors':
         save_safetensors(checkpoint, out)
@@ -177,18 +186,19 @@ def _build(kind: str, cfg: Config) -> nn.Module:
         backbone = model.get('backbone', {})
         name = str(backbone.get('type')).rsplit('.', 1)[-1]
         if name not in ('ESNet', 'AnchorESNet'):
-            raise UserError(f'{kind} needs a config whose backbone is an '
-                            f'ESNet or an AnchorESNet; that of {cfg.filename} '
-                            f'is {backbone.get("type")!r}')
+            raise UserError(
+                f'{kind} needs a config whose backbone is an '
+                f'ESNet or an AnchorESNet; that of {cfg.filename} '
+                f'is {backbone.get("type")!r}'
+            )
         # An AnchorESNet keeps the names of the stages that it keeps.
         model = dict(type='mmanchor.ESNet')
-        model.update(
-            (key, backbone[key]) for key in ESNET_ARGUMENTS if key in backbone)
+        model.update((key, backbone[key]) for key in ESNET_ARGUMENTS if key in backbone)
     with building(cfg):
         return MODELS.build(model)
 
 
-def _dataset_meta(cfg: Config, model: nn.Module) -> Dict[str, Any]:
+def _dataset_meta(cfg: Config, model: nn.Module) -> dict[str, Any]:
     """Names of the classes, if the config's data set has as many."""
     head = getattr(model, 'bbox_head', getattr(model, 'head', None))
     num_classes = getattr(head, 'num_classes', None)

@@ -1,5 +1,7 @@
 """Pre-flight check of the data of a config: counts, and what is wrong."""
-from typing import Any, Dict, List, Optional, Sequence
+
+from collections.abc import Sequence
+from typing import Any
 
 from mmengine.config import Config
 
@@ -10,10 +12,9 @@ from .errors import UserError
 from .progress import Track, silently
 
 
-def check_data(cfg: Config,
-               splits: Sequence[str] = SPLITS,
-               limit: Optional[int] = None,
-               track: Track = silently) -> List[SplitReport]:
+def check_data(
+    cfg: Config, splits: Sequence[str] = SPLITS, limit: int | None = None, track: Track = silently
+) -> list[SplitReport]:
     """Check the files that the dataloaders of a config would read.
 
     Nothing is built and nothing is written. Splits that read the same files
@@ -34,8 +35,8 @@ def check_data(cfg: Config,
         UserError: If files are missing, so that nothing can be checked; the
             message says which and how to get them.
     """
-    reports: List[SplitReport] = []
-    seen: Dict[str, SplitReport] = {}
+    reports: list[SplitReport] = []
+    seen: dict[str, SplitReport] = {}
     for source in data_sources(cfg, splits):
         key = _fingerprint(source)
         if key in seen:
@@ -51,7 +52,8 @@ def check_data(cfg: Config,
             report = SplitReport([source.split], source.cls.__name__)
             report.notes.append(
                 f'{source.cls.__name__} is no BaseSegDataset, CocoDataset or '
-                'CustomDataset; its files were not read')
+                'CustomDataset; its files were not read'
+            )
         _check_num_classes(cfg, source, report)
         seen[key] = report
         reports.append(report)
@@ -60,20 +62,30 @@ def check_data(cfg: Config,
 
 def _fingerprint(source: DataSource) -> str:
     """Equal for data sets that read the same files in the same way."""
-    keys = ('data_root', 'data_prefix', 'ann_file', 'split', 'metainfo',
-            'reduce_zero_label', 'img_suffix', 'seg_map_suffix')
+    keys = (
+        'data_root',
+        'data_prefix',
+        'ann_file',
+        'split',
+        'metainfo',
+        'reduce_zero_label',
+        'img_suffix',
+        'seg_map_suffix',
+    )
     return repr([source.cls, *(source.get(key) for key in keys)])
 
 
-def _check_num_classes(cfg: Config, source: DataSource,
-                       report: SplitReport) -> None:
+def _check_num_classes(cfg: Config, source: DataSource, report: SplitReport) -> None:
     """Compare ``num_classes`` of the model's heads with the class list."""
     classes = source.classes
     for name, number in _num_classes(cfg.get('model')).items():
         if classes and number != len(classes):
             report.add(
-                'num_classes', f'model.{name}.num_classes is {number}, but '
-                f'the data set has {len(classes)} classes', 1)
+                'num_classes',
+                f'model.{name}.num_classes is {number}, but '
+                f'the data set has {len(classes)} classes',
+                1,
+            )
 
 
 def require_num_classes(cfg: Config, splits: Sequence[str]) -> None:
@@ -94,7 +106,7 @@ def require_num_classes(cfg: Config, splits: Sequence[str]) -> None:
             raise UserError(f'{source.split}_dataloader: {problem.message}')
 
 
-def _num_classes(node: Any, prefix: str = '') -> Dict[str, int]:
+def _num_classes(node: Any, prefix: str = '') -> dict[str, int]:
     """Every ``num_classes`` in a model config, by its dotted place.
 
     A segmentor may hold its heads in lists.

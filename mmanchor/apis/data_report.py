@@ -1,8 +1,10 @@
 """What a data check found, and how its files are read."""
+
 import os
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
-from typing import Any, Callable, Dict, List, Optional, Sequence, TypeVar
+from typing import Any, TypeVar
 
 from PIL import Image
 
@@ -24,10 +26,11 @@ class Problem:
         count: How many files, boxes or names it concerns.
         examples: The first few of them.
     """
+
     code: str
     message: str
     count: int
-    examples: List[str] = field(default_factory=list)
+    examples: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -42,18 +45,15 @@ class SplitReport:
         problems: Faults; none means that it can be used.
         notes: Facts that are worth knowing and may be intended.
     """
-    splits: List[str]
-    dataset: str
-    places: List[str] = field(default_factory=list)
-    counts: Dict[str, int] = field(default_factory=dict)
-    problems: List[Problem] = field(default_factory=list)
-    notes: List[str] = field(default_factory=list)
 
-    def add(self,
-            code: str,
-            message: str,
-            found: Any,
-            examples: Sequence[Any] = ()) -> None:
+    splits: list[str]
+    dataset: str
+    places: list[str] = field(default_factory=list)
+    counts: dict[str, int] = field(default_factory=dict)
+    problems: list[Problem] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def add(self, code: str, message: str, found: Any, examples: Sequence[Any] = ()) -> None:
         """Record a problem, unless there is none.
 
         Args:
@@ -68,12 +68,12 @@ class SplitReport:
             shown = [str(each) for each in list(examples)[:MAX_EXAMPLES]]
             self.problems.append(Problem(code, message, found, shown))
 
-    def as_dict(self) -> Dict[str, Any]:
+    def as_dict(self) -> dict[str, Any]:
         """Plain dicts and lists, for JSON."""
         return asdict(self)
 
 
-def spread(items: Sequence[Item], limit: Optional[int]) -> Sequence[Item]:
+def spread(items: Sequence[Item], limit: int | None) -> Sequence[Item]:
     """At most ``limit`` items, evenly spread; all if it is ``None``.
 
     Example:
@@ -85,8 +85,9 @@ def spread(items: Sequence[Item], limit: Optional[int]) -> Sequence[Item]:
     return [items[i * len(items) // limit] for i in range(limit)]
 
 
-def read_all(read: Callable[[Item], Fact], items: Sequence[Item], track: Track,
-             description: str) -> List[Fact]:
+def read_all(
+    read: Callable[[Item], Fact], items: Sequence[Item], track: Track, description: str
+) -> list[Fact]:
     """Call ``read`` on every item in a few threads, in order.
 
     Decoding releases Python's lock, so threads are enough.
@@ -96,7 +97,7 @@ def read_all(read: Callable[[Item], Fact], items: Sequence[Item], track: Track,
         return list(track(facts, description, len(items)))
 
 
-def picture_error(path: str, size: List[int]) -> Optional[str]:
+def picture_error(path: str, size: list[int]) -> str | None:
     """Decode a picture and say what hinders it.
 
     Args:

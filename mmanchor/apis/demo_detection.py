@@ -1,8 +1,10 @@
 """The detection demo: a detector with anchors beside its twin without."""
+
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Optional, Tuple
+from typing import Any
 
 import cv2
 import numpy as np
@@ -14,8 +16,7 @@ from ..datasets import make_demo_data
 from ..visualization import class_legend, draw_boxes, picture_grid
 from .complexity import Complexity, complexity_of_forms
 from .config import load_config
-from .demo_steps import (console_to, copy_config, enlarge, train_on, use_data,
-                         watched)
+from .demo_steps import console_to, copy_config, enlarge, train_on, use_data, watched
 from .files import PathLike, make_folder, read_json, write_json
 from .predictors import build_predictor, choose_device
 from .test import test_model
@@ -49,8 +50,9 @@ class TrainedDetector:
         minutes: Time of training, scoring left out, over all runs.
         checkpoint: The last checkpoint.
     """
-    metrics: Dict[str, Optional[float]]
-    complexity: Dict[str, Complexity]
+
+    metrics: dict[str, float | None]
+    complexity: dict[str, Complexity]
     minutes: float
     checkpoint: str
 
@@ -68,15 +70,18 @@ class DetectionDemo:
         size: Height and width of the images, in pixels.
         files: What lies where, by name.
     """
-    detectors: Dict[str, TrainedDetector]
-    size: Tuple[int, int]
-    files: Dict[str, str]
+
+    detectors: dict[str, TrainedDetector]
+    size: tuple[int, int]
+    files: dict[str, str]
 
 
-def run_detection_demo(data_root: PathLike,
-                       work_dir: PathLike,
-                       cfg_options: Optional[Dict[str, Any]] = None,
-                       say: Callable[[str], None] = print) -> DetectionDemo:
+def run_detection_demo(
+    data_root: PathLike,
+    work_dir: PathLike,
+    cfg_options: dict[str, Any] | None = None,
+    say: Callable[[str], None] = print,
+) -> DetectionDemo:
     """Make data, train, score and draw; go on where a run was stopped.
 
     Args:
@@ -99,21 +104,19 @@ def run_detection_demo(data_root: PathLike,
     first = next(iter(cfgs.values()))
     size = (first.image_size, first.image_size)
     steps = 2 + len(cfgs)
-    say(f'1/{steps} data: scenes of {size[0]} x {size[1]} pixels in '
-        f'{data_root}')
+    say(f'1/{steps} data: scenes of {size[0]} x {size[1]} pixels in {data_root}')
     data = make_demo_data(
-        data_root,
-        num_train=first.num_train,
-        num_val=first.num_val,
-        size=size,
-        layout='coco')
+        data_root, num_train=first.num_train, num_val=first.num_val, size=size, layout='coco'
+    )
     detectors = {}
     with console_to(work_dir / 'console.log'):
         for step, (name, cfg) in enumerate(cfgs.items(), start=2):
             _use_coco_data(cfg, data.root / 'coco')
-            say(f'{step}/{steps} {name}: training for '
+            say(
+                f'{step}/{steps} {name}: training for '
                 f'{cfg.train_cfg.max_epochs} epochs; when stopped, the same '
-                'command goes on from the last checkpoint')
+                'command goes on from the last checkpoint'
+            )
             detectors[name] = _train_and_score(cfg, size)
         say(f'{steps}/{steps} drawing detections')
         picture = work_dir / 'detections.png'
@@ -122,7 +125,8 @@ def run_detection_demo(data_root: PathLike,
         data=str(data.root),
         logs=str(work_dir),
         detections=str(picture),
-        scores=str(work_dir / 'demo.json'))
+        scores=str(work_dir / 'demo.json'),
+    )
     result = DetectionDemo(detectors, size, files)
     write_json(files['scores'], asdict(result))
     return result
@@ -136,10 +140,10 @@ def _use_coco_data(cfg: Config, root: Path) -> None:
         cfg[f'{split}_evaluator'].ann_file = ann_file
 
 
-def _train_and_score(cfg: Config, size: Tuple[int, int]) -> TrainedDetector:
+def _train_and_score(cfg: Config, size: tuple[int, int]) -> TrainedDetector:
     """Train, or go on training; score the last checkpoint."""
     clock = Path(cfg.work_dir) / 'minutes.json'
-    before = read_json(clock)['minutes'] if clock.is_file() else 0.
+    before = read_json(clock)['minutes'] if clock.is_file() else 0.0
     start = time.monotonic()
     checkpoint = train_on(cfg)
     minutes = before + (time.monotonic() - start) / 60
@@ -147,16 +151,12 @@ def _train_and_score(cfg: Config, size: Tuple[int, int]) -> TrainedDetector:
     scores = test_model(watched(cfg, 'scoring'), checkpoint)
     metrics = {name: scores.get(key) for name, key in METRICS.items()}
     # pycocotools says -1 where there was nothing to find.
-    metrics = {
-        name: None if value == -1 else value
-        for name, value in metrics.items()
-    }
+    metrics = {name: None if value == -1 else value for name, value in metrics.items()}
     forms = complexity_of_forms(copy_config(cfg), size)
     return TrainedDetector(metrics, forms, minutes, checkpoint)
 
 
-def _draw(cfgs: Dict[str, Config], detectors: Dict[str, TrainedDetector],
-          path: PathLike) -> None:
+def _draw(cfgs: dict[str, Config], detectors: dict[str, TrainedDetector], path: PathLike) -> None:
     """Write a grid of validation images: truth, and what each found."""
     predictors = {
         name: build_predictor(cfg, detectors[name].checkpoint, choose_device())
@@ -167,20 +167,17 @@ def _draw(cfgs: Dict[str, Config], detectors: Dict[str, TrainedDetector],
     dataset = DATASETS.build(cfg.val_dataloader.dataset)
     cells = [
         _draw_row(dataset.get_data_info(int(i)), predictors)
-        for i in np.linspace(0,
-                             len(dataset) - 1, NUM_PICTURES).astype(int)
+        for i in np.linspace(0, len(dataset) - 1, NUM_PICTURES).astype(int)
     ]
     rows = [left + right for left, right in zip(cells[::2], cells[1::2])]
     titles = ['truth', *predictors] * 2
     width = picture_grid(rows, titles).shape[1]
-    grid = picture_grid(
-        rows, titles, legend=class_legend(first.classes, first.palette, width))
+    grid = picture_grid(rows, titles, legend=class_legend(first.classes, first.palette, width))
     with replacing(path) as part:
         cv2.imwrite(str(part), grid[..., ::-1])
 
 
-def _draw_row(info: Dict[str, Any], predictors: Dict[str,
-                                                     Any]) -> List[np.ndarray]:
+def _draw_row(info: dict[str, Any], predictors: dict[str, Any]) -> list[np.ndarray]:
     """One image with its truth, then with each detector's boxes."""
     image = cv2.imread(info['img_path'])
     shown = enlarge(image[..., ::-1], TIMES)
@@ -193,10 +190,11 @@ def _draw_row(info: Dict[str, Any], predictors: Dict[str,
             [each['bbox_label'] for each in truth],
             classes=first.classes,
             palette=first.palette,
-            dashed=True)
+            dashed=True,
+        )
     ]
     for predictor in predictors.values():
-        sample, = predictor.predict([image])
+        (sample,) = predictor.predict([image])
         sample.pred_instances.bboxes *= TIMES
         row.append(predictor.draw(shown, sample, SCORE_THR))
     return row

@@ -1,6 +1,8 @@
 """The segmentation demo: from nothing to a trained, drawn model."""
+
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Any, Callable, Dict, Optional, Tuple
+from typing import Any
 
 import cv2
 import numpy as np
@@ -12,8 +14,7 @@ from ..datasets import make_demo_data
 from ..visualization import class_legend, overlay_mask, picture_grid
 from .complexity import Complexity, complexity_of_forms
 from .config import load_config
-from .demo_steps import (console_to, copy_config, enlarge, train_on, use_data,
-                         watched)
+from .demo_steps import console_to, copy_config, enlarge, train_on, use_data, watched
 from .files import PathLike, make_folder, read_json, write_json
 from .predictors import build_predictor, choose_device
 from .running import build_runner
@@ -37,17 +38,20 @@ class DemoResult:
         size: Height and width of the images, in pixels.
         files: What lies where, by name.
     """
+
     untrained: float
-    metrics: Dict[str, float]
-    complexity: Dict[str, Complexity]
-    size: Tuple[int, int]
-    files: Dict[str, str]
+    metrics: dict[str, float]
+    complexity: dict[str, Complexity]
+    size: tuple[int, int]
+    files: dict[str, str]
 
 
-def run_segmentation_demo(data_root: PathLike,
-                          work_dir: PathLike,
-                          cfg_options: Optional[Dict[str, Any]] = None,
-                          say: Callable[[str], None] = print) -> DemoResult:
+def run_segmentation_demo(
+    data_root: PathLike,
+    work_dir: PathLike,
+    cfg_options: dict[str, Any] | None = None,
+    say: Callable[[str], None] = print,
+) -> DemoResult:
     """Make data, train, score and draw; go on where a run was stopped.
 
     Args:
@@ -67,17 +71,16 @@ def run_segmentation_demo(data_root: PathLike,
     size = tuple(cfg.crop_size)
     say(f'1/5 data: scenes of {size[0]} x {size[1]} pixels in {data_root}')
     data = make_demo_data(
-        data_root,
-        num_train=cfg.num_train,
-        num_val=cfg.num_val,
-        size=size,
-        layout='ade')
+        data_root, num_train=cfg.num_train, num_val=cfg.num_val, size=size, layout='ade'
+    )
     use_data(cfg, str(data.root / 'ade'))
     with console_to(work_dir / 'console.log'):
         say('2/5 scoring the model before training')
         untrained = _score_untrained(cfg, work_dir / 'untrained.json')
-        say(f'3/5 training for {cfg.train_cfg.max_iters} iterations; when '
-            'stopped, the same command goes on from the last checkpoint')
+        say(
+            f'3/5 training for {cfg.train_cfg.max_iters} iterations; when '
+            'stopped, the same command goes on from the last checkpoint'
+        )
         checkpoint = train_on(cfg)
         say('4/5 scoring on the validation split')
         metrics = test_model(watched(cfg, 'scoring'), checkpoint)
@@ -90,7 +93,8 @@ def run_segmentation_demo(data_root: PathLike,
         checkpoint=checkpoint,
         logs=work_dir,
         predictions=picture,
-        scores=work_dir / 'demo.json')
+        scores=work_dir / 'demo.json',
+    )
     files = {name: str(path) for name, path in files.items()}
     result = DemoResult(untrained, metrics, forms, size, files)
     write_json(files['scores'], asdict(result))
@@ -122,16 +126,20 @@ def _draw(cfg: Config, checkpoint: str, path: PathLike) -> None:
         truth = cv2.imread(info['seg_map_path'], cv2.IMREAD_UNCHANGED)
         masks = (truth - np.uint8(1), predictor.predict([image])[0])
         image = enlarge(image[..., ::-1])
-        cells.append([
-            image, *(overlay_mask(image, enlarge(mask), predictor.palette,
-                                  MASK_OPACITY, IGNORED) for mask in masks)
-        ])
+        cells.append(
+            [
+                image,
+                *(
+                    overlay_mask(image, enlarge(mask), predictor.palette, MASK_OPACITY, IGNORED)
+                    for mask in masks
+                ),
+            ]
+        )
     rows = [left + right for left, right in zip(cells[::2], cells[1::2])]
     titles = ['image', 'truth', 'prediction'] * 2
     width = picture_grid(rows, titles).shape[1]
     grid = picture_grid(
-        rows,
-        titles,
-        legend=class_legend(predictor.classes, predictor.palette, width))
+        rows, titles, legend=class_legend(predictor.classes, predictor.palette, width)
+    )
     with replacing(path) as part:
         cv2.imwrite(str(part), grid[..., ::-1])

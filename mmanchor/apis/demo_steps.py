@@ -1,6 +1,7 @@
 """The steps that the demos share."""
+
+from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
-from typing import Iterator
 
 import numpy as np
 from mmengine.config import Config, ConfigDict
@@ -39,8 +40,7 @@ def watched(cfg: Config, description: str) -> Config:
     cfg = copy_config(cfg)
     cfg.custom_hooks = [
         *(cfg.get('custom_hooks') or ()),
-        ConfigDict(
-            type='mmanchor.ProgressHook', description=f'    {description}')
+        ConfigDict(type='mmanchor.ProgressHook', description=f'    {description}'),
     ]
     return cfg
 

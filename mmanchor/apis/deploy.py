@@ -1,4 +1,5 @@
 """From a trained checkpoint to the deploy form, checked before it is kept."""
+
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,6 +34,7 @@ class DeployReport:
         difference: Largest difference of the two forms' outputs on a random
             image, over the largest output.
     """
+
     checkpoint: Path
     config: Path
     params_before: int
@@ -40,8 +42,7 @@ class DeployReport:
     difference: float
 
 
-def export_deploy(cfg: Config, checkpoint: PathLike,
-                  out: PathLike) -> DeployReport:
+def export_deploy(cfg: Config, checkpoint: PathLike, out: PathLike) -> DeployReport:
     """Fold a trained model into its deploy form and write it.
 
     Beside the weights a config is written, under the same name and ``.py``,
@@ -65,8 +66,10 @@ def export_deploy(cfg: Config, checkpoint: PathLike,
     if out.suffix not in ('.pth', '.safetensors'):
         raise UserError(f'OUT must end in .pth or .safetensors, got {out}')
     if out.resolve() == Path(source).resolve():
-        raise UserError(f'OUT {out} is the checkpoint itself; give another '
-                        'name, since the deploy form cannot be trained on')
+        raise UserError(
+            f'OUT {out} is the checkpoint itself; give another '
+            'name, since the deploy form cannot be trained on'
+        )
     init_default_scope(cfg.get('default_scope', 'mmengine'))
     with building(cfg):
         model = MODELS.build(cfg.model).eval()
@@ -74,11 +77,13 @@ def export_deploy(cfg: Config, checkpoint: PathLike,
     load_weights(model, loaded, source)
     # A backbone passes the call on to its parts, if there are any.
     if not any(
-            hasattr(part, 'switch_to_deploy')
-            for part in model.backbone.modules()
-            if part is not model.backbone):
-        raise UserError(f'the backbone {type(model.backbone).__name__} of '
-                        f'{cfg.filename} has no deploy form')
+        hasattr(part, 'switch_to_deploy')
+        for part in model.backbone.modules()
+        if part is not model.backbone
+    ):
+        raise UserError(
+            f'the backbone {type(model.backbone).__name__} of {cfg.filename} has no deploy form'
+        )
     params_before = _num_params(model)
     # Classifiers may know one size only.
     size = default_size(cfg) if toolbox(cfg) == 'mmpretrain' else (128, 160)
@@ -97,8 +102,7 @@ def export_deploy(cfg: Config, checkpoint: PathLike,
     save_checkpoint(dict(state_dict=model.state_dict(), meta=meta), str(out))
     with replacing(out.with_suffix('.py')) as part:
         deploy_cfg.dump(str(part))
-    return DeployReport(out, out.with_suffix('.py'), params_before,
-                        _num_params(model), difference)
+    return DeployReport(out, out.with_suffix('.py'), params_before, _num_params(model), difference)
 
 
 @torch.no_grad()
@@ -114,8 +118,9 @@ def _switch_and_compare(model: torch.nn.Module, image: torch.Tensor) -> float:
     largest = max(float(x.abs().max()) for x in before)
     difference = max(float((x - y).abs().max()) for x, y in zip(before, after))
     if difference > TOLERANCE * largest:
-        raise RuntimeError(f'the deploy form differs by {difference:g} of '
-                           f'{largest:g}: nothing was written')
+        raise RuntimeError(
+            f'the deploy form differs by {difference:g} of {largest:g}: nothing was written'
+        )
     return difference / largest
 
 

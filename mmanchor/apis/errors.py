@@ -1,4 +1,5 @@
 """The error that a command shows as one message instead of a traceback."""
+
 import re
 import traceback
 from pathlib import Path

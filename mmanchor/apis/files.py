@@ -1,9 +1,10 @@
 """Folders and files that the commands write: checked first, never torn."""
+
 import json
 import os
 import tempfile
 from pathlib import Path
-from typing import Any, Optional, Union
+from typing import Any, Union
 
 from ..compat.atomic import replacing
 from .errors import UserError
@@ -30,13 +31,15 @@ def make_folder(path: PathLike, name: str) -> Path:
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        raise UserError(f'{name} {str(path)!r} is not a folder that can be '
-                        f'written to ({error.strerror}); give another '
-                        'folder') from error
+        raise UserError(
+            f'{name} {str(path)!r} is not a folder that can be '
+            f'written to ({error.strerror}); give another '
+            'folder'
+        ) from error
     return folder
 
 
-def write_json(path: PathLike, data: Any, indent: Optional[int] = 1) -> None:
+def write_json(path: PathLike, data: Any, indent: int | None = 1) -> None:
     """Write ``data`` as JSON; numbers of numpy and torch become plain ones.
 
     Args:
@@ -45,8 +48,7 @@ def write_json(path: PathLike, data: Any, indent: Optional[int] = 1) -> None:
         indent: Spaces by level; ``None`` writes one line, for long lists.
     """
     with replacing(path) as part:
-        text = json.dumps(
-            data, indent=indent, default=lambda value: value.tolist())
+        text = json.dumps(data, indent=indent, default=lambda value: value.tolist())
         part.write_text(text + '\n', encoding='utf-8')
 
 

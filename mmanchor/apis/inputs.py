@@ -1,7 +1,8 @@
 """Pictures to predict on: a file, a folder, a video or a webcam."""
+
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, Iterator, List, Optional, Sequence, Union
 
 import cv2
 import mmcv
@@ -10,10 +11,8 @@ import numpy as np
 from .errors import UserError
 from .files import PathLike
 
-IMAGE_SUFFIXES = ('.bmp', '.jpeg', '.jpg', '.png', '.ppm', '.tif', '.tiff',
-                  '.webp')
-VIDEO_SUFFIXES = ('.avi', '.m4v', '.mkv', '.mov', '.mp4', '.mpeg', '.mpg',
-                  '.webm', '.wmv')
+IMAGE_SUFFIXES = ('.bmp', '.jpeg', '.jpg', '.png', '.ppm', '.tif', '.tiff', '.webp')
+VIDEO_SUFFIXES = ('.avi', '.m4v', '.mkv', '.mov', '.mp4', '.mpeg', '.mpg', '.webm', '.wmv')
 
 
 @dataclass
@@ -25,9 +24,10 @@ class Frame:
         file: What it is called in lists of results.
         image: (H, W, 3) uint8, BGR; ``None`` if it cannot be read.
     """
+
     name: str
     file: str
-    image: Optional[np.ndarray]
+    image: np.ndarray | None
 
 
 class ImageInput:
@@ -37,6 +37,7 @@ class ImageInput:
         root: The folder that names are relative to.
         paths: The files.
     """
+
     is_video = is_webcam = False
 
     def __init__(self, root: Path, paths: Sequence[Path]) -> None:
@@ -45,7 +46,7 @@ class ImageInput:
         self.total = len(self.paths)
 
     @property
-    def files(self) -> List[str]:
+    def files(self) -> list[str]:
         """Paths relative to the root, with slashes."""
         return [path.relative_to(self.root).as_posix() for path in self.paths]
 
@@ -66,14 +67,13 @@ class VideoInput:
     Raises:
         UserError: If it cannot be opened.
     """
+
     is_video = True
 
-    def __init__(self, source: str, max_frames: Optional[int] = None) -> None:
+    def __init__(self, source: str, max_frames: int | None = None) -> None:
         self.is_webcam = source.isdecimal() and not Path(source).exists()
-        self.name = f'webcam-{source}' if self.is_webcam else \
-            Path(source).stem
-        self._capture = cv2.VideoCapture(
-            int(source) if self.is_webcam else source)
+        self.name = f'webcam-{source}' if self.is_webcam else Path(source).stem
+        self._capture = cv2.VideoCapture(int(source) if self.is_webcam else source)
         if not self._capture.isOpened():
             what = 'webcam' if self.is_webcam else 'video'
             raise UserError(f'the {what} {source!r} cannot be opened')
@@ -100,9 +100,8 @@ class VideoInput:
 
 
 def open_input(
-        source: str,
-        max_frames: Optional[int] = None,
-        skip: Optional[PathLike] = None) -> Union[ImageInput, VideoInput]:
+    source: str, max_frames: int | None = None, skip: PathLike | None = None
+) -> ImageInput | VideoInput:
     """Find out what a user wants predictions for.
 
     Args:
@@ -121,15 +120,16 @@ def open_input(
     path = Path(source)
     if path.is_dir():
         paths = sorted(
-            each for each in path.rglob('*')
-            if each.suffix.lower() in IMAGE_SUFFIXES and each.is_file())
+            each
+            for each in path.rglob('*')
+            if each.suffix.lower() in IMAGE_SUFFIXES and each.is_file()
+        )
         own = None if skip is None else Path(skip).resolve()
         if own is not None and path.resolve() in own.parents:
             paths = [each for each in paths
                      if own not in each.resolve().parents]  # yapf: disable
         if not paths:
-            raise UserError(f'the folder {source!r} holds no image '
-                            f'({", ".join(IMAGE_SUFFIXES)})')
+            raise UserError(f'the folder {source!r} holds no image ({", ".join(IMAGE_SUFFIXES)})')
         return ImageInput(path, paths)
     if path.suffix.lower() in VIDEO_SUFFIXES and path.is_file():
         return VideoInput(source, max_frames)
@@ -137,11 +137,12 @@ def open_input(
         return ImageInput(path.parent, [path])
     if source.isdecimal():
         return VideoInput(source, max_frames)
-    raise UserError(f'there is no image, folder or video {source!r} (and it '
-                    'is not the number of a webcam)')
+    raise UserError(
+        f'there is no image, folder or video {source!r} (and it is not the number of a webcam)'
+    )
 
 
-def read_image(path: Path) -> Optional[np.ndarray]:
+def read_image(path: Path) -> np.ndarray | None:
     """Read a picture as the test pipelines do.
 
     Args:
@@ -156,9 +157,9 @@ def read_image(path: Path) -> Optional[np.ndarray]:
         return None
 
 
-def _distinct_names(root: Path, paths: Sequence[Path]) -> Dict[Path, str]:
+def _distinct_names(root: Path, paths: Sequence[Path]) -> dict[Path, str]:
     """Names without suffix; with it where two files differ in that only."""
-    by_name: Dict[str, List[Path]] = {}
+    by_name: dict[str, list[Path]] = {}
     for path in paths:
         name = path.relative_to(root).with_suffix('').as_posix()
         by_name.setdefault(name, []).append(path)

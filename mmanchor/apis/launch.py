@@ -3,6 +3,7 @@
 MMEngine's launchers call ``torch.cuda`` first, so on a CPU the process group
 is made here, by gloo, and MMEngine finds it ready.
 """
+
 import os
 import subprocess
 from typing import Any
@@ -20,8 +21,7 @@ LAUNCHERS = ('none', 'pytorch', 'slurm', 'mpi')
 _VARIABLES = {
     'pytorch': ('RANK', 'WORLD_SIZE', 'LOCAL_RANK'),
     'slurm': ('SLURM_PROCID', 'SLURM_NTASKS', 'SLURM_LOCALID'),
-    'mpi': ('OMPI_COMM_WORLD_RANK', 'OMPI_COMM_WORLD_SIZE',
-            'OMPI_COMM_WORLD_LOCAL_RANK'),
+    'mpi': ('OMPI_COMM_WORLD_RANK', 'OMPI_COMM_WORLD_SIZE', 'OMPI_COMM_WORLD_LOCAL_RANK'),
 }
 
 
@@ -40,15 +40,15 @@ def prepare_launch(cfg: Config) -> None:
     if cfg.launcher == 'none':
         return
     if cfg.launcher not in LAUNCHERS:
-        raise UserError(f'--launcher must be one of {", ".join(LAUNCHERS)}, '
-                        f'got {cfg.launcher!r}')
+        raise UserError(f'--launcher must be one of {", ".join(LAUNCHERS)}, got {cfg.launcher!r}')
     names = _VARIABLES[cfg.launcher]
     missing = [name for name in names if name not in os.environ]
     if missing:
         raise UserError(
             f'--launcher {cfg.launcher} needs {", ".join(missing)} in the '
             'environment; start the processes by tools/dist_train.sh, '
-            'tools/dist_test.sh, srun or mpirun')
+            'tools/dist_test.sh, srun or mpirun'
+        )
     if get_device() != 'cpu':
         return
     if not is_distributed():
@@ -61,7 +61,8 @@ def prepare_launch(cfg: Config) -> None:
     wrapper = dict(
         type='MMDistributedDataParallel',
         broadcast_buffers=False,
-        find_unused_parameters=cfg.get('find_unused_parameters', False))
+        find_unused_parameters=cfg.get('find_unused_parameters', False),
+    )
     wrapper.update(cfg.get('model_wrapper_cfg') or {})
     wrapper['device_ids'] = None
     cfg.model_wrapper_cfg = wrapper
@@ -78,7 +79,8 @@ def _first_host(launcher: str) -> str:
         ['scontrol', 'show', 'hostnames', os.environ['SLURM_NODELIST']],
         check=True,
         capture_output=True,
-        text=True)
+        text=True,
+    )
     return hosts.stdout.split()[0]
 
 

@@ -1,6 +1,6 @@
 """What LeViT's softmax attention compares, for anchors to be fitted to."""
+
 from dataclasses import dataclass
-from typing import Dict
 
 import torch
 import torch.nn.functional as F
@@ -17,6 +17,7 @@ class LevitSoftmax:
     Args:
         attn: The attention.
     """
+
     attn: LevitSoftmaxAttention
 
     @property
@@ -35,20 +36,19 @@ class LevitSoftmax:
         if self.attn.query_proj is not None:
             queries = self._by_head(self.attn.query_proj, tokens)
             points = torch.cat((queries, points), dim=2)
-        points = points[..., :2 * width].unflatten(2, (2, width))
+        points = points[..., : 2 * width].unflatten(2, (2, width))
         return points.transpose(1, 2).flatten(1, 2)
 
     def _by_head(self, projection: LinearBN, tokens: Tensor) -> Tensor:
         """(T, C) -> (heads, T, P), by the statistics of the training."""
-        weight, bias = fold_batch_norm(projection.linear.weight,
-                                       projection.bn.state_dict(),
-                                       projection.eps)
+        weight, bias = fold_batch_norm(
+            projection.linear.weight, projection.bn.state_dict(), projection.eps
+        )
         projected = F.linear(tokens, weight, bias)
-        return projected.unflatten(1,
-                                   (self.attn.num_heads, -1)).transpose(0, 1)
+        return projected.unflatten(1, (self.attn.num_heads, -1)).transpose(0, 1)
 
 
-def find_levit_softmax(model: nn.Module) -> Dict[str, LevitSoftmax]:
+def find_levit_softmax(model: nn.Module) -> dict[str, LevitSoftmax]:
     """All softmax attentions of an ``AnchorLeViT``, by their names."""
     return {
         name: LevitSoftmax(module)

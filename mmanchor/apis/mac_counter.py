@@ -1,11 +1,12 @@
 """Counts multiply-adds of a model while it runs, module by module."""
+
 import copy
 from collections import Counter
+from collections import Counter as Counts
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
-from typing import Counter as Counts
-from typing import Iterator, List, Set
 
 import torch
 from torch import Tensor, nn
@@ -30,9 +31,10 @@ class MacCount:
         uncounted: Names of operators that multiply, or that may as they are
             not torch's own, and of which nobody told how much.
     """
+
     by_module: Counts[str] = field(default_factory=Counter)
     by_operator: Counts[str] = field(default_factory=Counter)
-    uncounted: Set[str] = field(default_factory=set)
+    uncounted: set[str] = field(default_factory=set)
 
     @property
     def total(self) -> int:
@@ -63,10 +65,9 @@ def count_macs(model: nn.Module, *inputs: Any) -> MacCount:
     """
     try:
         return _run(
-            without_numbers(model), [
-                each.to('meta') if isinstance(each, Tensor) else each
-                for each in inputs
-            ])
+            without_numbers(model),
+            [each.to('meta') if isinstance(each, Tensor) else each for each in inputs],
+        )
     # An operator that needs numbers may fail in any way; what is wrong with
     # the model or its input fails again below, and says so.
     except Exception:
@@ -89,8 +90,13 @@ def without_numbers(model: nn.Module) -> nn.Module:
 
 def _run(model: nn.Module, inputs: Any) -> MacCount:
     counter = _Counter()
-    with counter.following(model), _plain_attention(), \
-            torch.inference_mode(False), torch.no_grad(), counter:
+    with (
+        counter.following(model),
+        _plain_attention(),
+        torch.inference_mode(False),
+        torch.no_grad(),
+        counter,
+    ):
         model(*inputs)
     return counter.count
 
@@ -112,7 +118,7 @@ class _Counter(TorchDispatchMode):
     def __init__(self) -> None:
         super().__init__()
         self.count = MacCount()
-        self._running: List[str] = ['']
+        self._running: list[str] = ['']
 
     @contextmanager
     def following(self, model: nn.Module) -> Iterator[None]:
@@ -126,8 +132,7 @@ class _Counter(TorchDispatchMode):
 
         with ExitStack() as hooks:
             for name, module in model.named_modules():
-                hooks.enter_context(
-                    module.register_forward_pre_hook(entering(name)))
+                hooks.enter_context(module.register_forward_pre_hook(entering(name)))
                 hooks.enter_context(module.register_forward_hook(leaving))
             yield
 
@@ -147,7 +152,5 @@ class _Counter(TorchDispatchMode):
 
 def _positional(func: Any, args: tuple, kwargs: dict) -> list:
     """All arguments of a call in their order, defaults filled in."""
-    rest = func._schema.arguments[len(args):]
-    return [
-        *args, *(kwargs.get(each.name, each.default_value) for each in rest)
-    ]
+    rest = func._schema.arguments[len(args) :]
+    return [*args, *(kwargs.get(each.name, each.default_value) for each in rest)]

@@ -6,8 +6,10 @@ calls them. What is not listed counts as free: it adds, compares or moves
 numbers, or multiplies them one by one. Names in ``UNCOUNTED`` do more, and
 nothing here tells how much.
 """
+
 import math
-from typing import Any, Callable, Dict, Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 # Positional arguments of the operator, and what it returned.
 Handler = Callable[[Sequence[Any], Any], int]
@@ -42,8 +44,9 @@ def _convolution(args: Sequence[Any], out: Any) -> int:
     fits = kernel.shape[0] if transposed else kernel.shape[1] * groups
     if image.shape[1 - kernel.dim()] != fits:
         # Tensors without numbers pass through all the same.
-        raise ValueError(f'a convolution takes {fits} channels, got '
-                         f'{image.shape[1 - kernel.dim()]}')
+        raise ValueError(
+            f'a convolution takes {fits} channels, got {image.shape[1 - kernel.dim()]}'
+        )
     places = image if transposed else out
     return places.numel() * math.prod(kernel.shape[1:])
 
@@ -99,7 +102,7 @@ def _resize(neighbours: int) -> Handler:
     return count
 
 
-HANDLERS: Dict[str, Handler] = {
+HANDLERS: dict[str, Handler] = {
     'aten::mm': _product(0),
     'aten::bmm': _product(0),
     'aten::addmm': _product(1),
@@ -137,35 +140,104 @@ HANDLERS: Dict[str, Handler] = {
 
 # By what they are: recurrent layers, attention in one piece, products,
 # convolutions of one library, distances, transforms, decompositions.
-UNCOUNTED = frozenset(f'aten::{name}' for name in """
-    _cudnn_rnn _lstm_mps gru lstm miopen_rnn mkldnn_rnn_layer rnn_relu rnn_tanh
-    _cudnn_attention_forward _efficient_attention_forward
-    _flash_attention_forward _native_multi_head_attention
-    _scaled_dot_product_attention_math_for_mps _transformer_encoder_layer_fwd
-    _triton_multi_head_attention _triton_scaled_dot_attention
-    _cslt_sparse_mm _dyn_quant_matmul_4bit _grouped_mm _int_mm
-    _mixed_dtypes_linear _scaled_grouped_mm _scaled_grouped_mm_v2 _scaled_mm
-    _scaled_mm_v2 _sparse_addmm _sparse_mm_reduce_impl
-    _sparse_semi_structured_addmm _sparse_semi_structured_linear
-    _sparse_semi_structured_mm _sparse_sparse_matmul _trilinear
-    _weight_int4pack_mm _weight_int4pack_mm_for_cpu
-    _weight_int4pack_mm_with_scales_and_zeros _weight_int8pack_mm hspmm
-    mkldnn_linear
-    _conv_depthwise2d _convolution _mps_convolution _mps_convolution_transpose
-    _nnpack_spatial_convolution _slow_conv2d_forward conv_depthwise3d conv_tbc
-    convolution_overrideable cudnn_convolution cudnn_convolution_add_relu
-    cudnn_convolution_relu cudnn_convolution_transpose miopen_convolution
-    miopen_convolution_add_relu miopen_convolution_relu
-    miopen_convolution_transpose miopen_depthwise_convolution
-    mkldnn_convolution slow_conv3d_forward slow_conv_dilated2d
-    slow_conv_dilated3d slow_conv_transpose2d slow_conv_transpose3d
-    _cdist_forward _euclidean_dist _pdist_forward
-    _fft_c2c _fft_c2r _fft_r2c
-    _cholesky_solve_helper _linalg_det _linalg_eigh _linalg_eigvals
-    _linalg_slogdet _linalg_solve_ex _linalg_svd _spsolve cholesky
-    cholesky_inverse cholesky_solve geqrf linalg_cholesky_ex linalg_eig
-    linalg_householder_product linalg_inv_ex linalg_ldl_factor_ex
-    linalg_ldl_solve linalg_lstsq linalg_lu linalg_lu_factor_ex
-    linalg_lu_solve linalg_matrix_exp linalg_pinv linalg_qr
-    linalg_solve_triangular ormqr triangular_solve
-    """.split())
+UNCOUNTED = frozenset(
+    f'aten::{name}'
+    for name in [
+        '_cudnn_rnn',
+        '_lstm_mps',
+        'gru',
+        'lstm',
+        'miopen_rnn',
+        'mkldnn_rnn_layer',
+        'rnn_relu',
+        'rnn_tanh',
+        '_cudnn_attention_forward',
+        '_efficient_attention_forward',
+        '_flash_attention_forward',
+        '_native_multi_head_attention',
+        '_scaled_dot_product_attention_math_for_mps',
+        '_transformer_encoder_layer_fwd',
+        '_triton_multi_head_attention',
+        '_triton_scaled_dot_attention',
+        '_cslt_sparse_mm',
+        '_dyn_quant_matmul_4bit',
+        '_grouped_mm',
+        '_int_mm',
+        '_mixed_dtypes_linear',
+        '_scaled_grouped_mm',
+        '_scaled_grouped_mm_v2',
+        '_scaled_mm',
+        '_scaled_mm_v2',
+        '_sparse_addmm',
+        '_sparse_mm_reduce_impl',
+        '_sparse_semi_structured_addmm',
+        '_sparse_semi_structured_linear',
+        '_sparse_semi_structured_mm',
+        '_sparse_sparse_matmul',
+        '_trilinear',
+        '_weight_int4pack_mm',
+        '_weight_int4pack_mm_for_cpu',
+        '_weight_int4pack_mm_with_scales_and_zeros',
+        '_weight_int8pack_mm',
+        'hspmm',
+        'mkldnn_linear',
+        '_conv_depthwise2d',
+        '_convolution',
+        '_mps_convolution',
+        '_mps_convolution_transpose',
+        '_nnpack_spatial_convolution',
+        '_slow_conv2d_forward',
+        'conv_depthwise3d',
+        'conv_tbc',
+        'convolution_overrideable',
+        'cudnn_convolution',
+        'cudnn_convolution_add_relu',
+        'cudnn_convolution_relu',
+        'cudnn_convolution_transpose',
+        'miopen_convolution',
+        'miopen_convolution_add_relu',
+        'miopen_convolution_relu',
+        'miopen_convolution_transpose',
+        'miopen_depthwise_convolution',
+        'mkldnn_convolution',
+        'slow_conv3d_forward',
+        'slow_conv_dilated2d',
+        'slow_conv_dilated3d',
+        'slow_conv_transpose2d',
+        'slow_conv_transpose3d',
+        '_cdist_forward',
+        '_euclidean_dist',
+        '_pdist_forward',
+        '_fft_c2c',
+        '_fft_c2r',
+        '_fft_r2c',
+        '_cholesky_solve_helper',
+        '_linalg_det',
+        '_linalg_eigh',
+        '_linalg_eigvals',
+        '_linalg_slogdet',
+        '_linalg_solve_ex',
+        '_linalg_svd',
+        '_spsolve',
+        'cholesky',
+        'cholesky_inverse',
+        'cholesky_solve',
+        'geqrf',
+        'linalg_cholesky_ex',
+        'linalg_eig',
+        'linalg_householder_product',
+        'linalg_inv_ex',
+        'linalg_ldl_factor_ex',
+        'linalg_ldl_solve',
+        'linalg_lstsq',
+        'linalg_lu',
+        'linalg_lu_factor_ex',
+        'linalg_lu_solve',
+        'linalg_matrix_exp',
+        'linalg_pinv',
+        'linalg_qr',
+        'linalg_solve_triangular',
+        'ormqr',
+        'triangular_solve',
+    ]
+)

@@ -1,8 +1,10 @@
 """Predictions on a user's own pictures, written to files."""
+
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Iterable, Iterator, List, Optional, Union
+from typing import Any
 
 import cv2
 import numpy as np
@@ -16,19 +18,18 @@ from .config import toolbox
 from .errors import UserError
 from .files import PathLike, make_folder, write_json
 from .inputs import Frame, ImageInput, VideoInput, open_input
-from .predictors import (ClsPredictor, DetPredictor, SegPredictor,
-                         build_predictor, choose_device)
+from .predictors import ClsPredictor, DetPredictor, SegPredictor, build_predictor, choose_device
 from .progress import Track, silently
 from .weights import require_checkpoint
 
 # Classes that are kept of each picture, as in top-5 accuracy.
 NUM_BEST = 5
-_TASKS = dict(
-    mmseg='segmentation', mmdet='detection', mmpretrain='classification')
+_TASKS = dict(mmseg='segmentation', mmdet='detection', mmpretrain='classification')
 # Options that one task alone has.
 _OWN_OPTIONS = dict(
     segmentation=('opacity', 'with_labels', 'masks', 'color_masks'),
-    detection=('score_thr', 'ann_file'))
+    detection=('score_thr', 'ann_file'),
+)
 
 
 @dataclass
@@ -52,21 +53,21 @@ class PredictOptions:
     Raises:
         UserError: If a value is out of its range.
     """
+
     opacity: float = 0.6
     with_labels: bool = False
     score_thr: float = 0.3
     overlays: bool = True
-    masks: Optional[bool] = None
+    masks: bool | None = None
     color_masks: bool = False
     batch_size: int = 1
-    max_frames: Optional[int] = None
-    ann_file: Optional[PathLike] = None
+    max_frames: int | None = None
+    ann_file: PathLike | None = None
 
     def __post_init__(self) -> None:
         for name in ('opacity', 'score_thr'):
             if not 0 <= getattr(self, name) <= 1:
-                raise UserError(f'{name} must be between 0 and 1, got '
-                                f'{getattr(self, name)}')
+                raise UserError(f'{name} must be between 0 and 1, got {getattr(self, name)}')
         for name in ('batch_size', 'max_frames'):
             value = getattr(self, name)
             if value is not None and value < 1:
@@ -86,12 +87,13 @@ class PredictOptions:
             for name in names:
                 value = getattr(self, name)
                 # False asks for nothing.
-                asked = value is not False and value != getattr(
-                    PredictOptions, name)
+                asked = value is not False and value != getattr(PredictOptions, name)
                 if asked and own not in (task, None):
-                    raise UserError(f'--{name.replace("_", "-")} is for '
-                                    f'{task}, and {cfg.filename} is a config '
-                                    f'of {own}')
+                    raise UserError(
+                        f'--{name.replace("_", "-")} is for '
+                        f'{task}, and {cfg.filename} is a config '
+                        f'of {own}'
+                    )
 
 
 @dataclass
@@ -105,20 +107,23 @@ class PredictSummary:
         unlisted: Files that ``ann_file`` does not list, so that their boxes
             are in no file.
     """
+
     folder: Path
     done: int = 0
-    unreadable: List[str] = field(default_factory=list)
-    unlisted: List[str] = field(default_factory=list)
+    unreadable: list[str] = field(default_factory=list)
+    unlisted: list[str] = field(default_factory=list)
 
 
-def predict_files(cfg: Config,
-                  checkpoint: PathLike,
-                  source: str,
-                  out_dir: PathLike,
-                  device: Optional[str] = None,
-                  options: PredictOptions = PredictOptions(),
-                  track: Track = silently,
-                  trust_checkpoint: bool = False) -> PredictSummary:
+def predict_files(
+    cfg: Config,
+    checkpoint: PathLike,
+    source: str,
+    out_dir: PathLike,
+    device: str | None = None,
+    options: PredictOptions = PredictOptions(),
+    track: Track = silently,
+    trust_checkpoint: bool = False,
+) -> PredictSummary:
     """Predict on an image, a folder, a video or a webcam.
 
     Segmentation writes ``overlays/NAME.png`` and ``masks/NAME.png`` (class
@@ -182,8 +187,7 @@ def predict_files(cfg: Config,
     return summary
 
 
-def _readable(frames: Iterable[Frame],
-              summary: PredictSummary) -> Iterator[Frame]:
+def _readable(frames: Iterable[Frame], summary: PredictSummary) -> Iterator[Frame]:
     """Frames with a picture; the others are counted."""
     for frame in frames:
         if frame.image is None:
@@ -192,12 +196,11 @@ def _readable(frames: Iterable[Frame],
             yield frame
 
 
-def _batches(frames: Iterable[Frame], size: int) -> Iterator[List[Frame]]:
+def _batches(frames: Iterable[Frame], size: int) -> Iterator[list[Frame]]:
     """Runs of up to ``size`` neighbours whose pictures have equal size."""
-    batch: List[Frame] = []
+    batch: list[Frame] = []
     for frame in frames:
-        if batch and (len(batch) == size
-                      or frame.image.shape != batch[0].image.shape):
+        if batch and (len(batch) == size or frame.image.shape != batch[0].image.shape):
             yield batch
             batch = []
         batch.append(frame)
@@ -216,7 +219,7 @@ class _VideoFile:
     def __init__(self, path: Path, fps: float) -> None:
         self._replacing = replacing(path)
         self._fps = fps
-        self._writer: Optional[cv2.VideoWriter] = None
+        self._writer: cv2.VideoWriter | None = None
 
     def __enter__(self) -> '_VideoFile':
         self._path = self._replacing.__enter__()
@@ -226,14 +229,18 @@ class _VideoFile:
         """Add a frame, (H, W, 3) uint8 BGR; the first one sets the size."""
         if self._writer is None:
             self._writer = cv2.VideoWriter(
-                str(self._path), cv2.VideoWriter_fourcc(*'mp4v'), self._fps,
-                (image.shape[1], image.shape[0]))
+                str(self._path),
+                cv2.VideoWriter_fourcc(*'mp4v'),
+                self._fps,
+                (image.shape[1], image.shape[0]),
+            )
             if not self._writer.isOpened():
-                raise UserError('this OpenCV cannot write MP4 videos; use '
-                                '--no-overlays (and --masks for masks)')
+                raise UserError(
+                    'this OpenCV cannot write MP4 videos; use --no-overlays (and --masks for masks)'
+                )
         self._writer.write(image)
 
-    def __exit__(self, *error: Any) -> Optional[bool]:
+    def __exit__(self, *error: Any) -> bool | None:
         if self._writer is not None:
             self._writer.release()
         return self._replacing.__exit__(*error)
@@ -242,8 +249,13 @@ class _VideoFile:
 class _Writer:
     """Writes painted pictures; subclasses write what else there is."""
 
-    def __init__(self, predictor: Any, summary: PredictSummary,
-                 options: PredictOptions, video: Optional[_VideoFile]) -> None:
+    def __init__(
+        self,
+        predictor: Any,
+        summary: PredictSummary,
+        options: PredictOptions,
+        video: _VideoFile | None,
+    ) -> None:
         self.predictor = predictor
         self.summary = summary
         self.folder = summary.folder
@@ -251,7 +263,7 @@ class _Writer:
         self.video = video
         self.masks = options.masks is not False
 
-    def check(self, frames: Union[ImageInput, VideoInput]) -> None:
+    def check(self, frames: ImageInput | VideoInput) -> None:
         """Refuse options that the input does not have."""
 
     def write(self, frame: Frame, result: Any) -> None:
@@ -293,8 +305,7 @@ class _SegWriter(_Writer):
             picture.save(part)
 
     def draw(self, image: np.ndarray, result: np.ndarray) -> np.ndarray:
-        return self.predictor.draw(image, result, self.options.opacity,
-                                   self.options.with_labels)
+        return self.predictor.draw(image, result, self.options.opacity, self.options.with_labels)
 
 
 class _DetWriter(_Writer):
@@ -302,19 +313,20 @@ class _DetWriter(_Writer):
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
-        self.results = CocoResults(self.predictor.classes,
-                                   self.options.ann_file)
+        self.results = CocoResults(self.predictor.classes, self.options.ann_file)
 
-    def check(self, frames: Union[ImageInput, VideoInput]) -> None:
+    def check(self, frames: ImageInput | VideoInput) -> None:
         if self.options.ann_file is None:
             return
         if frames.is_video:
             raise UserError('--ann-file is for pictures, not for videos')
         if not any(map(self.results.lists, frames.files)):
-            raise UserError(f'--ann-file {self.options.ann_file} lists none '
-                            f'of the pictures, such as {frames.files[0]!r}; '
-                            'INPUT must be the folder that its file names '
-                            'are relative to')
+            raise UserError(
+                f'--ann-file {self.options.ann_file} lists none '
+                f'of the pictures, such as {frames.files[0]!r}; '
+                'INPUT must be the folder that its file names '
+                'are relative to'
+            )
 
     def keep(self, frame: Frame, result: Any) -> None:
         if not self.results.lists(frame.file):
@@ -336,7 +348,7 @@ class _ClsWriter(_Writer):
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
-        self.results: List[dict] = []
+        self.results: list[dict] = []
 
     def keep(self, frame: Frame, result: np.ndarray) -> None:
         best = self.predictor.best(result, NUM_BEST)
@@ -349,8 +361,4 @@ class _ClsWriter(_Writer):
         write_json(self.folder / PREDICTIONS_FILE, self.results)
 
 
-_WRITERS = {
-    SegPredictor: _SegWriter,
-    DetPredictor: _DetWriter,
-    ClsPredictor: _ClsWriter
-}
+_WRITERS = {SegPredictor: _SegWriter, DetPredictor: _DetWriter, ClsPredictor: _ClsWriter}

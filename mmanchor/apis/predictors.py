@@ -1,14 +1,15 @@
 """Models that predict on pictures and draw what they found."""
+
 import warnings
+from collections.abc import Sequence
 from copy import deepcopy
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any
 
 import numpy as np
 import torch
 from mmengine.config import Config
 
-from ..visualization import (distinct_palette, draw_boxes, overlay_mask,
-                             write_caption, write_names)
+from ..visualization import distinct_palette, draw_boxes, overlay_mask, write_caption, write_names
 from .config import building, toolbox
 from .data_sources import data_sources
 from .errors import UserError
@@ -18,7 +19,7 @@ BOX_OPACITY = 0.15
 MASK_OPACITY = 0.5
 
 
-def choose_device(device: Optional[str] = None) -> str:
+def choose_device(device: str | None = None) -> str:
     """A device that is there.
 
     Args:
@@ -37,8 +38,7 @@ def choose_device(device: Optional[str] = None) -> str:
     except (AssertionError, NotImplementedError, RuntimeError) as error:
         count = torch.cuda.device_count()
         has = f'cpu and {count} CUDA devices' if count else 'only the CPU'
-        raise UserError(f'--device {device!r} is not available; this machine '
-                        f'has {has}') from error
+        raise UserError(f'--device {device!r} is not available; this machine has {has}') from error
     return device
 
 
@@ -57,12 +57,12 @@ def build_predictor(cfg: Config, checkpoint: str, device: str) -> 'Predictor':
         UserError: If the toolbox is another one, or the checkpoint is of
             another model.
     """
-    kinds = dict(
-        mmseg=SegPredictor, mmdet=DetPredictor, mmpretrain=ClsPredictor)
+    kinds = dict(mmseg=SegPredictor, mmdet=DetPredictor, mmpretrain=ClsPredictor)
     scope = toolbox(cfg)
     if scope not in kinds:
-        raise UserError(f'predict works for configs of {", ".join(kinds)} '
-                        f'(their default_scope), got {scope!r}')
+        raise UserError(
+            f'predict works for configs of {", ".join(kinds)} (their default_scope), got {scope!r}'
+        )
     weights = read_checkpoint(checkpoint)
     with building(cfg):
         predictor = kinds[scope](deepcopy(cfg), device)
@@ -72,7 +72,7 @@ def build_predictor(cfg: Config, checkpoint: str, device: str) -> 'Predictor':
     return predictor
 
 
-def _config_meta(cfg: Config) -> Dict[str, Any]:
+def _config_meta(cfg: Config) -> dict[str, Any]:
     """Classes and palette of the config's test data, if it has any."""
     for source in data_sources(cfg, ['test', 'val']):
         return source.meta
@@ -88,13 +88,13 @@ class Predictor:
 
     def __init__(self, model: torch.nn.Module) -> None:
         self.model = model
-        self.classes: Tuple[str, ...] = ()
+        self.classes: tuple[str, ...] = ()
         self.palette: Sequence[Sequence[int]] = ()
 
     def _num_classes(self) -> int:
         raise NotImplementedError
 
-    def set_meta(self, meta: Dict[str, Any]) -> None:
+    def set_meta(self, meta: dict[str, Any]) -> None:
         """Take class names and colours; invent those that are missing.
 
         Args:
@@ -108,10 +108,9 @@ class Predictor:
         fits = isinstance(palette, (list, tuple)) and len(palette) >= number
         self.classes = tuple(names)
         self.palette = palette if fits else distinct_palette(number)
-        self.model.dataset_meta = dict(
-            meta, classes=self.classes, palette=self.palette)
+        self.model.dataset_meta = dict(meta, classes=self.classes, palette=self.palette)
 
-    def predict(self, images: Sequence[np.ndarray]) -> List[Any]:
+    def predict(self, images: Sequence[np.ndarray]) -> list[Any]:
         """Predict on pictures of equal size, (H, W, 3) uint8 BGR each."""
         raise NotImplementedError
 
@@ -126,6 +125,7 @@ class SegPredictor(Predictor):
 
     def __init__(self, cfg: Config, device: str) -> None:
         from mmseg.apis import init_model
+
         if 'test_pipeline' not in cfg:
             cfg.test_pipeline = cfg.test_dataloader.dataset.pipeline
         super().__init__(init_model(cfg, None, device))
@@ -135,7 +135,7 @@ class SegPredictor(Predictor):
         heads = head if isinstance(head, torch.nn.ModuleList) else [head]
         return heads[-1].num_classes
 
-    def predict(self, images: Sequence[np.ndarray]) -> List[np.ndarray]:
+    def predict(self, images: Sequence[np.ndarray]) -> list[np.ndarray]:
         """Predict the class of every pixel.
 
         Args:
@@ -146,14 +146,16 @@ class SegPredictor(Predictor):
             classes.
         """
         from mmseg.apis import inference_model
+
         dtype = np.uint8 if len(self.classes) <= 256 else np.uint16
         return [
             sample.pred_sem_seg.data[0].cpu().numpy().astype(dtype)
             for sample in inference_model(self.model, list(images))
         ]
 
-    def draw(self, image: np.ndarray, mask: np.ndarray, opacity: float,
-             with_labels: bool) -> np.ndarray:
+    def draw(
+        self, image: np.ndarray, mask: np.ndarray, opacity: float, with_labels: bool
+    ) -> np.ndarray:
         """Lay a prediction over its picture.
 
         Args:
@@ -203,7 +205,7 @@ class DetPredictor(Predictor):
         heads = head if isinstance(head, torch.nn.ModuleList) else [head]
         return heads[-1].num_classes
 
-    def predict(self, images: Sequence[np.ndarray]) -> List[Any]:
+    def predict(self, images: Sequence[np.ndarray]) -> list[Any]:
         """Predict boxes.
 
         mmdet's ``inference_detector`` would give the same, but takes one
@@ -217,14 +219,12 @@ class DetPredictor(Predictor):
         """
         data = [self._pipeline(dict(img=each, img_id=0)) for each in images]
         with torch.no_grad():
-            samples = self.model.test_step({
-                key: [each[key] for each in data]
-                for key in ('inputs', 'data_samples')
-            })
+            samples = self.model.test_step(
+                {key: [each[key] for each in data] for key in ('inputs', 'data_samples')}
+            )
         return [sample.cpu() for sample in samples]
 
-    def draw(self, image: np.ndarray, sample: Any,
-             score_thr: float) -> np.ndarray:
+    def draw(self, image: np.ndarray, sample: Any, score_thr: float) -> np.ndarray:
         """Draw boxes, labels and scores, and masks if there are any.
 
         Args:
@@ -239,7 +239,7 @@ class DetPredictor(Predictor):
         found = found[found.scores >= score_thr].numpy()
         opacity = BOX_OPACITY
         if 'masks' in found:
-            opacity = 0.
+            opacity = 0.0
             labels = np.full(image.shape[:2], -1)
             for index in found.scores.argsort():
                 labels[found.masks[index]] = found.labels[index]
@@ -251,10 +251,10 @@ class DetPredictor(Predictor):
             self.classes,
             self.palette,
             found.scores,
-            opacity=opacity)
+            opacity=opacity,
+        )
 
-    def annotations(self, sample: Any,
-                    score_thr: float) -> List[Dict[str, Any]]:
+    def annotations(self, sample: Any, score_thr: float) -> list[dict[str, Any]]:
         """A prediction as COCO's annotations.
 
         Args:
@@ -269,17 +269,15 @@ class DetPredictor(Predictor):
         found = sample.pred_instances
         found = found[found.scores >= score_thr]
         out = []
-        for index in found.scores.argsort(
-                descending=True, stable=True).tolist():
-            x1, y1, x2, y2 = (
-                round(value, 3) for value in found.bboxes[index].tolist())
+        for index in found.scores.argsort(descending=True, stable=True).tolist():
+            x1, y1, x2, y2 = (round(value, 3) for value in found.bboxes[index].tolist())
             one = dict(
                 category_id=int(found.labels[index]),
-                bbox=[x1, y1, round(x2 - x1, 3),
-                      round(y2 - y1, 3)],
+                bbox=[x1, y1, round(x2 - x1, 3), round(y2 - y1, 3)],
                 area=round((x2 - x1) * (y2 - y1), 3),
                 iscrowd=0,
-                score=round(float(found.scores[index]), 6))
+                score=round(float(found.scores[index]), 6),
+            )
             if 'masks' in found:
                 one['segmentation'] = _encode(found.masks[index].numpy())
             out.append(one)
@@ -296,14 +294,14 @@ class ClsPredictor(Predictor):
 
     def __init__(self, cfg: Config, device: str) -> None:
         from mmpretrain import ImageClassificationInferencer
-        self._inferencer = ImageClassificationInferencer(
-            cfg, pretrained=False, device=device)
+
+        self._inferencer = ImageClassificationInferencer(cfg, pretrained=False, device=device)
         super().__init__(self._inferencer.model)
 
     def _num_classes(self) -> int:
         return self.model.head.num_classes
 
-    def predict(self, images: Sequence[np.ndarray]) -> List[np.ndarray]:
+    def predict(self, images: Sequence[np.ndarray]) -> list[np.ndarray]:
         """Predict how likely each class is.
 
         Args:
@@ -313,7 +311,7 @@ class ClsPredictor(Predictor):
             The scores of each picture, (classes, ) float32; they sum to 1.
         """
         # Not by calling it, which prints a progress bar each time.
-        batch, = self._inferencer.preprocess(images, len(images))
+        (batch,) = self._inferencer.preprocess(images, len(images))
         samples = self._inferencer.forward(batch)
         return [sample.pred_score.cpu().numpy() for sample in samples]
 
@@ -328,11 +326,11 @@ class ClsPredictor(Predictor):
             (H, W, 3) uint8, RGB.
         """
         label = int(scores.argmax())
-        return write_caption(image, self.classes[label],
-                             f'{100 * scores[label]:.0f}%',
-                             self.palette[label])
+        return write_caption(
+            image, self.classes[label], f'{100 * scores[label]:.0f}%', self.palette[label]
+        )
 
-    def best(self, scores: np.ndarray, number: int) -> List[Dict[str, Any]]:
+    def best(self, scores: np.ndarray, number: int) -> list[dict[str, Any]]:
         """The most likely classes, the likeliest first.
 
         Args:
@@ -343,15 +341,15 @@ class ClsPredictor(Predictor):
             For each its ``label``, its name as ``class``, and its ``score``.
         """
         order = np.argsort(-scores, kind='stable')[:number].tolist()
-        return [{
-            'label': i,
-            'class': self.classes[i],
-            'score': round(float(scores[i]), 6)
-        } for i in order]
+        return [
+            {'label': i, 'class': self.classes[i], 'score': round(float(scores[i]), 6)}
+            for i in order
+        ]
 
 
-def _encode(mask: np.ndarray) -> Dict[str, Any]:
+def _encode(mask: np.ndarray) -> dict[str, Any]:
     """A mask (H, W) as COCO's compressed run lengths."""
     from pycocotools import mask as coco_mask
+
     code = coco_mask.encode(np.asfortranarray(mask.astype(np.uint8)))
     return dict(size=code['size'], counts=code['counts'].decode())

@@ -1,5 +1,7 @@
 """How long work tells of its progress: by a function that it is given."""
-from typing import Any, Iterable, Optional, Protocol
+
+from collections.abc import Iterable
+from typing import Any, Protocol
 
 
 class Track(Protocol):
@@ -8,16 +10,12 @@ class Track(Protocol):
     The commands give :func:`mmanchor.cli.progress.track`.
     """
 
-    def __call__(self,
-                 items: Iterable[Any],
-                 description: str,
-                 total: Optional[int] = None) -> Iterable[Any]:
-        ...
+    def __call__(
+        self, items: Iterable[Any], description: str, total: int | None = None
+    ) -> Iterable[Any]: ...
 
 
-def silently(items: Iterable[Any],
-             description: str,
-             total: Optional[int] = None) -> Iterable[Any]:
+def silently(items: Iterable[Any], description: str, total: int | None = None) -> Iterable[Any]:
     """Go through ``items`` without showing anything.
 
     Args:

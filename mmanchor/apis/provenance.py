@@ -1,18 +1,18 @@
 """Where and with what a number was measured."""
+
 import json
 import os
 import platform
 import subprocess
 from importlib import metadata
 from pathlib import Path
-from typing import Dict
 
 import torch
 
 from .. import __version__
 
 
-def provenance() -> Dict[str, object]:
+def provenance() -> dict[str, object]:
     """What a measured number has to be told with.
 
     Returns:
@@ -28,7 +28,8 @@ def provenance() -> Dict[str, object]:
         torch=torch.__version__,
         processor=_processor(),
         cores=os.cpu_count(),
-        threads=torch.get_num_threads())
+        threads=torch.get_num_threads(),
+    )
 
 
 def _commit() -> str:
@@ -37,15 +38,15 @@ def _commit() -> str:
         # The first fails where the package is installed below a checkout of
         # something else, whose commit says nothing of it.
         _, commit, changed = (
-            subprocess.run(['git', *words],
-                           cwd=package,
-                           capture_output=True,
-                           text=True,
-                           check=True).stdout.strip()
-            for words in (('ls-files', '--error-unmatch',
-                           '__init__.py'), ('rev-parse', '--short', 'HEAD'),
-                          ('status', '--porcelain', '-uno', '--', '.',
-                           ':/configs')))
+            subprocess.run(
+                ['git', *words], cwd=package, capture_output=True, text=True, check=True
+            ).stdout.strip()
+            for words in (
+                ('ls-files', '--error-unmatch', '__init__.py'),
+                ('rev-parse', '--short', 'HEAD'),
+                ('status', '--porcelain', '-uno', '--', '.', ':/configs'),
+            )
+        )
     except (OSError, subprocess.CalledProcessError):
         return _installed_commit(package) or 'unknown'
     return commit + ('+' if changed else '')

@@ -1,4 +1,5 @@
 """Runs that can be stopped and resumed without a trace."""
+
 from mmengine.config import Config, ConfigDict
 
 _SAMPLER = 'mmanchor.SeededSampler'
@@ -19,8 +20,7 @@ def make_repeatable(cfg: Config) -> None:
     """
     sampler = cfg.train_dataloader.get('sampler')
     if isinstance(sampler, dict) and sampler.get('type') != _SAMPLER:
-        cfg.train_dataloader.sampler = ConfigDict(
-            type=_SAMPLER, sampler=sampler)
+        cfg.train_dataloader.sampler = ConfigDict(type=_SAMPLER, sampler=sampler)
     hooks = list(cfg.get('custom_hooks') or ())
     if all(hook.get('type') != _HOOK for hook in hooks):
         hooks.append(ConfigDict(type=_HOOK))

@@ -1,4 +1,5 @@
 """What training and testing share: from a config to a runner."""
+
 from mmengine.config import Config
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner

@@ -1,8 +1,9 @@
 """Check of data sets of pictures and masks (mmseg's ``BaseSegDataset``)."""
+
 import os.path as osp
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 from PIL import Image
@@ -18,17 +19,17 @@ _MASK_MODES = ('L', 'P', '1')
 @dataclass
 class PairFacts:
     """What reading one picture and its mask told."""
+
     name: str
-    image_error: Optional[str] = None
-    mask_error: Optional[str] = None
-    image_size: List[int] = field(default_factory=list)
-    mask_size: List[int] = field(default_factory=list)
+    image_error: str | None = None
+    mask_error: str | None = None
+    image_size: list[int] = field(default_factory=list)
+    mask_size: list[int] = field(default_factory=list)
     mask_mode: str = 'L'
     labels: Sequence[int] = ()
 
 
-def check(source: DataSource, limit: Optional[int],
-          track: Track) -> SplitReport:
+def check(source: DataSource, limit: int | None, track: Track) -> SplitReport:
     """Check one data set.
 
     Args:
@@ -45,21 +46,28 @@ def check(source: DataSource, limit: Optional[int],
     require_paths(source)
     images, masks = _list_files(source)
     mask_dir = source.folder('seg_map_path')
-    report = SplitReport([source.split], source.cls.__name__, [
-        place
-        for place in (source.folder('img_path'), mask_dir, source.ann_file)
-        if place
-    ], dict(images=len(images), masks=len(masks)))
+    report = SplitReport(
+        [source.split],
+        source.cls.__name__,
+        [place for place in (source.folder('img_path'), mask_dir, source.ann_file) if place],
+        dict(images=len(images), masks=len(masks)),
+    )
     report.add(
-        'no_images', 'the folder holds no picture with the suffix '
-        f'{source.get("img_suffix")!r}', int(not images), report.places[:1])
+        'no_images',
+        f'the folder holds no picture with the suffix {source.get("img_suffix")!r}',
+        int(not images),
+        report.places[:1],
+    )
     if mask_dir is not None:
         report.add(
-            'image_without_mask', 'pictures without a mask of the same name '
+            'image_without_mask',
+            'pictures without a mask of the same name '
             f'and the suffix {source.get("seg_map_suffix")!r}',
-            sorted(set(images) - set(masks)))
-        report.add('mask_without_image', 'masks without a picture',
-                   sorted(set(masks) - set(images)))
+            sorted(set(images) - set(masks)),
+        )
+        report.add(
+            'mask_without_image', 'masks without a picture', sorted(set(masks) - set(images))
+        )
     names = spread(sorted(images), limit)
     pairs = [(name, images[name], masks.get(name)) for name in names]
     facts = read_all(_read_pair, pairs, track, f'{source.split}: reading')
@@ -71,17 +79,17 @@ def check(source: DataSource, limit: Optional[int],
     return report
 
 
-def _list_files(source: DataSource) -> Tuple[Dict[str, str], Dict[str, str]]:
+def _list_files(source: DataSource) -> tuple[dict[str, str], dict[str, str]]:
     """Pictures and masks by their name without suffix, ``{name: path}``."""
     folders = source.folder('img_path'), source.folder('seg_map_path')
     suffixes = source.get('img_suffix'), source.get('seg_map_suffix')
-    found: List[Dict[str, str]] = []
+    found: list[dict[str, str]] = []
     for folder, suffix in zip(folders, suffixes):
         files = {}
         if folder is not None:
             for path in Path(folder).rglob(f'*{suffix}'):
                 name = path.relative_to(folder).as_posix()
-                files[name[:len(name) - len(suffix)]] = str(path)
+                files[name[: len(name) - len(suffix)]] = str(path)
         found.append(files)
     if source.ann_file and not osp.isdir(source.ann_file):
         lines = Path(source.ann_file).read_text(encoding='utf-8').splitlines()
@@ -95,7 +103,7 @@ def _list_files(source: DataSource) -> Tuple[Dict[str, str], Dict[str, str]]:
     return found[0], found[1]
 
 
-def _read_pair(pair: Tuple[str, str, Optional[str]]) -> PairFacts:
+def _read_pair(pair: tuple[str, str, str | None]) -> PairFacts:
     """Read a picture and, if there is one, its mask."""
     name, image, mask = pair
     facts = PairFacts(name)
@@ -115,21 +123,27 @@ def _read_pair(pair: Tuple[str, str, Optional[str]]) -> PairFacts:
     return facts
 
 
-def _add_file_problems(report: SplitReport,
-                       facts: Sequence[PairFacts]) -> None:
+def _add_file_problems(report: SplitReport, facts: Sequence[PairFacts]) -> None:
     """Files that cannot be read, or do not fit together."""
-    report.add('unreadable_image', 'pictures that cannot be read', [
-        f'{each.name}: {each.image_error}'
-        for each in facts if each.image_error
-    ])
-    report.add('unreadable_mask', 'masks that cannot be read', [
-        f'{each.name}: {each.mask_error}' for each in facts if each.mask_error
-    ])
-    report.add('mask_channels',
-               'masks that are not one 8-bit channel of class indices', [
-                   f'{each.name}: mode {each.mask_mode}'
-                   for each in facts if each.mask_mode not in _MASK_MODES
-               ])
+    report.add(
+        'unreadable_image',
+        'pictures that cannot be read',
+        [f'{each.name}: {each.image_error}' for each in facts if each.image_error],
+    )
+    report.add(
+        'unreadable_mask',
+        'masks that cannot be read',
+        [f'{each.name}: {each.mask_error}' for each in facts if each.mask_error],
+    )
+    report.add(
+        'mask_channels',
+        'masks that are not one 8-bit channel of class indices',
+        [
+            f'{each.name}: mode {each.mask_mode}'
+            for each in facts
+            if each.mask_mode not in _MASK_MODES
+        ],
+    )
     report.add('size', 'masks of another size than their picture', [
         f'{each.name}: picture {each.image_size}, mask {each.mask_size}'
         for each in facts if each.mask_size and each.image_size
@@ -137,14 +151,17 @@ def _add_file_problems(report: SplitReport,
     ])  # yapf: disable
 
 
-def _add_label_problems(report: SplitReport, source: DataSource,
-                        facts: Sequence[PairFacts], complete: bool) -> None:
+def _add_label_problems(
+    report: SplitReport, source: DataSource, facts: Sequence[PairFacts], complete: bool
+) -> None:
     """Labels that are no class, and classes that no mask shows."""
     names = _mask_classes(source)
     first = int(bool(source.get('reduce_zero_label')))
     allowed = {
-        *range(first, first + len(names)), 0 if first else None, 255,
-        None if first else source.get('ignore_index')
+        *range(first, first + len(names)),
+        0 if first else None,
+        255,
+        None if first else source.get('ignore_index'),
     }
     bad, seen = {}, set()
     for each in facts:
@@ -154,23 +171,28 @@ def _add_label_problems(report: SplitReport, source: DataSource,
             bad[each.name] = wrong
     hint = ''
     if not first and 0 not in seen and max(seen, default=0) == len(names):
-        hint = ('; they run from 1 to the number of classes, which is what '
-                'reduce_zero_label=True is for')
+        hint = (
+            '; they run from 1 to the number of classes, which is what '
+            'reduce_zero_label=True is for'
+        )
     if names:
         report.add(
-            'labels', f'masks with labels beyond num_classes={len(names)} '
+            'labels',
+            f'masks with labels beyond num_classes={len(names)} '
             f'(allowed: {first} to {first + len(names) - 1}, '
             f'{"0 and 255" if first else "255"} for ignored){hint}',
-            [f'{name}: {wrong[:8]}' for name, wrong in bad.items()])
+            [f'{name}: {wrong[:8]}' for name, wrong in bad.items()],
+        )
     unseen = [name for index, name in enumerate(names, first)
               if index not in seen]  # yapf: disable
     if complete and unseen and len(unseen) < len(names):
         report.notes.append(
             f'{len(unseen)} of {len(names)} classes have no pixel: '
-            f'{", ".join(unseen[:8])}{", ..." if unseen[8:] else ""}')
+            f'{", ".join(unseen[:8])}{", ..." if unseen[8:] else ""}'
+        )
 
 
-def _mask_classes(source: DataSource) -> Tuple[str, ...]:
+def _mask_classes(source: DataSource) -> tuple[str, ...]:
     """Classes as the masks number them.
 
     A config that names a part of the classes of the data set makes mmseg
@@ -185,16 +207,20 @@ def _explain_reduction(report: SplitReport, source: DataSource) -> None:
     if reduce:
         report.notes.append(
             'reduce_zero_label=True: 0 in a mask means unlabelled and is '
-            f'ignored, labels 1 to {last} are the classes 0 to {last - 1}.')
+            f'ignored, labels 1 to {last} are the classes 0 to {last - 1}.'
+        )
     else:
         report.notes.append(
             f'reduce_zero_label=False: labels 0 to {last - 1} in a mask are '
             f'the classes themselves, {source.get("ignore_index")} is '
-            'ignored.')
+            'ignored.'
+        )
     for step in source.pipeline:
         told = step.get('reduce_zero_label')
         if told is not None and bool(told) != reduce:
             report.add(
                 'reduce_zero_label',
                 f'{step["type"]}(reduce_zero_label={told}) in the pipeline '
-                f'contradicts reduce_zero_label={reduce} of the data set', 1)
+                f'contradicts reduce_zero_label={reduce} of the data set',
+                1,
+            )

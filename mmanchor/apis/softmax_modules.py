@@ -2,16 +2,18 @@
 
 No library is imported for it: a class is known by its name and its parts.
 """
+
 from dataclasses import dataclass, field
-from typing import Dict, Optional, Type
 
 from torch import Tensor, nn
 
 from ..models.layers import LearnedAnchorAttention, SoftmaxAttention
 from ..models.layers.attention import Attention
-from ..models.layers.drop_in import (MMPretrainAnchorAttention,
-                                     TimmAnchorAttention,
-                                     TorchvisionAnchorAttention)
+from ..models.layers.drop_in import (
+    MMPretrainAnchorAttention,
+    TimmAnchorAttention,
+    TorchvisionAnchorAttention,
+)
 
 # What a module that mixes tokens is called, in the libraries we know.
 ATTENTION_NAMES = ('Attention', 'MSA')
@@ -30,13 +32,14 @@ class Softmax:
         kind: The class that takes its place.
         parts: Further modules that ``kind`` takes over, by their names.
     """
+
     num_heads: int
     weight: Tensor
-    bias: Optional[Tensor]
+    bias: Tensor | None
     proj: nn.Linear
     proj_drop: float
-    kind: Type[LearnedAnchorAttention]
-    parts: Dict[str, nn.Module] = field(default_factory=dict)
+    kind: type[LearnedAnchorAttention]
+    parts: dict[str, nn.Module] = field(default_factory=dict)
 
     @property
     def embed_dims(self) -> int:
@@ -56,7 +59,7 @@ class UnsupportedAttention(ValueError):
     """An attention that anchors cannot replace as it is; says why."""
 
 
-def read_softmax(module: nn.Module, parent: nn.Module) -> Optional[Softmax]:
+def read_softmax(module: nn.Module, parent: nn.Module) -> Softmax | None:
     """Recognise a softmax attention.
 
     Args:
@@ -71,9 +74,14 @@ def read_softmax(module: nn.Module, parent: nn.Module) -> Optional[Softmax]:
         UnsupportedAttention: If it is an attention that cannot be replaced.
     """
     if isinstance(module, SoftmaxAttention):
-        return Softmax(module.num_heads, module.in_proj.weight,
-                       module.in_proj.bias, module.proj, module.proj_drop.p,
-                       LearnedAnchorAttention)
+        return Softmax(
+            module.num_heads,
+            module.in_proj.weight,
+            module.in_proj.bias,
+            module.proj,
+            module.proj_drop.p,
+            LearnedAnchorAttention,
+        )
     if isinstance(module, Attention):
         return None
     if isinstance(module, nn.MultiheadAttention):
@@ -83,8 +91,7 @@ def read_softmax(module: nn.Module, parent: nn.Module) -> Optional[Softmax]:
         parts = dict(module.named_children())
         if name == 'Attention' and {'q_norm', 'k_norm'} <= parts.keys():
             return _read_timm(module)
-        if name == 'MultiheadAttention' and {'gamma1', 'out_drop'
-                                             } <= parts.keys():
+        if name == 'MultiheadAttention' and {'gamma1', 'out_drop'} <= parts.keys():
             return _read_mmpretrain(module)
     elif not name.endswith(ATTENTION_NAMES):
         return None
@@ -97,36 +104,51 @@ def _read_timm(module: nn.Module) -> Softmax:
         if part is not None and not isinstance(part, nn.Identity):
             option = dict(norm='scale_norm', gate='gated').get(name, 'qk_norm')
             raise UnsupportedAttention(
-                f'it has {name}, as {option} gives it, which anchors have not')
+                f'it has {name}, as {option} gives it, which anchors have not'
+            )
     _check_parameters(module)
     _check_scale(module)
-    return Softmax(module.num_heads, *_square(module), module.proj,
-                   module.proj_drop.p, TimmAnchorAttention)
+    return Softmax(
+        module.num_heads, *_square(module), module.proj, module.proj_drop.p, TimmAnchorAttention
+    )
 
 
 def _read_mmpretrain(module: nn.Module) -> Softmax:
     if module.v_shortcut:
         raise UnsupportedAttention('it has v_shortcut=True')
     _check_parameters(module)
-    return Softmax(module.num_heads, *_square(module), module.proj,
-                   module.proj_drop.p, MMPretrainAnchorAttention,
-                   dict(gamma1=module.gamma1, out_drop=module.out_drop))
+    return Softmax(
+        module.num_heads,
+        *_square(module),
+        module.proj,
+        module.proj_drop.p,
+        MMPretrainAnchorAttention,
+        dict(gamma1=module.gamma1, out_drop=module.out_drop),
+    )
 
 
-def _read_torchvision(module: nn.MultiheadAttention,
-                      parent: nn.Module) -> Softmax:
+def _read_torchvision(module: nn.MultiheadAttention, parent: nn.Module) -> Softmax:
     if type(parent).__name__ != 'EncoderBlock':
         raise UnsupportedAttention(
             f'it is part of a {type(parent).__name__}; of those with '
             "nn.MultiheadAttention only torchvision's EncoderBlock is known "
-            'to call it on one sequence')
-    if (module.in_proj_weight is None or not module.batch_first
-            or module.bias_k is not None or module.add_zero_attn):
-        raise UnsupportedAttention(
-            'it has kdim, vdim, bias_k or add_zero_attn, or not batch_first')
-    return Softmax(module.num_heads, module.in_proj_weight,
-                   module.in_proj_bias, module.out_proj, 0.,
-                   TorchvisionAnchorAttention)
+            'to call it on one sequence'
+        )
+    if (
+        module.in_proj_weight is None
+        or not module.batch_first
+        or module.bias_k is not None
+        or module.add_zero_attn
+    ):
+        raise UnsupportedAttention('it has kdim, vdim, bias_k or add_zero_attn, or not batch_first')
+    return Softmax(
+        module.num_heads,
+        module.in_proj_weight,
+        module.in_proj_bias,
+        module.out_proj,
+        0.0,
+        TorchvisionAnchorAttention,
+    )
 
 
 def _square(module: nn.Module):
@@ -137,19 +159,18 @@ def _square(module: nn.Module):
         raise UnsupportedAttention(
             f'its heads have {weight.shape[0] // 3} channels together and its '
             f'output {module.proj.out_features}; both must be the '
-            f"{width} of its input's")
+            f"{width} of its input's"
+        )
     return weight, module.qkv.bias
 
 
 def _check_parameters(module: nn.Module) -> None:
     """Such as a bias of relative positions."""
     for name, _ in module.named_parameters(recurse=False):
-        raise UnsupportedAttention(f'it has the parameter {name}, which '
-                                   'anchors have not')
+        raise UnsupportedAttention(f'it has the parameter {name}, which anchors have not')
 
 
 def _check_scale(module: nn.Module) -> None:
-    usual = (module.qkv.weight.shape[0] // 3 // module.num_heads)**-.5
+    usual = (module.qkv.weight.shape[0] // 3 // module.num_heads) ** -0.5
     if abs(module.scale / usual - 1) > 1e-6:
-        raise UnsupportedAttention(
-            f'it scales scores by {module.scale:g}, not by {usual:g}')
+        raise UnsupportedAttention(f'it scales scores by {module.scale:g}, not by {usual:g}')

@@ -1,6 +1,7 @@
 """Scoring a checkpoint by a config."""
+
 from pathlib import Path
-from typing import Any, Dict, List, Optional
+from typing import Any
 
 from mmengine.config import Config, ConfigDict
 from mmengine.dist import is_main_process
@@ -13,21 +14,21 @@ from .files import PathLike, make_folder, write_json
 from .running import build_runner
 from .weights import TRAINING_ONLY, WeightsGuard, require_checkpoint
 
-TRAINING_KEYS = ('train_dataloader', 'train_cfg', 'optim_wrapper',
-                 'param_scheduler')
+TRAINING_KEYS = ('train_dataloader', 'train_cfg', 'optim_wrapper', 'param_scheduler')
 METRICS_FILE = 'test_metrics.json'
-_DRAWING_HOOKS = dict(
-    mmseg='SegVisualizationHook', mmdet='DetVisualizationHook')
+_DRAWING_HOOKS = dict(mmseg='SegVisualizationHook', mmdet='DetVisualizationHook')
 
 
-def test_model(cfg: Config,
-               checkpoint: PathLike,
-               out: Optional[PathLike] = None,
-               show: bool = False,
-               show_dir: Optional[PathLike] = None,
-               wait_time: float = 2,
-               tta: bool = False,
-               trust_checkpoint: bool = False) -> Dict[str, Any]:
+def test_model(
+    cfg: Config,
+    checkpoint: PathLike,
+    out: PathLike | None = None,
+    show: bool = False,
+    show_dir: PathLike | None = None,
+    wait_time: float = 2,
+    tta: bool = False,
+    trust_checkpoint: bool = False,
+) -> dict[str, Any]:
     """Score a checkpoint on the test split of a config.
 
     The scores are also written to ``test_metrics.json`` in the work folder.
@@ -55,8 +56,7 @@ def test_model(cfg: Config,
     """
     for key in ('test_dataloader', 'test_cfg', 'test_evaluator'):
         if cfg.get(key) is None:
-            raise UserError(f'the config {cfg.filename} has no {key}, so '
-                            'there is nothing to test')
+            raise UserError(f'the config {cfg.filename} has no {key}, so there is nothing to test')
     require_data(cfg, ['test'])
     cfg.load_from = require_checkpoint(checkpoint, 'CHECKPOINT')
     cfg.resume = False
@@ -77,11 +77,8 @@ def test_model(cfg: Config,
     if is_main_process():
         write_json(
             Path(runner.work_dir, METRICS_FILE),
-            dict(
-                config=str(cfg.filename),
-                checkpoint=cfg.load_from,
-                tta=tta,
-                metrics=metrics))
+            dict(config=str(cfg.filename), checkpoint=cfg.load_from, tta=tta, metrics=metrics),
+        )
     return metrics
 
 
@@ -91,15 +88,16 @@ def _plain(value: Any) -> Any:
     return round(value, 5) if isinstance(value, float) else value
 
 
-def _draw(cfg: Config, show: bool, show_dir: Optional[PathLike],
-          wait_time: float) -> None:
+def _draw(cfg: Config, show: bool, show_dir: PathLike | None, wait_time: float) -> None:
     """Switch the toolbox's visualization hook on, for every picture."""
     hook = (cfg.get('default_hooks') or {}).get('visualization')
     scope = toolbox(cfg)
     if hook is None:
         name = _DRAWING_HOOKS.get(scope, 'VisualizationHook')
-        raise UserError('--show and --show-dir need default_hooks.'
-                        f'visualization=dict(type={name!r}) in the config')
+        raise UserError(
+            '--show and --show-dir need default_hooks.'
+            f'visualization=dict(type={name!r}) in the config'
+        )
     hook['enable' if scope == 'mmpretrain' else 'draw'] = True
     if show:
         hook.show = True
@@ -117,7 +115,7 @@ def _draw(cfg: Config, show: bool, show_dir: Optional[PathLike],
         hook.test_out_dir = str(folder)
 
 
-def _evaluators(cfg: Config) -> List[ConfigDict]:
+def _evaluators(cfg: Config) -> list[ConfigDict]:
     """The evaluators of the test, as a list that the config holds."""
     if not isinstance(cfg.test_evaluator, (list, tuple)):
         cfg.test_evaluator = [cfg.test_evaluator]
@@ -135,20 +133,16 @@ def _keep_predictions(cfg: Config, out: Path) -> None:
         make_folder(out.parent, 'the folder of --out')
         if out.name.endswith('.bbox.json'):
             metric = _evaluator(cfg, 'CocoMetric', 'which writes the boxes')
-            metric.outfile_prefix = str(out)[:-len('.bbox.json')]
+            metric.outfile_prefix = str(out)[: -len('.bbox.json')]
         elif out.suffix in ('.pkl', '.pickle'):
-            _evaluators(cfg).append(
-                ConfigDict(type='DumpDetResults', out_file_path=str(out)))
+            _evaluators(cfg).append(ConfigDict(type='DumpDetResults', out_file_path=str(out)))
         else:
-            raise UserError('--out must be a .pkl or a .bbox.json file for '
-                            f'mmdet, got {out}')
+            raise UserError(f'--out must be a .pkl or a .bbox.json file for mmdet, got {out}')
     elif scope == 'mmpretrain':
         if out.suffix not in ('.pkl', '.pickle'):
-            raise UserError(f'--out must be a .pkl file for mmpretrain, got '
-                            f'{out}')
+            raise UserError(f'--out must be a .pkl file for mmpretrain, got {out}')
         make_folder(out.parent, 'the folder of --out')
-        _evaluators(cfg).append(
-            ConfigDict(type='DumpResults', out_file_path=str(out)))
+        _evaluators(cfg).append(ConfigDict(type='DumpResults', out_file_path=str(out)))
     else:
         raise UserError(f'--out is not supported for {scope} configs')
 
@@ -163,13 +157,13 @@ def _evaluator(cfg: Config, name: str, what: str) -> ConfigDict:
 
 def _use_tta(cfg: Config) -> None:
     """Wrap the model and change the pipeline for test-time augmentation."""
-    missing = [
-        key for key in ('tta_model', 'tta_pipeline') if cfg.get(key) is None
-    ]
+    missing = [key for key in ('tta_model', 'tta_pipeline') if cfg.get(key) is None]
     if missing:
-        raise UserError(f'--tta needs {" and ".join(missing)} in the config '
-                        f'{cfg.filename}; see the base configs of the '
-                        'toolbox for an example')
+        raise UserError(
+            f'--tta needs {" and ".join(missing)} in the config '
+            f'{cfg.filename}; see the base configs of the '
+            'toolbox for an example'
+        )
     dataset = cfg.test_dataloader.dataset
     while 'pipeline' not in dataset and 'dataset' in dataset:
         dataset = dataset.dataset

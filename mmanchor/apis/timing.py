@@ -1,8 +1,9 @@
 """Times of several calls, taken in turn so that noise hits all alike."""
+
 import math
 import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Callable, Dict, List, Mapping, Sequence
 
 import torch
 
@@ -26,6 +27,7 @@ class Timing:
         low, high: 95 % interval of ``speedup``, by bootstrap of the rounds;
             of fewer than :data:`MIN_ROUNDS` the smallest and the largest.
     """
+
     median: float
     p90: float
     speedup: float
@@ -46,11 +48,13 @@ def interval_of(rounds: int) -> str:
     return '95 % interval' if rounds >= MIN_ROUNDS else 'smallest to largest'
 
 
-def interleave(calls: Mapping[str, Call],
-               rounds: int = 20,
-               warmup: int = 2,
-               device: str = 'cpu',
-               min_seconds: float = .01) -> Dict[str, List[float]]:
+def interleave(
+    calls: Mapping[str, Call],
+    rounds: int = 20,
+    warmup: int = 2,
+    device: str = 'cpu',
+    min_seconds: float = 0.01,
+) -> dict[str, list[float]]:
     """Time calls in turn, each once a round.
 
     A machine that slows down for a while then slows all of them, and ratios
@@ -80,14 +84,13 @@ def interleave(calls: Mapping[str, Call],
         if value < 1:
             raise ValueError(f'{name} must be at least 1, got {value}')
     clock = _cuda_seconds if device.startswith('cuda') else _cpu_seconds
-    once: Dict[str, float] = {}
+    once: dict[str, float] = {}
     for _ in range(warmup):
         once = {name: clock(call, 1) for name, call in calls.items()}
     repeats = {
-        name: max(1, math.ceil(min_seconds / max(seconds, 1e-7)))
-        for name, seconds in once.items()
+        name: max(1, math.ceil(min_seconds / max(seconds, 1e-7))) for name, seconds in once.items()
     }
-    times: Dict[str, List[float]] = {name: [] for name in calls}
+    times: dict[str, list[float]] = {name: [] for name in calls}
     for _ in range(rounds):
         for name, call in calls.items():
             times[name].append(clock(call, repeats[name]))
@@ -111,7 +114,7 @@ def _cuda_seconds(call: Call, repeats: int) -> float:
     return start.elapsed_time(end) / 1e3 / repeats
 
 
-def summarize(times: Mapping[str, Sequence[float]]) -> Dict[str, Timing]:
+def summarize(times: Mapping[str, Sequence[float]]) -> dict[str, Timing]:
     """Medians, and how much faster than the first each call is.
 
     Args:
@@ -121,28 +124,28 @@ def summarize(times: Mapping[str, Sequence[float]]) -> Dict[str, Timing]:
         A :class:`Timing` by name. The same times give the same intervals.
 
     Example:
-        >>> timing = summarize({'a': [4., 4., 8.], 'b': [2., 2., 4.]})['b']
+        >>> timing = summarize({'a': [4.0, 4.0, 8.0], 'b': [2.0, 2.0, 4.0]})['b']
         >>> timing.median, timing.speedup, timing.low
         (2.0, 2.0, 2.0)
     """
     first = torch.tensor(next(iter(times.values())), dtype=torch.float64)
     draws = torch.randint(
-        len(first), (_DRAWS, len(first)),
-        generator=torch.Generator().manual_seed(0))
+        len(first), (_DRAWS, len(first)), generator=torch.Generator().manual_seed(0)
+    )
     summary = {}
     for name, each in times.items():
         own = torch.tensor(each, dtype=torch.float64)
         ratios = first / own
         # `quantile` and not `median`, which takes the lower of two middles.
-        medians = ratios[draws].quantile(.5, dim=1)
-        low, high = medians.quantile(
-            torch.tensor([.025, .975], dtype=torch.float64)).tolist()
+        medians = ratios[draws].quantile(0.5, dim=1)
+        low, high = medians.quantile(torch.tensor([0.025, 0.975], dtype=torch.float64)).tolist()
         if len(first) < MIN_ROUNDS:
             low, high = ratios.min().item(), ratios.max().item()
         summary[name] = Timing(
-            median=own.quantile(.5).item(),
-            p90=own.quantile(.9).item(),
-            speedup=ratios.quantile(.5).item(),
+            median=own.quantile(0.5).item(),
+            p90=own.quantile(0.9).item(),
+            speedup=ratios.quantile(0.5).item(),
             low=low,
-            high=high)
+            high=high,
+        )
     return summary

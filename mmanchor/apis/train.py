@@ -1,5 +1,4 @@
 """Training by a config."""
-from typing import Optional
 
 from mmengine.config import Config
 from mmengine.device import get_device
@@ -17,11 +16,13 @@ from .running import build_runner
 from .weights import WeightsGuard, latest_checkpoint, require_checkpoint
 
 
-def train_model(cfg: Config,
-                resume: Optional[PathLike] = None,
-                amp: bool = False,
-                auto_scale_lr: bool = False,
-                trust_checkpoint: bool = False) -> Runner:
+def train_model(
+    cfg: Config,
+    resume: PathLike | None = None,
+    amp: bool = False,
+    auto_scale_lr: bool = False,
+    trust_checkpoint: bool = False,
+) -> Runner:
     """Train as a config says, from the start or from a checkpoint.
 
     A resumed run continues as if it had never been stopped
@@ -46,8 +47,7 @@ def train_model(cfg: Config,
     """
     for key in ('train_dataloader', 'train_cfg', 'optim_wrapper'):
         if cfg.get(key) is None:
-            raise UserError(f'the config {cfg.filename} has no {key}, so '
-                            'there is nothing to train')
+            raise UserError(f'the config {cfg.filename} has no {key}, so there is nothing to train')
     splits = ['train'] if cfg.get('val_cfg') is None else ['train', 'val']
     require_data(cfg, splits)
     if toolbox(cfg) == 'mmpretrain':  # the others have hooks for it
@@ -67,21 +67,22 @@ def train_model(cfg: Config,
     return runner
 
 
-def _choose_start(cfg: Config, resume: Optional[PathLike]) -> None:
+def _choose_start(cfg: Config, resume: PathLike | None) -> None:
     """Set ``resume`` and ``load_from``, and check that the file exists."""
     start = cfg.get('load_from')
     if resume not in (None, 'auto'):
         cfg.resume = True
         cfg.load_from = require_checkpoint(resume, '--resume')
-    elif resume == 'auto' or cfg.get('resume') and not start:
+    elif resume == 'auto' or (cfg.get('resume') and not start):
         newest = latest_checkpoint(cfg.work_dir)
         cfg.resume = newest is not None
         cfg.load_from = newest or start
         print_log(
-            f'resuming from {newest}' if newest else
-            f'there is nothing to resume in {cfg.work_dir}: training starts '
-            'anew',
-            logger='current')
+            f'resuming from {newest}'
+            if newest
+            else f'there is nothing to resume in {cfg.work_dir}: training starts anew',
+            logger='current',
+        )
     if cfg.get('load_from') and cfg.load_from == start:
         require_checkpoint(start, 'load_from')
 
@@ -91,11 +92,11 @@ def _use_amp(cfg: Config) -> None:
     wrapper = cfg.optim_wrapper
     kind = wrapper.get('type', 'OptimWrapper')
     if kind not in ('OptimWrapper', 'AmpOptimWrapper'):
-        raise UserError('--amp needs optim_wrapper.type to be OptimWrapper, '
-                        f'but the config has {kind!r}')
+        raise UserError(
+            f'--amp needs optim_wrapper.type to be OptimWrapper, but the config has {kind!r}'
+        )
     if get_device() == 'cpu':
-        raise UserError('--amp needs a GPU, and none was found; leave it out '
-                        'to train on the CPU')
+        raise UserError('--amp needs a GPU, and none was found; leave it out to train on the CPU')
     wrapper.type = 'AmpOptimWrapper'
     wrapper.setdefault('loss_scale', 'dynamic')
 
@@ -107,5 +108,6 @@ def _use_auto_scale_lr(cfg: Config) -> None:
             '--auto-scale-lr needs auto_scale_lr.base_batch_size, which the '
             f'config {cfg.filename} does not set: give the batch size that '
             'its learning rate is for, such as --cfg-options '
-            'auto_scale_lr.base_batch_size=16')
+            'auto_scale_lr.base_batch_size=16'
+        )
     cfg.auto_scale_lr.enable = True

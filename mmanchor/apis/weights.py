@@ -1,8 +1,10 @@
 """Checkpoints: which file, and whether its weights are the model's."""
+
 import re
 import zipfile
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Dict, Iterable, List, Optional, Sequence
+from typing import Any
 
 import torch
 from mmengine.hooks import Hook
@@ -14,7 +16,7 @@ from .errors import UserError
 from .files import PathLike
 
 # Heads that only training uses; published checkpoints often lack them.
-TRAINING_ONLY = ('auxiliary_head', )
+TRAINING_ONLY = ('auxiliary_head',)
 
 
 def require_checkpoint(path: PathLike, name: str) -> str:
@@ -39,7 +41,7 @@ def require_checkpoint(path: PathLike, name: str) -> str:
     raise UserError(f'{name}: there is no checkpoint {path!r}{hint}')
 
 
-def latest_checkpoint(work_dir: PathLike) -> Optional[str]:
+def latest_checkpoint(work_dir: PathLike) -> str | None:
     """The newest whole checkpoint of a run.
 
     A run that was killed while saving leaves a torn file, or a
@@ -77,7 +79,7 @@ def _is_whole(path: Path) -> bool:
     return not is_zip or zipfile.is_zipfile(path)
 
 
-def read_checkpoint(path: str) -> Dict[str, Any]:
+def read_checkpoint(path: str) -> dict[str, Any]:
     """Read a checkpoint to the CPU, through MMEngine's loader.
 
     Args:
@@ -95,20 +97,22 @@ def read_checkpoint(path: str) -> Dict[str, Any]:
         raise
     # An arbitrary file makes the unpickler raise almost anything.
     except Exception as error:
-        raise UserError(f'cannot read the checkpoint {path!r}: '
-                        f'{type(error).__name__}: {error}') from error
+        raise UserError(
+            f'cannot read the checkpoint {path!r}: {type(error).__name__}: {error}'
+        ) from error
     if not isinstance(checkpoint, dict):
-        raise UserError(f'{path!r} holds {type(checkpoint).__name__}, not a '
-                        'dict of weights; it is no checkpoint')
+        raise UserError(
+            f'{path!r} holds {type(checkpoint).__name__}, not a '
+            'dict of weights; it is no checkpoint'
+        )
     if 'state_dict' in checkpoint:
         return checkpoint
     return dict(state_dict=checkpoint, meta={})
 
 
-def load_weights(model: nn.Module,
-                 checkpoint: Dict[str, Any],
-                 source: str,
-                 optional: Sequence[str] = ()) -> List[str]:
+def load_weights(
+    model: nn.Module, checkpoint: dict[str, Any], source: str, optional: Sequence[str] = ()
+) -> list[str]:
     """Load weights, and refuse those of another model.
 
     MMEngine only warns, so that a model with random weights would go on to
@@ -133,7 +137,7 @@ def load_weights(model: nn.Module,
         for name, value in checkpoint['state_dict'].items()
         if isinstance(value, torch.Tensor)
     }
-    wrong: List[str] = []
+    wrong: list[str] = []
     try:
         keys = model.load_state_dict(state, strict=False)
         missing, unknown = keys.missing_keys, keys.unexpected_keys
@@ -145,8 +149,9 @@ def load_weights(model: nn.Module,
         missing = sorted(own.keys() - state.keys())
         unknown = sorted(state.keys() - own.keys())
     missing = [
-        name for name in missing if not name.endswith('num_batches_tracked')
-        and not name.startswith(tuple(optional))
+        name
+        for name in missing
+        if not name.endswith('num_batches_tracked') and not name.startswith(tuple(optional))
     ]
     if missing or wrong:
         raise UserError(
@@ -155,7 +160,8 @@ def load_weights(model: nn.Module,
             f'{_some(missing)} and {len(wrong)} have another shape'
             f'{_some(wrong)}; {len(unknown)} are unknown to the model'
             f'{_some(unknown)}. Give the config that the checkpoint was '
-            'trained with')
+            'trained with'
+        )
     return unknown
 
 
@@ -185,8 +191,8 @@ class WeightsGuard(Hook):
         """Try the weights before MMEngine loads them."""
         if 'state_dict' not in checkpoint:
             checkpoint = dict(state_dict=checkpoint)
-        unknown = load_weights(runner.model, checkpoint, self.source,
-                               self.optional)
+        unknown = load_weights(runner.model, checkpoint, self.source, self.optional)
         if unknown:
-            runner.logger.warning(f'{len(unknown)} weights of {self.source} '
-                                  f'are not used{_some(unknown)}')
+            runner.logger.warning(
+                f'{len(unknown)} weights of {self.source} are not used{_some(unknown)}'
+            )

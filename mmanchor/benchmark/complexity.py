@@ -1,20 +1,21 @@
 """Parameters and multiply-adds of configs, whole and module by module."""
+
+from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any
 
 from torch import nn
 
-from ..apis.complexity import (count_by_module, count_complexity, default_size,
-                               errors_only, of_forms)
+from ..apis.complexity import count_by_module, count_complexity, default_size, errors_only, of_forms
 from ..apis.config import load_config
 from ..apis.errors import UserError
 from ..apis.progress import Track, silently
 from .report import markdown_table, measured, short_name, told
 
-Row = Dict[str, Any]
+Row = dict[str, Any]
 
 
-def parse_shape(shape: Optional[Sequence[int]]) -> Optional[Tuple[int, int]]:
+def parse_shape(shape: Sequence[int] | None) -> tuple[int, int] | None:
     """What ``--shape`` means.
 
     Args:
@@ -31,12 +32,13 @@ def parse_shape(shape: Optional[Sequence[int]]) -> Optional[Tuple[int, int]]:
         (224, 224)
     """
     if shape and (len(shape) > 2 or min(shape) < 1):
-        raise UserError('--shape takes a height and a width in pixels, or one '
-                        f'number for both, got {shape}')
+        raise UserError(
+            f'--shape takes a height and a width in pixels, or one number for both, got {shape}'
+        )
     return (shape[0], shape[-1]) if shape else None
 
 
-def check_depth(depth: Optional[int]) -> None:
+def check_depth(depth: int | None) -> None:
     """Refuse what ``--by-module`` cannot mean.
 
     Args:
@@ -46,15 +48,16 @@ def check_depth(depth: Optional[int]) -> None:
         UserError: If it is below 1.
     """
     if depth is not None and depth < 1:
-        raise UserError(
-            f'--by-module takes a depth of at least 1, got {depth}')
+        raise UserError(f'--by-module takes a depth of at least 1, got {depth}')
 
 
-def run_complexity(configs: Sequence[str],
-                   cfg_options: Optional[Dict[str, Any]] = None,
-                   size: Optional[Tuple[int, int]] = None,
-                   depth: Optional[int] = None,
-                   track: Track = silently) -> Dict[str, Any]:
+def run_complexity(
+    configs: Sequence[str],
+    cfg_options: dict[str, Any] | None = None,
+    size: tuple[int, int] | None = None,
+    depth: int | None = None,
+    track: Track = silently,
+) -> dict[str, Any]:
     """Count configs' models in their training form and their deploy form.
 
     The training form is counted without its training-only heads.
@@ -79,27 +82,27 @@ def run_complexity(configs: Sequence[str],
             does not run on images of the size alone, or ``depth`` is below 1.
     """
     check_depth(depth)
-    rows: List[Row] = []
+    rows: list[Row] = []
     for name in track(configs, 'counting'):
         cfg = load_config(name, cfg_options)
         shape = size or default_size(cfg)
 
-        def count(model: nn.Module, size: Tuple[int, int]) -> Row:
+        def count(model: nn.Module, size: tuple[int, int]) -> Row:
             modules = count_by_module(model, size, depth) if depth else []
             return dict(
-                asdict(count_complexity(model, size)),
-                modules=[asdict(each) for each in modules])
+                asdict(count_complexity(model, size)), modules=[asdict(each) for each in modules]
+            )
 
         with errors_only():
             forms = of_forms(cfg, shape, count)
         rows.extend(
-            dict(
-                config=name, form=form, height=shape[0], width=shape[1], **row)
-            for form, row in forms.items())
+            dict(config=name, form=form, height=shape[0], width=shape[1], **row)
+            for form, row in forms.items()
+        )
     return dict(measured=measured(dtype='float32'), rows=rows)
 
 
-def complexity_table(results: Dict[str, Any]) -> str:
+def complexity_table(results: dict[str, Any]) -> str:
     """The rows as Markdown, and below them the modules of each.
 
     Args:
@@ -109,28 +112,42 @@ def complexity_table(results: Dict[str, Any]) -> str:
     parts = [
         markdown_table(
             ('config', 'form', 'pixels:', 'parameters (M):', 'MACs (G):'),
-            [(short_name(row['config']), row['form'],
-              f'{row["height"]} x {row["width"]}', _millions(
-                  row['params']), _billions(row['macs'])) for row in rows])
+            [
+                (
+                    short_name(row['config']),
+                    row['form'],
+                    f'{row["height"]} x {row["width"]}',
+                    _millions(row['params']),
+                    _billions(row['macs']),
+                )
+                for row in rows
+            ],
+        )
     ]
-    parts.append('The training form is counted without its training-only '
-                 'heads.\n')
+    parts.append('The training form is counted without its training-only heads.\n')
     parts += [f'{note}\n' for note in uncounted_notes(rows)]
     for row in rows:
         if row['modules']:
             parts.append(
-                f'### {short_name(row["config"])}, {row["form"]} form\n\n' +
-                markdown_table(
-                    ('module', 'parameters (M):', 'MACs (G):', 'share:'
-                     ), [(each['name'] or '(itself)',
-                          _millions(each['params']), _billions(each['macs']),
-                          f'{each["macs"] / max(row["macs"], 1):.1%}')
-                         for each in row['modules']]))
+                f'### {short_name(row["config"])}, {row["form"]} form\n\n'
+                + markdown_table(
+                    ('module', 'parameters (M):', 'MACs (G):', 'share:'),
+                    [
+                        (
+                            each['name'] or '(itself)',
+                            _millions(each['params']),
+                            _billions(each['macs']),
+                            f'{each["macs"] / max(row["macs"], 1):.1%}',
+                        )
+                        for each in row['modules']
+                    ],
+                )
+            )
     parts.append(told(results['measured']) + '\n')
     return '\n'.join(parts)
 
 
-def uncounted_notes(rows: Sequence[Row]) -> List[str]:
+def uncounted_notes(rows: Sequence[Row]) -> list[str]:
     """A sentence for each row whose MACs lack something.
 
     Args:
@@ -139,11 +156,12 @@ def uncounted_notes(rows: Sequence[Row]) -> List[str]:
     return [
         f'{short_name(row["config"])}, {row["form"]} form: nothing is known '
         f'of {", ".join(row["uncounted"])}, which the MACs lack.'
-        for row in rows if row['uncounted']
+        for row in rows
+        if row['uncounted']
     ]
 
 
-def complexity_figure(results: Dict[str, Any]) -> Any:
+def complexity_figure(results: dict[str, Any]) -> Any:
     """Bars of parameters and of multiply-adds.
 
     Args:
@@ -153,17 +171,21 @@ def complexity_figure(results: Dict[str, Any]) -> Any:
         A figure of matplotlib.
     """
     from matplotlib.figure import Figure
+
     rows = results['rows']
-    figure = Figure(figsize=(9, 1.2 + .35 * len(rows)), layout='constrained')
+    figure = Figure(figsize=(9, 1.2 + 0.35 * len(rows)), layout='constrained')
     panels = figure.subplots(1, 2, sharey=True)
     labels = [f'{short_name(row["config"])}, {row["form"]}' for row in rows]
-    for axes, key, unit, title in zip(panels, ('params', 'macs'), (1e6, 1e9),
-                                      ('parameters (M)', 'MACs (G)')):
+    for axes, key, unit, title in zip(
+        panels, ('params', 'macs'), (1e6, 1e9), ('parameters (M)', 'MACs (G)')
+    ):
         bars = axes.barh(
-            range(len(rows)), [row[key] / unit for row in rows],
-            color=[f'C{int(row["form"] == "deploy")}' for row in rows])
+            range(len(rows)),
+            [row[key] / unit for row in rows],
+            color=[f'C{int(row["form"] == "deploy")}' for row in rows],
+        )
         axes.bar_label(bars, fmt='%.2f', padding=3, fontsize=7)
-        axes.margins(x=.2)
+        axes.margins(x=0.2)
         axes.set_xlabel(title)
     panels[0].set_yticks(range(len(rows)), labels, fontsize=7)
     panels[0].invert_yaxis()

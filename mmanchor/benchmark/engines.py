@@ -1,10 +1,11 @@
 """The programs that run a network: torch, its compiler, ONNX Runtime."""
+
 import importlib.util
 import math
 import tempfile
 import warnings
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Callable, Dict, Sequence, Tuple
 
 import torch
 from torch import Tensor, nn
@@ -34,19 +35,17 @@ def require_engines(engines: Sequence[str]) -> None:
     """
     for engine in engines:
         if engine not in ENGINES:
-            raise UserError(f'there is no engine {engine!r}; choose from '
-                            f'{", ".join(ENGINES)}')
+            raise UserError(f'there is no engine {engine!r}; choose from {", ".join(ENGINES)}')
     if 'onnxruntime' not in engines:
         return
-    missing = [
-        name for name in _ONNX_PACKAGES if not importlib.util.find_spec(name)
-    ]
+    missing = [name for name in _ONNX_PACKAGES if not importlib.util.find_spec(name)]
     if missing:
-        raise UserError(f'the engine onnxruntime needs {", ".join(missing)}: '
-                        "run pip install 'mmanchor[onnx]'")
+        raise UserError(
+            f"the engine onnxruntime needs {', '.join(missing)}: run pip install 'mmanchor[onnx]'"
+        )
 
 
-def packages_of(engines: Sequence[str]) -> Dict[str, str]:
+def packages_of(engines: Sequence[str]) -> dict[str, str]:
     """The packages that engines are made of beside torch.
 
     Args:
@@ -62,14 +61,10 @@ def packages_of(engines: Sequence[str]) -> Dict[str, str]:
     if 'onnxruntime' not in engines:
         return {}
     # Not their distributions', which have other names, too.
-    return {
-        name: importlib.import_module(name).__version__
-        for name in _ONNX_PACKAGES
-    }
+    return {name: importlib.import_module(name).__version__ for name in _ONNX_PACKAGES}
 
 
-def start_engine(engine: str, network: nn.Module,
-                 images: Tensor) -> Tuple[Call, float]:
+def start_engine(engine: str, network: nn.Module, images: Tensor) -> tuple[Call, float]:
     """Prepare an engine, and compare its outputs with torch's own.
 
     Args:
@@ -98,9 +93,11 @@ def start_engine(engine: str, network: nn.Module,
     difference = relative_difference(outputs, eager())
     most = TOLERANCES[str(images.dtype).removeprefix('torch.')]
     if not difference <= most:  # NaN too
-        raise EngineError(f'its outputs differ from eager ones by '
-                          f'{difference:.1e} of the largest, more than '
-                          f'{most:.0e}')
+        raise EngineError(
+            f'its outputs differ from eager ones by '
+            f'{difference:.1e} of the largest, more than '
+            f'{most:.0e}'
+        )
     return call, difference
 
 
@@ -127,8 +124,7 @@ def graphed(call: Call) -> Call:
         with torch.cuda.graph(graph):
             outputs = call()
     except RuntimeError as error:
-        raise EngineError('no CUDA graph can be recorded: '
-                          f'{str(error).splitlines()[0]}') from error
+        raise EngineError(f'no CUDA graph can be recorded: {str(error).splitlines()[0]}') from error
 
     def replay() -> Sequence[Tensor]:
         graph.replay()
@@ -138,8 +134,7 @@ def graphed(call: Call) -> Call:
 
 
 @torch.no_grad()
-def relative_difference(outputs: Sequence[Tensor],
-                        wanted: Sequence[Tensor]) -> float:
+def relative_difference(outputs: Sequence[Tensor], wanted: Sequence[Tensor]) -> float:
     """Largest difference of outputs, over the largest that is wanted.
 
     Args:
@@ -150,20 +145,20 @@ def relative_difference(outputs: Sequence[Tensor],
         EngineError: If numbers or shapes differ.
 
     Example:
-        >>> relative_difference([torch.tensor([1., 4.])],
-        ...                     [torch.tensor([2., 4.])])
+        >>> relative_difference([torch.tensor([1.0, 4.0])], [torch.tensor([2.0, 4.0])])
         0.25
     """
-    shapes, wanted_shapes = ([tuple(x.shape) for x in tensors]
-                             for tensors in (outputs, wanted))
+    shapes, wanted_shapes = ([tuple(x.shape) for x in tensors] for tensors in (outputs, wanted))
     if shapes != wanted_shapes:
-        raise EngineError(f'its outputs have the shapes {shapes}, eager ones '
-                          f'{wanted_shapes}')
+        raise EngineError(f'its outputs have the shapes {shapes}, eager ones {wanted_shapes}')
     largest = torch.stack([x.abs().max() for x in wanted]).max().item()
-    difference = torch.stack([(x.double() - y.double()).abs().max()
-                              for x, y in zip(outputs, wanted)]).max().item()
+    difference = (
+        torch.stack([(x.double() - y.double()).abs().max() for x, y in zip(outputs, wanted)])
+        .max()
+        .item()
+    )
     if not difference:  # of zeros too
-        return 0.
+        return 0.0
     return difference / largest if largest else math.inf
 
 
@@ -179,8 +174,7 @@ def _eager(network: nn.Module, images: Tensor) -> Call:
 
 def _compile(network: nn.Module, images: Tensor) -> Call:
     """Torch's compiler, for this shape, with weights as constants."""
-    compiled = torch.compile(
-        network, dynamic=False, options=dict(freezing=True))
+    compiled = torch.compile(network, dynamic=False, options=dict(freezing=True))
     call = _eager(compiled, images)
     with torch._dynamo.config.patch(cache_size_limit=_MOST_VERSIONS):
         call()
@@ -190,6 +184,7 @@ def _compile(network: nn.Module, images: Tensor) -> Call:
 def _onnxruntime(network: nn.Module, images: Tensor) -> Call:
     """ONNX Runtime with the threads of torch, on a CPU."""
     import onnxruntime
+
     if images.device.type != 'cpu':
         raise EngineError('onnxruntime is timed on a CPU only')
     options = onnxruntime.SessionOptions()
@@ -201,10 +196,10 @@ def _onnxruntime(network: nn.Module, images: Tensor) -> Call:
         path = Path(folder, 'network.onnx')
         with warnings.catch_warnings(), torch.no_grad():
             warnings.simplefilter('ignore')
-            torch.onnx.export(
-                network, (images, ), str(path), dynamo=True, verbose=False)
+            torch.onnx.export(network, (images,), str(path), dynamo=True, verbose=False)
         session = onnxruntime.InferenceSession(
-            str(path), options, providers=['CPUExecutionProvider'])
+            str(path), options, providers=['CPUExecutionProvider']
+        )
     feed = {session.get_inputs()[0].name: images.contiguous().numpy()}
 
     def call() -> Sequence[Tensor]:
@@ -213,7 +208,7 @@ def _onnxruntime(network: nn.Module, images: Tensor) -> Call:
     return call
 
 
-ENGINES: Dict[str, Callable[[nn.Module, Tensor], Call]] = {
+ENGINES: dict[str, Callable[[nn.Module, Tensor], Call]] = {
     'eager': _eager,
     'compile': _compile,
     'onnxruntime': _onnxruntime,

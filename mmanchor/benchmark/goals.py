@@ -1,14 +1,16 @@
 """What the project set out to reach, and what was measured."""
+
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple, Union
+from typing import Any, Union
 
 from .report import markdown_table
 from .rivals import OURS
 from .scaling_cases import ALONE, BANDS, GEMMS, LESS_ALONE, TRUNK
 
-Results = Dict[str, Any]
+Results = dict[str, Any]
 # A figure, or the figure with both ends of its interval.
-Figure = Union[None, float, Tuple[float, float, float]]
+Figure = Union[None, float, tuple[float, float, float]]
 
 
 @dataclass(frozen=True)
@@ -25,13 +27,14 @@ class Goal:
         unit: Written after figures.
         factor: From the figure to the unit.
     """
+
     what: str
     source: str
     value: Callable[[Results], Figure]
-    at_least: Optional[float] = None
-    at_most: Optional[float] = None
+    at_least: float | None = None
+    at_most: float | None = None
     unit: str = ''
-    factor: float = 1.
+    factor: float = 1.0
 
     def bound(self) -> str:
         """The goal, in words."""
@@ -46,12 +49,12 @@ class Goal:
         return value <= self.at_most
 
 
-def _row(results: Results, name: str, tokens: int,
-         phase: str) -> Optional[Dict[str, Any]]:
+def _row(results: Results, name: str, tokens: int, phase: str) -> dict[str, Any] | None:
     """A row of the scaling benchmark that has numbers."""
     for row in results['rows']:
-        if (row['name'], row['tokens'],
-                row['phase']) == (name, tokens, phase) and not row['skipped']:
+        if (row['name'], row['tokens'], row['phase']) == (name, tokens, phase) and not row[
+            'skipped'
+        ]:
             return row
     return None
 
@@ -71,7 +74,7 @@ def _speedup(name: str, tokens: int, phase: str = 'forward') -> Callable:
 def _over(name: str, other: str, tokens: int) -> Callable:
     """Time of one over time of the other."""
 
-    def value(results: Results) -> Optional[float]:
+    def value(results: Results) -> float | None:
         rows = [_row(results, each, tokens, 'forward')
                 for each in (name, other)]  # yapf: disable
         if None in rows:
@@ -83,7 +86,7 @@ def _over(name: str, other: str, tokens: int) -> Callable:
 
 def _exponent(what: str) -> Callable:
 
-    def value(results: Results) -> Optional[float]:
+    def value(results: Results) -> float | None:
         ends = [_row(results, OURS, tokens, 'forward')
                 for tokens in (1024, 65536)]  # yapf: disable
         for row in results['exponents']:
@@ -97,11 +100,12 @@ def _exponent(what: str) -> Callable:
 def _faster_than(config: str, rival: str) -> Callable:
     """How many times faster, each network in its best engine."""
 
-    def value(results: Results) -> Optional[float]:
+    def value(results: Results) -> float | None:
         speedups = {row['config']: row['speedup'] for row in results['best']
                     if row['batch'] == 1}  # yapf: disable
-        found = [[ratio for name, ratio in speedups.items() if part in name]
-                 for part in (config, rival)]
+        found = [
+            [ratio for name, ratio in speedups.items() if part in name] for part in (config, rival)
+        ]
         return found[0][0] / found[1][0] if all(found) else None
 
     return value
@@ -110,7 +114,7 @@ def _faster_than(config: str, rival: str) -> Callable:
 def _memory_over(config: str, rival: str) -> Callable:
     """Peak memory of one over that of the other."""
 
-    def value(results: Results) -> Optional[float]:
+    def value(results: Results) -> float | None:
         found = [[row['test_memory'] for row in results['rows']
                   if part in row['config'] and row.get('test_memory')]
                  for part in (config, rival)]  # yapf: disable
@@ -121,7 +125,7 @@ def _memory_over(config: str, rival: str) -> Callable:
 
 def _large(side: int) -> Callable:
 
-    def value(results: Results) -> Optional[float]:
+    def value(results: Results) -> float | None:
         for row in results['rows']:
             if (row['side'], row['form']) == (side, 'in bands'):
                 return row['bytes']
@@ -135,14 +139,13 @@ def _compared(what: str) -> Callable:
 
 
 def _time_in_bands(results: Results) -> Figure:
-    return max(
-        (row['ratio'], row['low'], row['high']) for row in results['compared'])
+    return max((row['ratio'], row['low'], row['high']) for row in results['compared'])
 
 
 def _share(kind: str) -> Callable:
     return lambda results: max(
-        (row['share'] for row in results['rows'] if row['kind'] == kind),
-        default=None)
+        (row['share'] for row in results['rows'] if row['kind'] == kind), default=None
+    )
 
 
 def _goals() -> Iterator[Goal]:
@@ -153,49 +156,54 @@ def _goals() -> Iterator[Goal]:
             'attention',
             _speedup(OURS, tokens),
             least,
-            unit='x')
+            unit='x',
+        )
     for tokens in (4096, 16384):
         yield Goal(
             f'{alone}, {tokens} tokens: time over that of its GEMMs',
             'attention',
             _over(OURS, GEMMS, tokens),
             at_most=2,
-            unit='x')
+            unit='x',
+        )
     for what, name in (('seconds', 'time'), ('bytes', 'memory')):
         yield Goal(
             f'{alone}: exponent of {name}, 1 024 to 65 536 tokens',
             'attention',
             _exponent(what),
-            at_most=1.05)
+            at_most=1.05,
+        )
     for tokens, least in ((4096, 45), (16384, 200)):
         yield Goal(
-            f'the same with huge pages, {tokens} tokens: times faster than '
-            'SDPA',
+            f'the same with huge pages, {tokens} tokens: times faster than SDPA',
             'huge-pages',
             _speedup(OURS, tokens),
             least,
-            unit='x')
+            unit='x',
+        )
     yield Goal(
         'the same with huge pages: exponent of time, 1 024 to 65 536 tokens',
         'huge-pages',
         _exponent('seconds'),
-        at_most=1.05)
+        at_most=1.05,
+    )
     yield Goal(
         f'{alone}, 4096 tokens: training step, times faster than SDPA',
         'training-step',
         _speedup(OURS, 4096, 'training step'),
         25,
-        unit='x')
+        unit='x',
+    )
     trunk = 'small trunk, deploy form'
     for name, title in ((TRUNK, trunk), (BANDS, f'{trunk}, in bands')):
         for tokens, least in ((4096, 3.5), (196, 1.2)):
             yield Goal(
-                f'{title}, {tokens} tokens: times faster than its softmax '
-                'twin',
+                f'{title}, {tokens} tokens: times faster than its softmax twin',
                 'trunk',
                 _speedup(name, tokens),
                 least,
-                unit='x')
+                unit='x',
+            )
     for tokens in (196, 4096):
         for bound in (ALONE, LESS_ALONE):
             yield Goal(
@@ -203,16 +211,16 @@ def _goals() -> Iterator[Goal]:
                 'trunk',
                 _over(TRUNK, bound, tokens),
                 at_most=1.25,
-                unit='x')
-    for rival, title in (('rtmdet_tiny', 'RTMDet-tiny'), ('yolox_tiny',
-                                                          'YOLOX-tiny')):
+                unit='x',
+            )
+    for rival, title in (('rtmdet_tiny', 'RTMDet-tiny'), ('yolox_tiny', 'YOLOX-tiny')):
         yield Goal(
-            'PicoDet-AnchorFormer-S at 416, best engine of each: times faster '
-            f'than {title}',
+            f'PicoDet-AnchorFormer-S at 416, best engine of each: times faster than {title}',
             'detectors',
             _faster_than('picodet_anchorformer-s', rival),
             2,
-            unit='x')
+            unit='x',
+        )
     yield Goal(
         'UperNet at 512 x 2048, whole test of one image: peak memory over '
         "Swin-T UperNet's",
@@ -225,19 +233,21 @@ def _goals() -> Iterator[Goal]:
             _large(side),
             at_most=most,
             unit=' GB',
-            factor=1e-9)
+            factor=1e-9,
+        )
     yield Goal(
-        'in bands, 1024 x 1024 pixels: largest difference from the plain '
-        'forward',
+        'in bands, 1024 x 1024 pixels: largest difference from the plain forward',
         'large',
         _compared('difference'),
-        at_most=1e-5)
+        at_most=1e-5,
+    )
     yield Goal(
         'in bands, 1024 x 1024 pixels: time over that of the plain forward',
         'large',
         _time_in_bands,
         at_most=1.3,
-        unit='x')
+        unit='x',
+    )
     yield Goal("SimOTA's share of a PicoDet-S training step, batch 16 at 416",
                'training', _share('assignment'), at_most=15, unit=' %',
                factor=100)  # yapf: disable
@@ -264,10 +274,11 @@ class Measured:
         value: The figure in the goal's unit; ``None`` is not measured.
         low, high: Its 95 % interval, if that is known.
     """
+
     goal: Goal
-    value: Optional[float]
-    low: Optional[float] = None
-    high: Optional[float] = None
+    value: float | None
+    low: float | None = None
+    high: float | None = None
 
     def figure(self) -> str:
         """What was measured, in words."""
@@ -289,7 +300,7 @@ class Measured:
         return told if same else f'{told}, within the noise'
 
 
-def measured_goals(results: Dict[str, Results]) -> List[Measured]:
+def measured_goals(results: dict[str, Results]) -> list[Measured]:
     """The figures of all goals.
 
     Args:
@@ -303,21 +314,18 @@ def measured_goals(results: Dict[str, Results]) -> List[Measured]:
         if value is None:
             found.append(Measured(goal, None))
             continue
-        numbers = value if isinstance(value, tuple) else (value, )
-        found.append(
-            Measured(goal, *(number * goal.factor for number in numbers)))
+        numbers = value if isinstance(value, tuple) else (value,)
+        found.append(Measured(goal, *(number * goal.factor for number in numbers)))
     return found
 
 
-def goals_table(found: List[Measured]) -> str:
+def goals_table(found: list[Measured]) -> str:
     """The goals as Markdown.
 
     Args:
         found: What :func:`measured_goals` gave.
     """
-    rows = [(each.goal.what, each.goal.bound(), each.figure(), each.verdict())
-            for each in found]
+    rows = [(each.goal.what, each.goal.bound(), each.figure(), each.verdict()) for each in found]
     rows += [(f'on a GPU: {what}', '', 'not measured', '')
              for what in ON_A_GPU]  # yapf: disable
-    return markdown_table(('goal', 'bound', 'measured (95 %):', 'reached'),
-                          rows)
+    return markdown_table(('goal', 'bound', 'measured (95 %):', 'reached'), rows)

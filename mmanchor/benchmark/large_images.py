@@ -3,10 +3,12 @@
 Each forward has a process of its own, whose peak memory is what the system
 says it had: interpreter, torch, model, image and result included.
 """
+
 import multiprocessing
 import time
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from typing import Any, Callable, Dict, List, Optional, Sequence
+from typing import Any
 
 import torch
 
@@ -18,16 +20,18 @@ from .report import markdown_table, measured, told
 
 FORMS = ('plain', 'in bands')
 # Sides at which both forms are run in turn, for ratio and difference.
-COMPARED = (1024, )
+COMPARED = (1024,)
 _PATCH = 16
 
 
-def run_large(sides: Sequence[int] = (2048, 4096, 8192, 16384),
-              chunk_tokens: int = 2048,
-              arch: str = 'small',
-              max_memory: Optional[float] = None,
-              rounds: int = MIN_ROUNDS,
-              track: Track = silently) -> Dict[str, Any]:
+def run_large(
+    sides: Sequence[int] = (2048, 4096, 8192, 16384),
+    chunk_tokens: int = 2048,
+    arch: str = 'small',
+    max_memory: float | None = None,
+    rounds: int = MIN_ROUNDS,
+    track: Track = silently,
+) -> dict[str, Any]:
     """Measure time and memory of the backbone on square images.
 
     Args:
@@ -52,17 +56,18 @@ def run_large(sides: Sequence[int] = (2048, 4096, 8192, 16384),
         the outputs).
     """
     limit = machine_memory('cpu') / 2 if max_memory is None else max_memory
-    rows: List[Dict[str, Any]] = []
+    rows: list[dict[str, Any]] = []
     steps = [(side, form) for side in sides for form in FORMS]
     for side, form in track(steps, 'large images'):
         row = dict(
             side=side,
-            tokens=(-(-side // _PATCH))**2,
+            tokens=(-(-side // _PATCH)) ** 2,
             form=form,
             image_bytes=3 * 4 * side**2,
             seconds=None,
             bytes=None,
-            skipped=_objection(rows, arch, side, form, limit))
+            skipped=_objection(rows, arch, side, form, limit),
+        )
         if row['skipped'] is None:
             chunk = chunk_tokens if form == FORMS[1] else None
             row.update(_outcome(arch, side, chunk))
@@ -75,8 +80,9 @@ def run_large(sides: Sequence[int] = (2048, 4096, 8192, 16384),
                   for side in COMPARED])  # yapf: disable
 
 
-def _objection(rows: List[Dict[str, Any]], arch: str, side: int, form: str,
-               limit: float) -> Optional[str]:
+def _objection(
+    rows: list[dict[str, Any]], arch: str, side: int, form: str, limit: float
+) -> str | None:
     """Why a forward is left out, by what smaller images needed or did."""
     smaller = [row for row in rows if row['form'] == form]
     done = [row for row in smaller if row['bytes']]
@@ -84,12 +90,11 @@ def _objection(rows: List[Dict[str, Any]], arch: str, side: int, form: str,
         last = done[-1]
         # What interpreter, libraries and weights need does not grow.
         grown = last['bytes'] - last['fixed_bytes']
-        need = last['fixed_bytes'] + grown * (side / last['side'])**2
+        need = last['fixed_bytes'] + grown * (side / last['side']) ** 2
     else:
         need = least_memory(arch, side, form)
     if need > limit:
-        return (f'would need about {need / 1e9:.3g} GB, over the '
-                f'{limit / 1e9:.3g} GB allowed')
+        return f'would need about {need / 1e9:.3g} GB, over the {limit / 1e9:.3g} GB allowed'
     if len(done) < len(smaller):
         failed = smaller[len(done)]['side']  # later ones were not tried
         return f'not tried, as {failed} x {failed} pixels gave nothing'
@@ -114,11 +119,11 @@ def least_memory(arch: str, side: int, form: str) -> int:
     """
     settings = AnchorFormer.arch_settings[arch]
     times = 2 + 2 * settings['mlp_ratio'] if form == FORMS[0] else 1.5
-    tokens = (-(-side // _PATCH))**2 * settings['embed_dims'] * 4
+    tokens = (-(-side // _PATCH)) ** 2 * settings['embed_dims'] * 4
     return 3 * 4 * side**2 + int(times * tokens)
 
 
-def _outcome(arch: str, side: int, chunk_tokens: Optional[int]) -> dict:
+def _outcome(arch: str, side: int, chunk_tokens: int | None) -> dict:
     """What :func:`forward_once` gave, or ``skipped``, why there is nothing."""
     try:
         return in_own_process(forward_once, arch, side, chunk_tokens)
@@ -136,8 +141,7 @@ def in_own_process(call: Callable, *args: Any) -> Any:
         return pool.submit(call, torch.get_num_threads(), *args).result()
 
 
-def forward_once(threads: int, arch: str, side: int,
-                 chunk_tokens: Optional[int]) -> Dict[str, Any]:
+def forward_once(threads: int, arch: str, side: int, chunk_tokens: int | None) -> dict[str, Any]:
     """One forward of one image; the process is expected to end after it.
 
     Args:
@@ -160,8 +164,7 @@ def forward_once(threads: int, arch: str, side: int,
     return dict(seconds=seconds, bytes=process_peak(), fixed_bytes=fixed)
 
 
-def compare(arch: str, side: int, chunk_tokens: int,
-            rounds: int) -> Dict[str, Any]:
+def compare(arch: str, side: int, chunk_tokens: int, rounds: int) -> dict[str, Any]:
     """Both forms in turn on one image.
 
     Args:
@@ -175,10 +178,8 @@ def compare(arch: str, side: int, chunk_tokens: int,
     with torch.no_grad():
         plain, bands = (form(image)[0] for form in forms)
         times = interleave(
-            {
-                name: lambda form=form: form(image)
-                for name, form in zip(FORMS, forms)
-            }, rounds)
+            {name: lambda form=form: form(image) for name, form in zip(FORMS, forms)}, rounds
+        )
     timing = summarize(times)[FORMS[1]]
     return dict(
         side=side,
@@ -186,22 +187,23 @@ def compare(arch: str, side: int, chunk_tokens: int,
         low=1 / timing.high,
         high=1 / timing.low,
         difference=float((plain - bands).abs().max()),
-        largest=float(plain.abs().max()))
+        largest=float(plain.abs().max()),
+    )
 
 
-def _build(arch: str, chunk_tokens: Optional[int]) -> AnchorFormer:
+def _build(arch: str, chunk_tokens: int | None) -> AnchorFormer:
     """The backbone in deploy form, with the same weights each time."""
     torch.manual_seed(0)
     model = AnchorFormer(arch, chunk_tokens=chunk_tokens).eval()
     for name, param in model.named_parameters():
         # DeiT's own start, without the logs of MMEngine's initialisation.
         if param.dim() > 1 and not name.endswith('anchors'):
-            torch.nn.init.trunc_normal_(param, std=.02)
+            torch.nn.init.trunc_normal_(param, std=0.02)
     model.switch_to_deploy()
     return model
 
 
-def large_table(results: Dict[str, Any]) -> str:
+def large_table(results: dict[str, Any]) -> str:
     """The results as Markdown.
 
     Args:
@@ -212,23 +214,37 @@ def large_table(results: Dict[str, Any]) -> str:
     rows = []
     for row in results['rows']:
         cells = [f'{row["side"]} x {row["side"]}', row['tokens'], row['form']]
-        cells += [row['skipped'], '', '', ''] if row['skipped'] else [
-            f'{row["seconds"]:.1f} s',
-            *(f'{row[key] / 1e9:.2f} GB'
-              for key in ('bytes', 'fixed_bytes', 'image_bytes'))
-        ]
+        cells += (
+            [row['skipped'], '', '', '']
+            if row['skipped']
+            else [
+                f'{row["seconds"]:.1f} s',
+                *(f'{row[key] / 1e9:.2f} GB' for key in ('bytes', 'fixed_bytes', 'image_bytes')),
+            ]
+        )
         rows.append(cells)
-    compared = [(f'{row["side"]} x {row["side"]}',
-                 f'{row["ratio"]:.2f} ({row["low"]:.2f} to {row["high"]:.2f})',
-                 f'{row["difference"]:.1e}', f'{row["largest"]:.1f}')
-                for row in results['compared']]
+    compared = [
+        (
+            f'{row["side"]} x {row["side"]}',
+            f'{row["ratio"]:.2f} ({row["low"]:.2f} to {row["high"]:.2f})',
+            f'{row["difference"]:.1e}',
+            f'{row["largest"]:.1f}',
+        )
+        for row in results['compared']
+    ]
     about = results['measured']
-    forms = markdown_table([
-        'image',
-        f'time in bands / plain, in turn ({interval_of(about["rounds"])}):',
-        'largest difference of outputs:', 'largest output:'
-    ], compared)
-    return (f'{markdown_table(head, rows)}\n{forms}\n'
-            'A time is that of the first forward of a fresh process, whose '
-            'peak memory stands beside it; on the CPU, float32. '
-            f'{told(about)}\n')
+    forms = markdown_table(
+        [
+            'image',
+            f'time in bands / plain, in turn ({interval_of(about["rounds"])}):',
+            'largest difference of outputs:',
+            'largest output:',
+        ],
+        compared,
+    )
+    return (
+        f'{markdown_table(head, rows)}\n{forms}\n'
+        'A time is that of the first forward of a fresh process, whose '
+        'peak memory stands beside it; on the CPU, float32. '
+        f'{told(about)}\n'
+    )

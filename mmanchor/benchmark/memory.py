@@ -1,9 +1,10 @@
 """Peak memory of a call and of a process, and how much there is."""
+
 import os
 import sys
 import warnings
+from collections.abc import Callable
 from pathlib import Path
-from typing import Callable
 
 import torch
 from torch.profiler import ProfilerActivity, profile
@@ -12,8 +13,7 @@ from ..apis.errors import UserError
 
 # What a container may use, where the system's groups of version 2 and of
 # version 1 have it.
-_LIMITS = (Path('/sys/fs/cgroup/memory.max'),
-           Path('/sys/fs/cgroup/memory/memory.limit_in_bytes'))
+_LIMITS = (Path('/sys/fs/cgroup/memory.max'), Path('/sys/fs/cgroup/memory/memory.limit_in_bytes'))
 
 
 def peak_memory(call: Callable[[], object], device: str = 'cpu') -> int:
@@ -48,16 +48,13 @@ def peak_memory(call: Callable[[], object], device: str = 'cpu') -> int:
     with warnings.catch_warnings():
         # It warns that it forgets what came before this call.
         warnings.simplefilter('ignore')
-        with profile(
-                activities=[ProfilerActivity.CPU],
-                profile_memory=True) as profiler:
+        with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
             returned = call()
     del returned
     # The public list keeps only the operators, each with its balance; the
     # single allocations are among the raw events.
     events = profiler.profiler.kineto_results.events()
-    changes = [(event.start_ns(), event.nbytes()) for event in events
-               if event.name() == '[memory]']
+    changes = [(event.start_ns(), event.nbytes()) for event in events if event.name() == '[memory]']
     held = peak = 0
     for _, change in sorted(changes, key=lambda item: item[0]):
         held += change
@@ -75,15 +72,16 @@ def process_peak() -> int:
     """
     try:
         lines = Path('/proc/self/status').read_text().splitlines()
-        peak, = [line.split()[1] for line in lines if line[:6] == 'VmHWM:']
+        (peak,) = [line.split()[1] for line in lines if line[:6] == 'VmHWM:']
         return int(peak) * 1024
     except (OSError, ValueError):
         pass
     try:
         import resource
     except ImportError as error:
-        raise UserError('the peak memory of a process is not to be had from '
-                        f'{sys.platform}; use Linux or macOS') from error
+        raise UserError(
+            f'the peak memory of a process is not to be had from {sys.platform}; use Linux or macOS'
+        ) from error
     # It may be the peak of the process that started this one.
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == 'darwin' else peak * 1024
@@ -104,8 +102,9 @@ def machine_memory(device: str = 'cpu') -> int:
         most = os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES')
     # Windows has no such function, and other systems not every name.
     except (AttributeError, ValueError, OSError) as error:
-        raise UserError('this system does not tell how much memory it has; '
-                        'give --max-memory') from error
+        raise UserError(
+            'this system does not tell how much memory it has; give --max-memory'
+        ) from error
     for file in _LIMITS:
         try:
             limit = file.read_text().strip()

@@ -1,5 +1,6 @@
 """The part of a config's model that is timed: its network alone."""
-from typing import Any, Tuple
+
+from typing import Any
 
 import torch
 from mmengine.config import Config
@@ -15,8 +16,7 @@ FORMS = ('deploy', 'training')
 # What `mode='tensor'` of each toolbox runs.
 TIMED = {
     'mmdet': 'backbone, neck and head, to the raw maps of classes and boxes',
-    'mmseg': 'backbone, neck and decode head, to logits at the resolution of '
-    'the head',
+    'mmseg': 'backbone, neck and decode head, to logits at the resolution of the head',
     'mmpretrain': 'backbone, neck and head, to the logits of the classes',
 }
 # Statistics of normalisations need no more than this, in pixels.
@@ -41,14 +41,12 @@ class Network(nn.Module):
         self.model = model
         self.form = 'training'
 
-    def forward(self, images: Tensor) -> Tuple[Tensor, ...]:
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         """(B, 3, H, W) -> the tensors of the model's ``mode='tensor'``."""
         return tuple(tree_leaves(self.model(images, mode='tensor')))
 
 
-def build_network(cfg: Config,
-                  size: Tuple[int, int],
-                  form: str = 'deploy') -> Network:
+def build_network(cfg: Config, size: tuple[int, int], form: str = 'deploy') -> Network:
     """Build a config's network to be timed, with random weights.
 
     The weights are drawn as for training, nothing is downloaded. But those
@@ -84,9 +82,11 @@ def build_network(cfg: Config,
         _settle(network, torch.randn(2, 3, *tried))
     # Models assert their sizes, or fail by them, in many ways.
     except Exception as error:
-        raise UserError(f'the network of {cfg.filename} does not run on '
-                        f'images alone, tried at {tried[0]} x {tried[1]} '
-                        f'pixels: {in_one_line(error)}') from error
+        raise UserError(
+            f'the network of {cfg.filename} does not run on '
+            f'images alone, tried at {tried[0]} x {tried[1]} '
+            f'pixels: {in_one_line(error)}'
+        ) from error
     if form == 'deploy' and switch_to_deploy(network):
         network.form = form
     return network
@@ -107,6 +107,7 @@ def segment(model: nn.Module, images: Tensor) -> Any:
         Samples with logits and masks.
     """
     from mmseg.structures import SegDataSample
+
     shape = tuple(images.shape[2:])
     metainfo = dict(ori_shape=shape, img_shape=shape, pad_shape=shape)
     samples = [SegDataSample(metainfo=metainfo) for _ in images]
@@ -120,18 +121,16 @@ def without_checkpoints(node: Any) -> Any:
         node: A plain dict, as ``Config.to_dict`` gives it, or what is in one.
 
     Example:
-        >>> without_checkpoints(dict(depth=18, init_cfg=dict(
-        ...     type='Pretrained', checkpoint='resnet18.pth')))
+        >>> without_checkpoints(
+        ...     dict(depth=18, init_cfg=dict(type='Pretrained', checkpoint='resnet18.pth'))
+        ... )
         {'depth': 18, 'init_cfg': None}
     """
     if isinstance(node, list):
         return [without_checkpoints(each) for each in node]
     if not isinstance(node, dict):
         return node
-    kept = {
-        key: without_checkpoints(value)
-        for key, value in node.items() if key != 'pretrained'
-    }
+    kept = {key: without_checkpoints(value) for key, value in node.items() if key != 'pretrained'}
     init = kept.get('init_cfg')
     inits = init if isinstance(init, list) else [init] if init else []
     drawn = [each for each in inits if each.get('type') != 'Pretrained']
@@ -145,7 +144,7 @@ def _settle(network: nn.Module, images: Tensor) -> None:
     """Let outputs for ``images`` be neither zero nor very small."""
     for weight in network.parameters():
         if weight.dim() > 1 and not weight.any():
-            nn.init.normal_(weight, std=.02)
+            nn.init.normal_(weight, std=0.02)
     norms = [m for m in network.modules() if isinstance(m, _BatchNorm)]
     momenta = [norm.momentum for norm in norms]
     for norm in norms:

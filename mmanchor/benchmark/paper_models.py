@@ -1,5 +1,4 @@
 """Models that rows of the paper need and that no toolbox has whole."""
-from typing import Tuple
 
 from mmdet.models.backbones import PyramidVisionTransformerV2
 from torch import Tensor
@@ -11,6 +10,6 @@ from ..registry import MODELS
 class TuplePVTv2(PyramidVisionTransformerV2):
     """mmdet's PVTv2 for mmpretrain's necks, which refuse its list of maps."""
 
-    def forward(self, x: Tensor) -> Tuple[Tensor, ...]:
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """Maps of the stages in ``out_indices``, each (B, C, H, W)."""
         return tuple(super().forward(x))

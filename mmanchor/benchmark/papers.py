@@ -1,6 +1,8 @@
 """The paper's tables rebuilt: what it reports beside what is counted here."""
+
+from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any, Dict, Optional, Sequence
+from typing import Any
 
 from ..apis.complexity import complexity_of_forms, default_size, errors_only
 from ..apis.config import load_config
@@ -26,12 +28,12 @@ def check_tables(numbers: Sequence[int]) -> None:
     known = [table.number for table in TABLES]
     for number in numbers:
         if number not in known:
-            raise UserError(f'there is no table {number}; choose among '
-                            f'{", ".join(map(str, known))}')
+            raise UserError(
+                f'there is no table {number}; choose among {", ".join(map(str, known))}'
+            )
 
 
-def run_papers(tables: Sequence[int] = (1, 2, 3, 4, 5),
-               track: Track = silently) -> Dict[str, Any]:
+def run_papers(tables: Sequence[int] = (1, 2, 3, 4, 5), track: Track = silently) -> dict[str, Any]:
     """Count every row of the paper's tables that can be built here.
 
     Nothing is downloaded: models are built without weights.
@@ -53,22 +55,23 @@ def run_papers(tables: Sequence[int] = (1, 2, 3, 4, 5),
     """
     check_tables(tables)
     known = {table.number: table for table in TABLES}
-    chosen = [(known[number], row) for number in dict.fromkeys(tables)
-              for row in known[number].rows]
+    chosen = [
+        (known[number], row) for number in dict.fromkeys(tables) for row in known[number].rows
+    ]
     rows = [_count(*each) for each in track(chosen, 'counting')]
     return dict(measured=measured(dtype='float32'), rows=rows)
 
 
-def _count(table: PaperTable, row: PaperRow) -> Dict[str, Any]:
-    result: Dict[str, Any] = dict(
+def _count(table: PaperTable, row: PaperRow) -> dict[str, Any]:
+    result: dict[str, Any] = dict(
         table=table.number,
         model=row.name,
         extra=row.extra,
         reported=dict(
-            params=row.params,
-            gflops=row.flops,
-            scores=dict(zip(table.scores, row.scores))),
-        note=row.note)
+            params=row.params, gflops=row.flops, scores=dict(zip(table.scores, row.scores))
+        ),
+        note=row.note,
+    )
     if not row.config:
         return result
     result.update(config=row.config, options=row.options)
@@ -85,13 +88,11 @@ def _count(table: PaperTable, row: PaperRow) -> Dict[str, Any]:
         result,
         height=height,
         width=width,
-        forms={
-            form: asdict(each)
-            for form, each in forms.items()
-        })
+        forms={form: asdict(each) for form, each in forms.items()},
+    )
 
 
-def papers_table(results: Dict[str, Any]) -> str:
+def papers_table(results: dict[str, Any]) -> str:
     """The tables as Markdown.
 
     Args:
@@ -113,23 +114,36 @@ def papers_table(results: Dict[str, Any]) -> str:
         parts.append(f'### Table {table.number}: {table.title}\n')
         parts.append(
             markdown_table(
-                ('model', 'M params, reported:', 'GFLOPs, reported:',
-                 f'{scores}, reported:', 'pixels, here:', 'M params, here:',
-                 'GMACs, here:', 'M params, deploy, here:',
-                 'GMACs, deploy, here:', 'remark'), map(_cells, rows)))
+                (
+                    'model',
+                    'M params, reported:',
+                    'GFLOPs, reported:',
+                    f'{scores}, reported:',
+                    'pixels, here:',
+                    'M params, here:',
+                    'GMACs, here:',
+                    'M params, deploy, here:',
+                    'GMACs, deploy, here:',
+                    'remark',
+                ),
+                map(_cells, rows),
+            )
+        )
     parts.append(told(results['measured']) + '\n')
     return '\n'.join(parts)
 
 
-def _cells(row: Dict[str, Any]) -> Sequence[str]:
+def _cells(row: dict[str, Any]) -> Sequence[str]:
     reported, forms = row['reported'], row.get('forms', {})
     scores = [_or_dash(each) for each in reported['scores'].values()]
     counted = []
     for form in ('training', 'deploy'):
         counts = forms.get(form)
-        counted += [
-            f'{counts["params"] / 1e6:.2f}', f'{counts["macs"] / 1e9:.2f}'
-        ] if counts else ['-', '-']
+        counted += (
+            [f'{counts["params"] / 1e6:.2f}', f'{counts["macs"] / 1e9:.2f}']
+            if counts
+            else ['-', '-']
+        )
     name, remark = row['model'], row['note']
     if row['extra']:
         name += ' (not in the paper)'
@@ -140,17 +154,22 @@ def _cells(row: Dict[str, Any]) -> Sequence[str]:
     uncounted = {each for form in forms.values() for each in form['uncounted']}
     if uncounted:
         remark += f'; MACs lack {", ".join(sorted(uncounted))}'
-    return (name, _or_dash(reported['params']), _or_dash(reported['gflops']),
-            ' / '.join(scores) or '-',
-            f'{row["height"]} x {row["width"]}' if forms else '-', *counted,
-            remark.replace('|', '/'))
+    return (
+        name,
+        _or_dash(reported['params']),
+        _or_dash(reported['gflops']),
+        ' / '.join(scores) or '-',
+        f'{row["height"]} x {row["width"]}' if forms else '-',
+        *counted,
+        remark.replace('|', '/'),
+    )
 
 
-def _or_dash(number: Optional[float]) -> str:
+def _or_dash(number: float | None) -> str:
     return '-' if number is None else f'{number:g}'
 
 
-def papers_figure(results: Dict[str, Any]) -> Any:
+def papers_figure(results: dict[str, Any]) -> Any:
     """Multiply-adds that the paper reports, and those counted here.
 
     Args:
@@ -161,6 +180,7 @@ def papers_figure(results: Dict[str, Any]) -> Any:
         diagonal if they agree. Stars are AnchorFormers.
     """
     from matplotlib.figure import Figure
+
     figure = Figure(figsize=(7, 6), layout='constrained')
     axes = figure.subplots()
     for table in TABLES:
@@ -168,8 +188,10 @@ def papers_figure(results: Dict[str, Any]) -> Any:
             points = [
                 (row['reported']['gflops'], _cheapest(row['forms']) / 1e9)
                 for row in results['rows']
-                if row['table'] == table.number and 'forms' in row
-                and row['reported']['gflops'] and ours == _is_anchorformer(row)
+                if row['table'] == table.number
+                and 'forms' in row
+                and row['reported']['gflops']
+                and ours == _is_anchorformer(row)
             ]
             if points:
                 label = f'Table {table.number}' + ', AnchorFormer' * ours
@@ -178,28 +200,27 @@ def papers_figure(results: Dict[str, Any]) -> Any:
                     marker,
                     color=f'C{table.number - 1}',
                     markersize=5 + 7 * ours,
-                    label=label)
-    low, high = .2, 2e3
-    axes.plot((low, high), (low, high),
-              color='grey',
-              linewidth=.8,
-              label='the same')
+                    label=label,
+                )
+    low, high = 0.2, 2e3
+    axes.plot((low, high), (low, high), color='grey', linewidth=0.8, label='the same')
     axes.set(
         xlabel='GFLOPs reported by the paper',
         ylabel='GMACs counted here (deploy form where there is one)',
         xscale='log',
         yscale='log',
         xlim=(low, high),
-        ylim=(low, high))
+        ylim=(low, high),
+    )
     axes.legend()
     return figure
 
 
-def _is_anchorformer(row: Dict[str, Any]) -> bool:
+def _is_anchorformer(row: dict[str, Any]) -> bool:
     """By the config, as rows of ablations do not name the model."""
     # Its folder does not tell: there are DeiTs beside the AnchorFormers.
     return 'anchorformer' in row['config'].rpartition('/')[2]
 
 
-def _cheapest(forms: Dict[str, Dict[str, Any]]) -> int:
+def _cheapest(forms: dict[str, dict[str, Any]]) -> int:
     return forms.get('deploy', forms['training'])['macs']

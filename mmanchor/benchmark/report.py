@@ -1,9 +1,11 @@
 """Results as files: JSON for programs, Markdown and a plot for readers."""
+
 import os
 import shlex
 import sys
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Dict, Iterable, List, Optional, Sequence
+from typing import Any
 
 import torch
 
@@ -13,7 +15,7 @@ from ..compat.atomic import replacing
 from ..compat.stack import find_stack
 
 
-def measured(device: str = 'cpu', **more: Any) -> Dict[str, Any]:
+def measured(device: str = 'cpu', **more: Any) -> dict[str, Any]:
     """What a benchmark's numbers have to be told with.
 
     Args:
@@ -31,9 +33,9 @@ def measured(device: str = 'cpu', **more: Any) -> Dict[str, Any]:
         huge_pages=os.environ.get('THP_MEM_ALLOC_ENABLE') == '1',
         command=_command(),
         toolboxes=find_stack().versions,
-        device='cpu'
-        if device == 'cpu' else torch.cuda.get_device_name(device),
-        **more)
+        device='cpu' if device == 'cpu' else torch.cuda.get_device_name(device),
+        **more,
+    )
 
 
 def _command() -> str:
@@ -45,7 +47,7 @@ def _command() -> str:
     return shlex.join(['mmanchor', *words])
 
 
-def told(measured: Dict[str, Any]) -> str:
+def told(measured: dict[str, Any]) -> str:
     """One sentence on where and with what something was measured.
 
     Args:
@@ -60,8 +62,10 @@ def told(measured: Dict[str, Any]) -> str:
     packages = dict(torch=measured['torch'], **measured.get('packages', {}))
     versions = ', '.join(f'{name} {each}' for name, each in packages.items())
     threads = count_of(measured['threads'], 'thread')
-    return (f'Measured by `{command}` at commit `{measured["commit"]}` on '
-            f'{where}, {threads}, Python {measured["python"]}, {versions}.')
+    return (
+        f'Measured by `{command}` at commit `{measured["commit"]}` on '
+        f'{where}, {threads}, Python {measured["python"]}, {versions}.'
+    )
 
 
 def count_of(number: int, what: str) -> str:
@@ -101,18 +105,15 @@ def markdown_table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
         |---|---:|
         | a | 1 |
     """
-    rule = ''.join('---:|' if title.endswith(':') else '---|'
-                   for title in head)
+    rule = ''.join('---:|' if title.endswith(':') else '---|' for title in head)
     cells = [[title.removesuffix(':') for title in head], *rows]
     first, *rest = [f'| {" | ".join(map(str, row))} |\n' for row in cells]
     return f'{first}|{rule}\n{"".join(rest)}'
 
 
-def write_results(out_dir: Path,
-                  name: str,
-                  results: Dict[str, Any],
-                  table: str,
-                  figure: Optional[Any] = None) -> List[Path]:
+def write_results(
+    out_dir: Path, name: str, results: dict[str, Any], table: str, figure: Any | None = None
+) -> list[Path]:
     """Write results as NAME.json, NAME.md and, if drawn, NAME.png.
 
     Args:

@@ -6,8 +6,9 @@ a module that is made for one width and, where it must be, one N. Letters: B
 batch, N tokens, D head width, M number of agents, bases, inducing points or
 anchors.
 """
+
 import math
-from typing import Callable, Dict
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -19,9 +20,9 @@ from ..ops import anchor_attention, connectivity_scores, strongest_pairs
 
 # Share of the tokens that a token of Sparsifiner attends to, and the rest of
 # what its paper and release take.
-KEEP_RATE = .25
+KEEP_RATE = 0.25
 NUM_COEFFICIENTS = 8
-BASIS_THRESHOLD = .02
+BASIS_THRESHOLD = 0.02
 # What tables call them; Sparsifiner's by how the pairs are computed.
 SOFTMAX = 'softmax (SDPA)'
 OURS = 'anchor attention (ours)'
@@ -81,7 +82,7 @@ class AgentAttention(nn.Module):
     def forward(self, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
         """(B, heads, N, D) each -> (B, heads, N, D)."""
         runs = queries.shape[2] // self.num_agents
-        agents = queries[:, :, :runs * self.num_agents]
+        agents = queries[:, :, : runs * self.num_agents]
         agents = agents.unflatten(2, (self.num_agents, runs)).mean(dim=3)
         gathered = F.scaled_dot_product_attention(agents, keys, values)
         return F.scaled_dot_product_attention(queries, agents, gathered)
@@ -104,7 +105,7 @@ class LinearAngularAttention(nn.Module):
         """(B, heads, N, D) each -> (B, heads, N, D)."""
         queries, keys = F.normalize(queries, dim=-1), F.normalize(keys, dim=-1)
         mixed = queries @ (keys.transpose(-2, -1) @ values)
-        return torch.add(values * .5, mixed, alpha=1 / math.pi)
+        return torch.add(values * 0.5, mixed, alpha=1 / math.pi)
 
 
 class EMAttention(nn.Module):
@@ -151,11 +152,9 @@ class InducedAttention(nn.Module):
         num_points: M; the points I, (heads, M, D), are the parameter.
     """
 
-    def __init__(self, num_heads: int, head_dims: int,
-                 num_points: int) -> None:
+    def __init__(self, num_heads: int, head_dims: int, num_points: int) -> None:
         super().__init__()
-        self.points = nn.Parameter(
-            torch.randn(num_heads, num_points, head_dims))
+        self.points = nn.Parameter(torch.randn(num_heads, num_points, head_dims))
 
     def forward(self, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
         """(B, heads, N, D) each -> (B, heads, N, D)."""
@@ -180,24 +179,27 @@ class SparsifinerPairs(nn.Module):
         execution: 'masked' or 'gathered'.
     """
 
-    def __init__(self, num_tokens: int, num_heads: int, head_dims: int,
-                 execution: str) -> None:
+    def __init__(self, num_tokens: int, num_heads: int, head_dims: int, execution: str) -> None:
         super().__init__()
         self.layout = TokenLayout((1, num_tokens), num_extra=0)
         self.budget = math.ceil(KEEP_RATE * num_tokens)
         self.attend: Callable[..., Tensor] = EXECUTIONS[execution]
-        self.predictor = ConnectivityPredictor(head_dims, num_heads,
-                                               self.layout.hw_shape, 0,
-                                               max(num_tokens // 6,
-                                                   1), NUM_COEFFICIENTS,
-                                               BASIS_THRESHOLD)
+        self.predictor = ConnectivityPredictor(
+            head_dims,
+            num_heads,
+            self.layout.hw_shape,
+            0,
+            max(num_tokens // 6, 1),
+            NUM_COEFFICIENTS,
+            BASIS_THRESHOLD,
+        )
 
     def forward(self, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
         """(B, heads, N, D) each -> (B, heads, N, D)."""
         with torch.no_grad():  # only the loss left out trains the predictor
             scores = connectivity_scores(
-                *self.predictor(queries, keys, self.layout), NUM_COEFFICIENTS,
-                BASIS_THRESHOLD)
+                *self.predictor(queries, keys, self.layout), NUM_COEFFICIENTS, BASIS_THRESHOLD
+            )
             pairs = strongest_pairs(scores, self.budget)
         del scores  # (B, heads, N, N)
         return self.attend(queries, keys, values, pairs)
@@ -219,20 +221,23 @@ class ShapeGemms(nn.Module):
         backward: Whether to multiply what gradients take, too.
     """
 
-    def __init__(self,
-                 num_matrices: int,
-                 num_tokens: int,
-                 head_dims: int,
-                 num_anchors: int,
-                 backward: bool = False) -> None:
+    def __init__(
+        self,
+        num_matrices: int,
+        num_tokens: int,
+        head_dims: int,
+        num_anchors: int,
+        backward: bool = False,
+    ) -> None:
         super().__init__()
         self.times = 3 if backward else 1
-        for name, size in (('tokens', (num_tokens, head_dims)),
-                           ('anchors', (num_anchors, head_dims)),
-                           ('assign', (num_tokens, num_anchors))):
+        for name, size in (
+            ('tokens', (num_tokens, head_dims)),
+            ('anchors', (num_anchors, head_dims)),
+            ('assign', (num_tokens, num_anchors)),
+        ):
             self.register_buffer(name, torch.randn(num_matrices, *size))
-            self.register_buffer(f'{name}_out',
-                                 torch.empty(num_matrices, *size))
+            self.register_buffer(f'{name}_out', torch.empty(num_matrices, *size))
 
     @torch.no_grad()
     def forward(self, *unused: Tensor) -> None:
@@ -246,8 +251,9 @@ class ShapeGemms(nn.Module):
             torch.bmm(left, right, out=out)
 
 
-def build_rivals(num_heads: int, head_dims: int,
-                 size: int) -> Dict[str, Callable[[int], nn.Module]]:
+def build_rivals(
+    num_heads: int, head_dims: int, size: int
+) -> dict[str, Callable[[int], nn.Module]]:
     """What builds each attention for N tokens, by the name in tables.
 
     Args:
@@ -265,22 +271,16 @@ def build_rivals(num_heads: int, head_dims: int,
         torch.Size([1, 2, 9, 8])
     """
     return {
-        SOFTMAX:
-        lambda n: SoftmaxAttention(),
-        OURS:
-        lambda n: AnchorAttention(head_dims, size),
-        'Agent attention':
-        lambda n: AgentAttention(size),
-        'linear-angular attention':
-        lambda n: LinearAngularAttention(),
-        'EM attention, one step':
-        lambda n: EMAttention(head_dims, size),
-        'induced set attention':
-        lambda n: InducedAttention(num_heads, head_dims, size),
+        SOFTMAX: lambda n: SoftmaxAttention(),
+        OURS: lambda n: AnchorAttention(head_dims, size),
+        'Agent attention': lambda n: AgentAttention(size),
+        'linear-angular attention': lambda n: LinearAngularAttention(),
+        'EM attention, one step': lambda n: EMAttention(head_dims, size),
+        'induced set attention': lambda n: InducedAttention(num_heads, head_dims, size),
         **{
-            name:
-            lambda n, execution=execution: SparsifinerPairs(
-                n, num_heads, head_dims, execution)
+            name: lambda n, execution=execution: SparsifinerPairs(
+                n, num_heads, head_dims, execution
+            )
             for execution, name in SPARSIFINERS.items()
         },
     }

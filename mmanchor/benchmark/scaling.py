@@ -1,8 +1,10 @@
 """Time and memory over the number of tokens, ours beside rivals'."""
+
 import math
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, Callable, Dict, List, Optional, Sequence, Union
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,8 +17,13 @@ from .scaling_cases import PARTS, Case, Part, Prepared, Setting, prepare
 from .scaling_report import scaling_figure, scaling_table
 
 __all__ = [
-    'Limits', 'Setting', 'fit_exponent', 'machine_memory', 'run_scaling',
-    'scaling_figure', 'scaling_table'
+    'Limits',
+    'Setting',
+    'fit_exponent',
+    'machine_memory',
+    'run_scaling',
+    'scaling_figure',
+    'scaling_table',
 ]
 
 TOKENS = (196, 1024, 4096, 16384, 65536)
@@ -27,7 +34,7 @@ FIT_FROM = 1024
 PROBE_TOKENS = 256
 # Of one call in a round, repeated if it is shorter: a single one would be
 # timed as the slow call before has left the caches.
-MIN_SECONDS = .1
+MIN_SECONDS = 0.1
 # Calls beside the rounds: for memory, for a first time, and to warm up.
 _OTHER_CALLS = 3
 
@@ -41,8 +48,9 @@ class Limits:
         seconds: Time for all calls of one case at one size.
         memory: Bytes, inputs and parameters included.
     """
+
     rounds: int = 20
-    seconds: float = 120.
+    seconds: float = 120.0
     memory: float = math.inf
 
     def num_rounds(self, seconds: float) -> int:
@@ -54,7 +62,7 @@ class Limits:
         fitting = int(self.seconds / max(seconds, 1e-9)) - _OTHER_CALLS
         return min(self.rounds, fitting)
 
-    def objection(self, seconds: float, memory: float) -> Optional[str]:
+    def objection(self, seconds: float, memory: float) -> str | None:
         """Why a call is not measured, or ``None`` if it is.
 
         Args:
@@ -62,18 +70,20 @@ class Limits:
             memory: Bytes that it holds.
         """
         if memory > self.memory:
-            return (f'{memory / 1e9:.3g} GB, over the {self.memory / 1e9:.3g} '
-                    'GB of --max-memory')
+            return f'{memory / 1e9:.3g} GB, over the {self.memory / 1e9:.3g} GB of --max-memory'
         least = min(MIN_ROUNDS, self.rounds)
         if self.num_rounds(seconds) < least:
-            return (f'{seconds:.3g} s a call, {least + _OTHER_CALLS} of which '
-                    f'are over the {self.seconds:g} s of --budget-seconds')
+            return (
+                f'{seconds:.3g} s a call, {least + _OTHER_CALLS} of which '
+                f'are over the {self.seconds:g} s of --budget-seconds'
+            )
         return None
 
 
 @dataclass
 class _Seen:
     """What one call took at one size."""
+
     tokens: int
     seconds: float
     memory: int  # inputs included, and what else grows
@@ -83,6 +93,7 @@ class _Seen:
 @dataclass
 class _Candidate:
     """A case that is measured at one size."""
+
     prepared: Prepared
     memory: int  # the call alone
     rounds: int
@@ -91,13 +102,14 @@ class _Candidate:
 @dataclass
 class _PartRun:
     """Measures one part, size by size, and remembers to predict by."""
+
     part: Part
     backward: bool
     setting: Setting
     limits: Limits
-    seen: Dict[str, List[_Seen]] = field(default_factory=dict)
+    seen: dict[str, list[_Seen]] = field(default_factory=dict)
 
-    def rows(self, tokens: int) -> List[Dict[str, Any]]:
+    def rows(self, tokens: int) -> list[dict[str, Any]]:
         """Measure all cases at one size.
 
         Args:
@@ -123,38 +135,32 @@ class _PartRun:
                 phase=PHASES[self.backward],
                 name=name,
                 kind=case.kind,
-                tokens=tokens)
+                tokens=tokens,
+            )
             if name in chosen:
-                row.update(
-                    _times_of(times[name], first),
-                    bytes=chosen[name].memory,
-                    skipped=None)
+                row.update(_times_of(times[name], first), bytes=chosen[name].memory, skipped=None)
             else:
-                row.update(
-                    _times_of(None, None), bytes=None, skipped=str(each))
+                row.update(_times_of(None, None), bytes=None, skipped=str(each))
             rows.append(row)
         return rows
 
-    def _candidates(self, tokens: int) -> Dict[str, Union[_Candidate, str]]:
+    def _candidates(self, tokens: int) -> dict[str, _Candidate | str]:
         """A :class:`_Candidate` by name, or the reason why there is none."""
-        inputs = self.part.inputs(tokens) if any(
-            self._objection(case, tokens) is None
-            for case in self.part.cases) else ()
-        return {
-            case.name: self._candidate(case, tokens, inputs)
-            for case in self.part.cases
-        }
+        inputs = (
+            self.part.inputs(tokens)
+            if any(self._objection(case, tokens) is None for case in self.part.cases)
+            else ()
+        )
+        return {case.name: self._candidate(case, tokens, inputs) for case in self.part.cases}
 
-    def _candidate(self, case: Case, tokens: int,
-                   inputs: tuple) -> Union[_Candidate, str]:
+    def _candidate(self, case: Case, tokens: int, inputs: tuple) -> _Candidate | str:
         """What is measured of a case, or the reason why nothing is."""
         reason = self._objection(case, tokens)
         if reason is not None:
             return reason
         device = self.setting.device
         try:
-            prepared = prepare(case, tokens, inputs, self.backward,
-                               self.setting)
+            prepared = prepare(case, tokens, inputs, self.backward, self.setting)
             if self.backward:  # the first step makes what later ones keep
                 prepared.call()
             memory = peak_memory(prepared.call, device)
@@ -167,30 +173,28 @@ class _PartRun:
             message = str(error).strip().split('\n')[0]
             return f'does not run: {message}'
         fixed = prepared.params if case.memory_power == 1 else 0
-        self.seen.setdefault(case.name, []).append(
-            _Seen(tokens, seconds, total - fixed, fixed))
+        self.seen.setdefault(case.name, []).append(_Seen(tokens, seconds, total - fixed, fixed))
         reason = self.limits.objection(seconds, total)
         if reason is not None:
             return f'takes {reason}'
         return _Candidate(prepared, memory, self.limits.num_rounds(seconds))
 
-    def _objection(self, case: Case, tokens: int) -> Optional[str]:
+    def _objection(self, case: Case, tokens: int) -> str | None:
         """Why a size need not be tried, by what smaller ones took."""
         seen = self.seen.get(case.name)
         if not seen:
             return None
         last, sizes = seen[-1], [each.tokens for each in seen]
-        seconds = predict(sizes, [each.seconds for each in seen], tokens,
-                          case.time_power)
-        memory = predict(sizes, [each.memory for each in seen], tokens,
-                         case.memory_power)
+        seconds = predict(sizes, [each.seconds for each in seen], tokens, case.time_power)
+        memory = predict(sizes, [each.memory for each in seen], tokens, case.memory_power)
         reason = self.limits.objection(seconds, memory + last.fixed)
         return reason and (
             f'would take {reason} (it took {last.seconds:.3g} s and '
             f'{(last.memory + last.fixed) / 1e9:.2g} GB at {last.tokens} '
-            'tokens)')
+            'tokens)'
+        )
 
-    def _times(self, chosen: Dict[str, _Candidate]) -> Dict[str, List[float]]:
+    def _times(self, chosen: dict[str, _Candidate]) -> dict[str, list[float]]:
         """Seconds by name, a number for each round.
 
         Nobody has more rounds than the first case, so that times and their
@@ -202,32 +206,30 @@ class _PartRun:
         repeat = min(MIN_SECONDS, self.limits.seconds / (most + _OTHER_CALLS))
         rounds = {name: min(each.rounds, most)
                   for name, each in chosen.items()}  # yapf: disable
-        times: Dict[str, List[float]] = {name: [] for name in chosen}
+        times: dict[str, list[float]] = {name: [] for name in chosen}
         done = 0
         # Whoever has fewer rounds takes part in the first ones.
         for goal in sorted(set(rounds.values())):
             running = {
-                name: each.prepared.call
-                for name, each in chosen.items() if rounds[name] >= goal
+                name: each.prepared.call for name, each in chosen.items() if rounds[name] >= goal
             }
             more = interleave(
-                running,
-                goal - done,
-                warmup=1,
-                device=self.setting.device,
-                min_seconds=repeat)
+                running, goal - done, warmup=1, device=self.setting.device, min_seconds=repeat
+            )
             for name, each in more.items():
                 times[name] += each
             done = goal
         return times
 
 
-def run_scaling(tokens: Sequence[int] = TOKENS,
-                parts: Sequence[str] = tuple(PARTS),
-                backward: bool = False,
-                setting: Setting = Setting(),
-                limits: Limits = Limits(),
-                track: Track = silently) -> Dict[str, Any]:
+def run_scaling(
+    tokens: Sequence[int] = TOKENS,
+    parts: Sequence[str] = tuple(PARTS),
+    backward: bool = False,
+    setting: Setting = Setting(),
+    limits: Limits = Limits(),
+    track: Track = silently,
+) -> dict[str, Any]:
     """Measure time and peak memory at every size.
 
     Args:
@@ -248,7 +250,8 @@ def run_scaling(tokens: Sequence[int] = TOKENS,
     """
     runs = [
         _PartRun(PARTS[name](setting, each), each, setting, limits)
-        for name in parts for each in (False, True)[:1 + backward]
+        for name in parts
+        for each in (False, True)[: 1 + backward]
     ]
     tokens = sorted(set(tokens))
     rows = []
@@ -261,16 +264,16 @@ def run_scaling(tokens: Sequence[int] = TOKENS,
             setting=asdict(setting),
             rounds=limits.rounds,
             budget_seconds=limits.seconds,
-            max_memory=None if math.isinf(limits.memory) else limits.memory),
-        titles={each.part.name: each.part.title
-                for each in runs},
+            max_memory=None if math.isinf(limits.memory) else limits.memory,
+        ),
+        titles={each.part.name: each.part.title for each in runs},
         tokens=tokens,
         rows=rows,
-        exponents=_exponents(rows))
+        exponents=_exponents(rows),
+    )
 
 
-def predict(tokens: Sequence[int], numbers: Sequence[float], at: int,
-            power: int) -> float:
+def predict(tokens: Sequence[int], numbers: Sequence[float], at: int, power: int) -> float:
     """What a number will be at a larger size.
 
     Args:
@@ -282,23 +285,21 @@ def predict(tokens: Sequence[int], numbers: Sequence[float], at: int,
             faster, up to a power more: what is beyond is noise.
 
     Example:
-        >>> predict([10], [3.], 20, power=2)
+        >>> predict([10], [3.0], 20, power=2)
         12.0
-        >>> predict([10, 20], [1., 8.], 40, power=2)
+        >>> predict([10, 20], [1.0, 8.0], 40, power=2)
         64.0
     """
     grown = float(power)
     if len(tokens) > 1 and numbers[-2] > 0:
-        seen = (
-            math.log(numbers[-1] / numbers[-2]) /
-            math.log(tokens[-1] / tokens[-2]))
+        seen = math.log(numbers[-1] / numbers[-2]) / math.log(tokens[-1] / tokens[-2])
         grown = min(max(grown, seen), grown + 1)
-    return numbers[-1] * (at / tokens[-1])**grown
+    return numbers[-1] * (at / tokens[-1]) ** grown
 
 
-def fit_exponent(tokens: Sequence[int],
-                 numbers: Sequence[Optional[float]],
-                 start: int = FIT_FROM) -> Optional[float]:
+def fit_exponent(
+    tokens: Sequence[int], numbers: Sequence[float | None], start: int = FIT_FROM
+) -> float | None:
     """The power of N that numbers grow with, by least squares of logarithms.
 
     Args:
@@ -310,7 +311,7 @@ def fit_exponent(tokens: Sequence[int],
         The exponent; ``None`` if fewer than two sizes are left.
 
     Example:
-        >>> round(fit_exponent([1024, 2048, 4096], [1., 4., 16.]), 6)
+        >>> round(fit_exponent([1024, 2048, 4096], [1.0, 4.0, 16.0]), 6)
         2.0
     """
     pairs = [(math.log(size), math.log(number))
@@ -330,25 +331,23 @@ def _seconds(call: Callable[[], object], device: str) -> float:
     return time.perf_counter() - start
 
 
-def _times_of(times: Optional[List[float]],
-              first: Optional[List[float]]) -> Dict[str, Any]:
+def _times_of(times: list[float] | None, first: list[float] | None) -> dict[str, Any]:
     """The columns of a row that tell time; speedup only beside a first."""
-    row: Dict[str, Any] = dict.fromkeys(
-        ('seconds', 'p90', 'speedup', 'low', 'high', 'rounds'))
+    row: dict[str, Any] = dict.fromkeys(('seconds', 'p90', 'speedup', 'low', 'high', 'rounds'))
     if times is None:
         return row
     own = summarize(dict(own=times))['own']
     row.update(seconds=own.median, p90=own.p90, rounds=len(times))
     if first is not None:
-        shared = dict(first=first[:len(times)], own=times)
+        shared = dict(first=first[: len(times)], own=times)
         ratio = summarize(shared)['own']
         row.update(speedup=ratio.speedup, low=ratio.low, high=ratio.high)
     return row
 
 
-def _exponents(rows: List[Dict[str, Any]]) -> List[Dict[str, Any]]:
+def _exponents(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Fitted exponents of each part, phase and name."""
-    groups: Dict[tuple, List[Dict[str, Any]]] = {}
+    groups: dict[tuple, list[dict[str, Any]]] = {}
     for row in rows:
         key = row['part'], row['phase'], row['name']
         groups.setdefault(key, []).append(row)
@@ -357,9 +356,9 @@ def _exponents(rows: List[Dict[str, Any]]) -> List[Dict[str, Any]]:
             zip(('part', 'phase', 'name'), key),
             fitted_from=FIT_FROM,
             **{
-                what:
-                fit_exponent([row['tokens']
-                              for row in group], [row[what] for row in group])
+                what: fit_exponent([row['tokens'] for row in group], [row[what] for row in group])
                 for what in ('seconds', 'bytes')
-            }) for key, group in groups.items()
+            },
+        )
+        for key, group in groups.items()
     ]

@@ -1,8 +1,10 @@
 """What `mmanchor benchmark scaling` runs: attentions alone, and trunks."""
+
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Callable, Dict, List, NamedTuple, Tuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -19,8 +21,7 @@ LESS_ALONE = 'its projections to scores and MLPs alone'
 # Of the trunk in bands: its work then fits into a core's cache.
 CHUNK_TOKENS = 2048
 BANDS = f'{TRUNK}, chunk_tokens={CHUNK_TOKENS}'
-DTYPES = dict(
-    float32=torch.float32, bfloat16=torch.bfloat16, float16=torch.float16)
+DTYPES = dict(float32=torch.float32, bfloat16=torch.bfloat16, float16=torch.float16)
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,7 @@ class Setting:
         device: 'cpu' or a CUDA device.
         dtype: A name of :data:`DTYPES`.
     """
+
     batch: int = 1
     heads: int = 6
     head_dims: int = 64
@@ -60,6 +62,7 @@ class Case:
         has_step: Whether the module itself does all that a training step is,
             so that there is nothing to differentiate.
     """
+
     name: str
     build: Callable[[int, bool], nn.Module]
     kind: str = 'rival'
@@ -78,10 +81,11 @@ class Part:
         inputs: Gives what all of them take for N tokens.
         cases: The first is what the others are compared with.
     """
+
     name: str
     title: str
-    inputs: Callable[[int], Tuple[Tensor, ...]]
-    cases: Tuple[Case, ...]
+    inputs: Callable[[int], tuple[Tensor, ...]]
+    cases: tuple[Case, ...]
 
 
 class Prepared(NamedTuple):
@@ -92,6 +96,7 @@ class Prepared(NamedTuple):
         inputs: Bytes of its inputs.
         params: Bytes of its parameters and buffers.
     """
+
     call: Callable[[], object]
     inputs: int
     params: int
@@ -102,8 +107,9 @@ class Prepared(NamedTuple):
         return self.inputs + self.params
 
 
-def prepare(case: Case, tokens: int, inputs: Tuple[Tensor, ...],
-            backward: bool, setting: Setting) -> Prepared:
+def prepare(
+    case: Case, tokens: int, inputs: tuple[Tensor, ...], backward: bool, setting: Setting
+) -> Prepared:
     """Build a case for one number of tokens.
 
     Args:
@@ -121,20 +127,18 @@ def prepare(case: Case, tokens: int, inputs: Tuple[Tensor, ...],
     module = case.build(tokens, backward)
     module = module.to(setting.device, DTYPES[setting.dtype])
     module.train(backward)
-    held = (sum(each.nbytes for each in inputs),
-            sum(
-                each.nbytes
-                for each in (*module.parameters(), *module.buffers())))
+    held = (
+        sum(each.nbytes for each in inputs),
+        sum(each.nbytes for each in (*module.parameters(), *module.buffers())),
+    )
     if not backward or case.has_step:
         return Prepared(torch.inference_mode()(lambda: module(*inputs)), *held)
-    leaves = [
-        each for each in (*inputs, *module.parameters()) if each.requires_grad
-    ]
+    leaves = [each for each in (*inputs, *module.parameters()) if each.requires_grad]
     # The gradient that comes from above is the same each time: the first
     # call, which only a module's output can tell the shape of, makes it.
-    above: List[Tensor] = []
+    above: list[Tensor] = []
 
-    def step() -> Tuple[Tensor, ...]:
+    def step() -> tuple[Tensor, ...]:
         out = module(*inputs)
         out = out[0] if isinstance(out, tuple) else out
         if not above:
@@ -148,10 +152,9 @@ def prepare(case: Case, tokens: int, inputs: Tuple[Tensor, ...],
 def attention_part(setting: Setting, backward: bool) -> Part:
     """Attentions alone, from queries, keys and values that are there."""
 
-    def inputs(tokens: int) -> Tuple[Tensor, ...]:
+    def inputs(tokens: int) -> tuple[Tensor, ...]:
         size = (3, setting.batch, setting.heads, tokens, setting.head_dims)
-        stacked = torch.randn(
-            size, dtype=DTYPES[setting.dtype], device=setting.device)
+        stacked = torch.randn(size, dtype=DTYPES[setting.dtype], device=setting.device)
         return tuple(each.requires_grad_(backward)
                      for each in stacked.unbind())  # yapf: disable
 
@@ -160,13 +163,14 @@ def attention_part(setting: Setting, backward: bool) -> Part:
     cases.append(
         Case(
             GEMMS,
-            lambda tokens, backward:
-            ShapeGemms(setting.batch * setting.heads, tokens, setting.
-                       head_dims, setting.anchors, backward),
+            lambda tokens, backward: ShapeGemms(
+                setting.batch * setting.heads, tokens, setting.head_dims, setting.anchors, backward
+            ),
             kind='bound',
-            has_step=True))
-    title = (f'Attention alone, {setting.heads} heads of '
-             f'{setting.head_dims}, M = {setting.anchors}')
+            has_step=True,
+        )
+    )
+    title = f'Attention alone, {setting.heads} heads of {setting.head_dims}, M = {setting.anchors}'
     return Part('attention', title, inputs, tuple(cases))
 
 
@@ -177,20 +181,18 @@ def _attention_case(name: str, build: Callable[[int], nn.Module]) -> Case:
         lambda tokens, backward: build(tokens),
         kind='ours' if name == OURS else 'rival',
         time_power=2 if sparse or name == SOFTMAX else 1,
-        memory_power=2 if sparse else 1)
+        memory_power=2 if sparse else 1,
+    )
 
 
 def trunk_part(setting: Setting, backward: bool) -> Part:
     """AnchorFormer and its softmax twin, from images to the last map."""
 
-    def inputs(tokens: int) -> Tuple[Tensor, ...]:
+    def inputs(tokens: int) -> tuple[Tensor, ...]:
         size = [side * PATCH_SIZE for side in grid_of(tokens)]
-        return (torch.rand(
-            setting.batch,
-            3,
-            *size,
-            dtype=DTYPES[setting.dtype],
-            device=setting.device), )
+        return (
+            torch.rand(setting.batch, 3, *size, dtype=DTYPES[setting.dtype], device=setting.device),
+        )
 
     def trunk(tokens: int, backward: bool, **change: Any) -> AnchorFormer:
         return AnchorFormer(
@@ -198,33 +200,35 @@ def trunk_part(setting: Setting, backward: bool) -> Part:
                 embed_dims=setting.heads * setting.head_dims,
                 num_layers=setting.trunk_depth,
                 num_heads=setting.heads,
-                mlp_ratio=4),
+                mlp_ratio=4,
+            ),
             img_size=tuple(side * PATCH_SIZE for side in grid_of(tokens)),
             patch_size=PATCH_SIZE,
             num_anchors=setting.anchors,
             deploy=not backward,
-            **change)
+            **change,
+        )
 
     cases = [
-        Case(
-            'softmax twin (SDPA)',
-            partial(trunk, attention='softmax'),
-            time_power=2),
+        Case('softmax twin (SDPA)', partial(trunk, attention='softmax'), time_power=2),
         Case(TRUNK, trunk, kind='ours'),
-        *(Case(name, partial(_alone, trunk, through), kind='bound')
-          for through, name in ((True, ALONE), (False, LESS_ALONE)))
+        *(
+            Case(name, partial(_alone, trunk, through), kind='bound')
+            for through, name in ((True, ALONE), (False, LESS_ALONE))
+        ),
     ]
     if not backward:
-        cases.append(
-            Case(
-                BANDS, partial(trunk, chunk_tokens=CHUNK_TOKENS), kind='ours'))
-    title = (f'Trunk of {setting.trunk_depth} layers, {setting.heads} heads '
-             f'of {setting.head_dims}, M = {setting.anchors}')
+        cases.append(Case(BANDS, partial(trunk, chunk_tokens=CHUNK_TOKENS), kind='ours'))
+    title = (
+        f'Trunk of {setting.trunk_depth} layers, {setting.heads} heads '
+        f'of {setting.head_dims}, M = {setting.anchors}'
+    )
     return Part('trunk', title, inputs, tuple(cases))
 
 
-def _alone(trunk: Callable[..., AnchorFormer], through: bool, tokens: int,
-           backward: bool) -> nn.Module:
+def _alone(
+    trunk: Callable[..., AnchorFormer], through: bool, tokens: int, backward: bool
+) -> nn.Module:
     return ProjectionsAlone(trunk(tokens, backward), through)
 
 
@@ -259,11 +263,10 @@ class ProjectionsAlone(nn.Module):
 
 
 # A part by the name that `--parts` takes.
-PARTS: Dict[str, Callable[[Setting, bool], Part]] = dict(
-    attention=attention_part, trunk=trunk_part)
+PARTS: dict[str, Callable[[Setting, bool], Part]] = dict(attention=attention_part, trunk=trunk_part)
 
 
-def grid_of(tokens: int) -> Tuple[int, int]:
+def grid_of(tokens: int) -> tuple[int, int]:
     """Height and width of the map of N tokens that is nearest to a square.
 
     Args:

@@ -1,10 +1,11 @@
 """Every benchmark that the documents tell of, and the document itself."""
+
 import os
 import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any, Dict, List
+from typing import Any
 
 from ..apis.errors import UserError
 from ..apis.files import PathLike, make_folder, read_json
@@ -14,43 +15,77 @@ from .goals import goals_table, measured_goals
 from .report import markdown_table
 from .scaling_report import format_seconds
 
-_SWIN = ('mmseg::swin/swin-tiny-patch4-window7-in1k-pre_upernet_'
-         '8xb2-160k_ade20k-512x512.py')
-_ATTENTION = [
-    'scaling', '--parts', 'attention', '--rounds', '30', '--budget-seconds',
-    '45'
-]
+_SWIN = 'mmseg::swin/swin-tiny-patch4-window7-in1k-pre_upernet_8xb2-160k_ade20k-512x512.py'
+_ATTENTION = ['scaling', '--parts', 'attention', '--rounds', '30', '--budget-seconds', '45']
 # The words after `mmanchor benchmark`, by the folder for their results.
-SUITE: Dict[str, List[str]] = {
-    'attention':
-    _ATTENTION,
-    'huge-pages':
-    _ATTENTION,
+SUITE: dict[str, list[str]] = {
+    'attention': _ATTENTION,
+    'huge-pages': _ATTENTION,
     'trunk': [
-        'scaling', '--parts', 'trunk', '--tokens', '196', '1024', '4096',
-        '16384', '--rounds', '7', '--budget-seconds', '150'
+        'scaling',
+        '--parts',
+        'trunk',
+        '--tokens',
+        '196',
+        '1024',
+        '4096',
+        '16384',
+        '--rounds',
+        '7',
+        '--budget-seconds',
+        '150',
     ],
     'training-step': [
-        'scaling', '--parts', 'attention', '--backward', '--tokens', '196',
-        '1024', '4096', '16384', '--rounds', '8', '--budget-seconds', '20'
+        'scaling',
+        '--parts',
+        'attention',
+        '--backward',
+        '--tokens',
+        '196',
+        '1024',
+        '4096',
+        '16384',
+        '--rounds',
+        '8',
+        '--budget-seconds',
+        '20',
     ],
     'detectors': [
-        'latency', 'mmdet::rtmdet/rtmdet_tiny_8xb32-300e_coco.py',
+        'latency',
+        'mmdet::rtmdet/rtmdet_tiny_8xb32-300e_coco.py',
         'mmdet::yolox/yolox_tiny_8xb8-300e_coco.py',
-        'picodet_esnet-s_4xb80-300e_coco-416', 'picodet_anchorformer-t_coco',
-        'picodet_anchorformer-s_coco', '--shape', '416', '--engines', 'eager',
-        'compile', 'onnxruntime'
+        'picodet_esnet-s_4xb80-300e_coco-416',
+        'picodet_anchorformer-t_coco',
+        'picodet_anchorformer-s_coco',
+        '--shape',
+        '416',
+        '--engines',
+        'eager',
+        'compile',
+        'onnxruntime',
     ],
     'segmentors': [
-        'latency', _SWIN, 'upernet_anchorformer_ade', 'fpn_anchorformer_ade',
-        '--rounds', '6'
+        'latency',
+        _SWIN,
+        'upernet_anchorformer_ade',
+        'fpn_anchorformer_ade',
+        '--rounds',
+        '6',
     ],
     'classifiers': [
-        'latency', 'deit-s_8xb128-300e_in1k-224', 'anchorformer-s_in1k',
+        'latency',
+        'deit-s_8xb128-300e_in1k-224',
+        'anchorformer-s_in1k',
         'levit-256_8xb256-1000e_in1k-224',
         'anchor-levit-256_8xb256-1000e_in1k-224',
-        'sparsifiner-s_8xb128-300e_in1k-224', '--engines', 'eager', 'compile',
-        'onnxruntime', '--batch', '1', '8'
+        'sparsifiner-s_8xb128-300e_in1k-224',
+        '--engines',
+        'eager',
+        'compile',
+        'onnxruntime',
+        '--batch',
+        '1',
+        '8',
     ],
     'large': ['large', '--sides', '2048', '8192', '16384', '--rounds', '6'],
     'training': ['training'],
@@ -59,15 +94,13 @@ SUITE: Dict[str, List[str]] = {
 # Without huge pages every call of a large size first pays for its pages, one
 # by one, which small sizes do not.
 HUGE_PAGES = {'THP_MEM_ALLOC_ENABLE': '1'}
-ENVIRONMENT: Dict[str, Dict[str, str]] = {'huge-pages': HUGE_PAGES}
+ENVIRONMENT: dict[str, dict[str, str]] = {'huge-pages': HUGE_PAGES}
 # The folder that the package lies in.
 _ROOT = Path(__file__).resolve().parents[2]
 DOCUMENT_HEAD = '# Benchmarks\n\n'
 
 
-def run_suite(out_dir: PathLike,
-              again: bool = False,
-              track: Track = silently) -> Path:
+def run_suite(out_dir: PathLike, again: bool = False, track: Track = silently) -> Path:
     """Run what is missing, each in its own process, and write the document.
 
     Args:
@@ -91,11 +124,13 @@ def run_suite(out_dir: PathLike,
             env = dict(os.environ, **ENVIRONMENT.get(name, {}))
             # A checkout that is not installed runs, too.
             env['PYTHONPATH'] = os.pathsep.join(
-                [str(_ROOT), *filter(None, [env.get('PYTHONPATH')])])
+                [str(_ROOT), *filter(None, [env.get('PYTHONPATH')])]
+            )
             done = subprocess.run(command, stdout=subprocess.DEVNULL, env=env)
             if done.returncode:
-                raise UserError(f'{" ".join(command[1:])} ended in an error, '
-                                'which is printed above')
+                raise UserError(
+                    f'{" ".join(command[1:])} ended in an error, which is printed above'
+                )
     return write_document(folder)
 
 
@@ -104,11 +139,12 @@ def result_file(folder: Path, name: str) -> Path:
     return folder / name / f'{SUITE[name][0]}.json'
 
 
-def read_results(folder: Path) -> Dict[str, Any]:
+def read_results(folder: Path) -> dict[str, Any]:
     """Results by name, of those benchmarks of :data:`SUITE` that ran."""
     return {
         name: read_json(result_file(folder, name))
-        for name in SUITE if result_file(folder, name).is_file()
+        for name in SUITE
+        if result_file(folder, name).is_file()
     }
 
 
@@ -123,8 +159,7 @@ def _check_document(folder: Path) -> None:
     """Refuse, before hours of work, a folder with no place beside it."""
     advice = 'give another --out-dir, as the document goes beside it'
     if not Path(os.path.abspath(folder)).name:
-        raise UserError(f'--out-dir {str(folder)!r} has no folder around it; '
-                        f'{advice}')
+        raise UserError(f'--out-dir {str(folder)!r} has no folder around it; {advice}')
     document = document_path(folder)
     if document.is_dir():
         raise UserError(f'{str(document)!r} is a folder; {advice}')
@@ -156,8 +191,7 @@ def write_document(folder: Path) -> Path:
 def render(folder: Path) -> str:
     """The text that :func:`write_document` writes."""
     template = folder / 'template.md'
-    text = template.read_text(
-        encoding='utf-8') if template.is_file() else _default_template(folder)
+    text = template.read_text(encoding='utf-8') if template.is_file() else _default_template(folder)
     results = read_results(folder)
 
     def fill(match: 're.Match') -> str:
@@ -172,11 +206,14 @@ def render(folder: Path) -> str:
         return file.read_text(encoding='utf-8').rstrip('\n') + '\n'
 
     text = re.sub(r'<!-- (goals|summary|include \S+) -->\n', fill, text)
-    return re.sub(r'<!-- figure (\S+) (\d+|exponent) (.+?) -->',
-                  lambda match: _figure(results, *match.groups()), text)
+    return re.sub(
+        r'<!-- figure (\S+) (\d+|exponent) (.+?) -->',
+        lambda match: _figure(results, *match.groups()),
+        text,
+    )
 
 
-def _figure(results: Dict[str, Any], source: str, what: str, name: str) -> str:
+def _figure(results: dict[str, Any], source: str, what: str, name: str) -> str:
     """How many times faster than softmax at a size; or the exponent."""
     if source not in results:
         return 'not measured'
@@ -184,8 +221,11 @@ def _figure(results: Dict[str, Any], source: str, what: str, name: str) -> str:
         found = [(row['seconds'], '') for row in results[source]['exponents']
                  if row['name'] == name]  # yapf: disable
     else:
-        found = [(row['speedup'], 'x') for row in results[source]['rows']
-                 if (row['name'], row['tokens']) == (name, int(what))]
+        found = [
+            (row['speedup'], 'x')
+            for row in results[source]['rows']
+            if (row['name'], row['tokens']) == (name, int(what))
+        ]
     number, unit = found[0] if found else (None, '')
     return 'not measured' if number is None else f'{number:.3g}{unit}'
 
@@ -200,7 +240,7 @@ def _default_template(folder: Path) -> str:
     return ''.join(parts)
 
 
-def summary_table(results: Dict[str, Any]) -> str:
+def summary_table(results: dict[str, Any]) -> str:
     """The attentions' times, for a README.
 
     Args:
@@ -215,7 +255,7 @@ def summary_table(results: Dict[str, Any]) -> str:
     if not parts:
         return 'Nothing is measured yet.\n'
     sizes = sorted({size for part in parts for size in part['tokens']})
-    rows: Dict[str, Dict[int, str]] = {}
+    rows: dict[str, dict[int, str]] = {}
     for row in (row for part in parts for row in part['rows']):
         if row['kind'] == 'bound':
             continue
@@ -225,6 +265,6 @@ def summary_table(results: Dict[str, Any]) -> str:
             cell = format_seconds(row['seconds'])
         rows.setdefault(name, {})[row['tokens']] = cell
     head = ['times faster than softmax, at tokens', *(f'{n}:' for n in sizes)]
-    return markdown_table(head,
-                          ([name, *(cells.get(size, '–') for size in sizes)]
-                           for name, cells in rows.items()))
+    return markdown_table(
+        head, ([name, *(cells.get(size, '–') for size in sizes)] for name, cells in rows.items())
+    )

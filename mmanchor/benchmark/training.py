@@ -1,9 +1,10 @@
 """What share of training goes into data loading and target assignment."""
+
 import tempfile
 import time
 from pathlib import Path
 from statistics import median
-from typing import Any, Dict, List, Tuple
+from typing import Any
 
 import torch
 from mmengine.config import Config
@@ -32,12 +33,10 @@ DEMOS = {
     'segmentation': (demo_segmentation.CONFIG, 'ade'),
 }
 # Whose assigner is measured.
-ASSIGNED = ('picodet_esnet-s_4xb80-300e_coco-416', )
+ASSIGNED = ('picodet_esnet-s_4xb80-300e_coco-416',)
 
 
-def demo_config(task: str,
-                data_root: PathLike,
-                num_train: int = 160) -> Config:
+def demo_config(task: str, data_root: PathLike, num_train: int = 160) -> Config:
     """The config of a demo, its data made.
 
     Args:
@@ -52,24 +51,20 @@ def demo_config(task: str,
         UserError: If there is no such demo, or the folder cannot be used.
     """
     if task not in DEMOS:
-        raise UserError(f'there is no demo {task!r}; choose from '
-                        f'{", ".join(DEMOS)}')
+        raise UserError(f'there is no demo {task!r}; choose from {", ".join(DEMOS)}')
     name, layout = DEMOS[task]
     cfg = load_config(name)
     size = cfg.get('image_size') or cfg.crop_size[0]
     data = make_demo_data(
-        data_root,
-        num_train=num_train,
-        num_val=1,
-        size=(size, size),
-        layout=layout)
+        data_root, num_train=num_train, num_val=1, size=(size, size), layout=layout
+    )
     use_data(cfg, str(data.root / layout))
     return cfg
 
 
-def run_training(iters: int = 30,
-                 assignment_iters: int = 5,
-                 track: Track = silently) -> Dict[str, Any]:
+def run_training(
+    iters: int = 30, assignment_iters: int = 5, track: Track = silently
+) -> dict[str, Any]:
     """Both shares, for the demos and for PicoDet-S.
 
     Args:
@@ -82,22 +77,18 @@ def run_training(iters: int = 30,
         :func:`assignment_share` gave, with ``kind`` ('loading' or
         'assignment') and ``config``.
     """
-    rows: List[Dict[str, Any]] = []
+    rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as folder:
         for task in track(tuple(DEMOS), 'loading'):
             cfg = demo_config(task, Path(folder, task))
-            rows.append(
-                dict(
-                    loading_share(cfg, iters),
-                    kind='loading',
-                    config=DEMOS[task][0]))
+            rows.append(dict(loading_share(cfg, iters), kind='loading', config=DEMOS[task][0]))
     for name in track(ASSIGNED, 'assignment'):
         share = assignment_share(load_config(name), iters=assignment_iters)
         rows.append(dict(share, kind='assignment', config=name))
     return dict(measured=measured(dtype='float32'), rows=rows)
 
 
-def training_table(results: Dict[str, Any]) -> str:
+def training_table(results: dict[str, Any]) -> str:
     """The shares as Markdown.
 
     Args:
@@ -108,19 +99,31 @@ def training_table(results: Dict[str, Any]) -> str:
         loading = row['kind'] == 'loading'
         part = row['waiting' if loading else 'assigning']
         rows.append(
-            (row['config'],
-             'waiting for data' if loading else 'assigning boxes to priors',
-             row['batch'], f'{part * 1e3:.1f} ms',
-             f'{row["step"] * 1e3:.0f} ms', f'{row["share"]:.1%}'))
-    table = markdown_table(('config', 'part', 'batch:', 'median:',
-                            'training step:', 'share of the time:'), rows)
+            (
+                row['config'],
+                'waiting for data' if loading else 'assigning boxes to priors',
+                row['batch'],
+                f'{part * 1e3:.1f} ms',
+                f'{row["step"] * 1e3:.0f} ms',
+                f'{row["share"]:.1%}',
+            )
+        )
+    table = markdown_table(
+        ('config', 'part', 'batch:', 'median:', 'training step:', 'share of the time:'), rows
+    )
     notes = [
-        f'{row["config"]}: {row["iters"]} iterations, ' +
-        (f'{row["workers"]} workers' if row['kind'] == 'loading' else
-         f'{row["boxes"]} random boxes an image') for row in results['rows']
+        f'{row["config"]}: {row["iters"]} iterations, '
+        + (
+            f'{row["workers"]} workers'
+            if row['kind'] == 'loading'
+            else f'{row["boxes"]} random boxes an image'
+        )
+        for row in results['rows']
     ]
-    return (f'{table}\nThe median is that of the part, on the CPU, float32. '
-            f'{"; ".join(notes)}. {told(results["measured"])}\n')
+    return (
+        f'{table}\nThe median is that of the part, on the CPU, float32. '
+        f'{"; ".join(notes)}. {told(results["measured"])}\n'
+    )
 
 
 def loading_share(cfg: Config, iters: int = 20, warmup: int = 3) -> dict:
@@ -143,8 +146,8 @@ def loading_share(cfg: Config, iters: int = 20, warmup: int = 3) -> dict:
     model, optimizer = _trainer(cfg)
     with building(cfg):
         loader = Runner.build_dataloader(cfg.train_dataloader, seed=0)
-    waiting: List[float] = []
-    steps: List[float] = []
+    waiting: list[float] = []
+    steps: list[float] = []
     batches = iter(loader)
     for _ in range(warmup + iters):
         start = time.perf_counter()
@@ -163,14 +166,17 @@ def loading_share(cfg: Config, iters: int = 20, warmup: int = 3) -> dict:
         share=sum(waiting) / (sum(waiting) + sum(steps)),
         batch=loader.batch_size or len(batch['inputs']),
         workers=loader.num_workers,
-        iters=iters)
+        iters=iters,
+    )
 
 
-def assignment_share(cfg: Config,
-                     batch: int = 16,
-                     size: Tuple[int, int] = (416, 416),
-                     iters: int = 5,
-                     warmup: int = 1) -> dict:
+def assignment_share(
+    cfg: Config,
+    batch: int = 16,
+    size: tuple[int, int] = (416, 416),
+    iters: int = 5,
+    warmup: int = 1,
+) -> dict:
     """How much of a detector's training step assigns boxes to priors.
 
     A step is forward, losses, backward and the optimizer's update, of noise
@@ -195,13 +201,15 @@ def assignment_share(cfg: Config,
     model, optimizer = _trainer(cfg)
     assigner = getattr(getattr(model, 'bbox_head', None), 'assigner', None)
     if toolbox(cfg) != 'mmdet' or assigner is None:
-        raise UserError(f'the config {cfg.filename} has no bbox_head with an '
-                        'assigner: give one of a one-stage detector of mmdet')
+        raise UserError(
+            f'the config {cfg.filename} has no bbox_head with an '
+            'assigner: give one of a one-stage detector of mmdet'
+        )
     images = torch.randn(batch, 3, *size)
     samples = _random_samples(batch, size, model.bbox_head.num_classes)
     spent = _watch(assigner)
-    assigning: List[float] = []
-    steps: List[float] = []
+    assigning: list[float] = []
+    steps: list[float] = []
     for _ in range(warmup + iters):
         spent.clear()
         start = time.perf_counter()
@@ -217,13 +225,14 @@ def assignment_share(cfg: Config,
         batch=batch,
         size=list(size),
         boxes=BOXES_PER_IMAGE,
-        iters=iters)
+        iters=iters,
+    )
 
 
-def _watch(assigner: Any) -> List[float]:
+def _watch(assigner: Any) -> list[float]:
     """Let an assigner note how many seconds each call of ``assign`` takes."""
     assign = assigner.assign
-    spent: List[float] = []
+    spent: list[float] = []
 
     def timed(*args: Any, **kwargs: Any) -> Any:
         start = time.perf_counter()
@@ -235,7 +244,7 @@ def _watch(assigner: Any) -> List[float]:
     return spent
 
 
-def _trainer(cfg: Config) -> Tuple[BaseModel, OptimWrapper]:
+def _trainer(cfg: Config) -> tuple[BaseModel, OptimWrapper]:
     """A model with random weights and its optimizer, on the CPU."""
     init_default_scope(toolbox(cfg))
     model_cfg = without_checkpoints(cfg.model.to_dict())
@@ -247,24 +256,24 @@ def _trainer(cfg: Config) -> Tuple[BaseModel, OptimWrapper]:
         return model, build_optim_wrapper(model, cfg.optim_wrapper)
 
 
-def _random_samples(batch: int, size: Tuple[int, int],
-                    num_classes: int) -> list:
+def _random_samples(batch: int, size: tuple[int, int], num_classes: int) -> list:
     """Boxes whose sides are from 1/32 to all of the image's."""
     from mmdet.structures import DetDataSample
+
     generator = torch.Generator().manual_seed(0)
     height, width = size
     extent = torch.tensor((width, height), dtype=torch.float32)
     samples = []
     for _ in range(batch):
         draws = torch.rand(BOXES_PER_IMAGE, 4, generator=generator)
-        sides = extent * 32**(draws[:, :2] - 1)
+        sides = extent * 32 ** (draws[:, :2] - 1)
         corner = (extent - sides) * draws[:, 2:]
-        labels = torch.randint(
-            num_classes, (BOXES_PER_IMAGE, ), generator=generator)
+        labels = torch.randint(num_classes, (BOXES_PER_IMAGE,), generator=generator)
         sample = DetDataSample(
-            metainfo=dict(
-                img_shape=size, pad_shape=size, batch_input_shape=size))
+            metainfo=dict(img_shape=size, pad_shape=size, batch_input_shape=size)
+        )
         sample.gt_instances = InstanceData(
-            bboxes=torch.cat((corner, corner + sides), dim=1), labels=labels)
+            bboxes=torch.cat((corner, corner + sides), dim=1), labels=labels
+        )
         samples.append(sample)
     return samples

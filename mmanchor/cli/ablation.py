@@ -1,4 +1,5 @@
 """``mmanchor ablation``: the paper's ablations at a small scale."""
+
 import argparse
 
 from .options import quiet_toolboxes
@@ -11,31 +12,31 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = (
         'Trains on the handwritten digits that come with scikit-learn. A '
         'stopped run goes on where it was; results.json, table.md and '
-        'accuracy.png appear in the folder at the end.')
+        'accuracy.png appear in the folder at the end.'
+    )
     parser.add_argument(
         '--rows',
         nargs='+',
         metavar='ROW',
-        help='rows to train (default: all); a wrong name lists them')
+        help='rows to train (default: all); a wrong name lists them',
+    )
     parser.add_argument(
-        '--seeds',
-        type=int,
-        default=3,
-        help='how often each row is trained (default: %(default)s)')
+        '--seeds', type=int, default=3, help='how often each row is trained (default: %(default)s)'
+    )
     parser.add_argument(
-        '--epochs',
-        type=int,
-        default=20,
-        help='length of each training (default: %(default)s)')
+        '--epochs', type=int, default=20, help='length of each training (default: %(default)s)'
+    )
     parser.add_argument(
         '--jobs',
         type=int,
         default=2,
-        help='trainings at once, of one thread each (default: %(default)s)')
+        help='trainings at once, of one thread each (default: %(default)s)',
+    )
     parser.add_argument(
         '--out-dir',
         default='work_dirs/ablation',
-        help='folder for the results (default: %(default)s)')
+        help='folder for the results (default: %(default)s)',
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -55,8 +56,7 @@ def run(args: argparse.Namespace) -> int:
 
     quiet_toolboxes()
     rows = tuple(args.rows or ROWS)
-    results = run_ablation(args.out_dir, rows, args.seeds, args.epochs,
-                           args.jobs, track)
+    results = run_ablation(args.out_dir, rows, args.seeds, args.epochs, args.jobs, track)
     files = write_report(results, Path(args.out_dir))
     print(ablation_table(results))
     for path in files:

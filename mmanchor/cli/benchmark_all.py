@@ -1,4 +1,5 @@
 """``mmanchor benchmark all``: what docs/benchmarks.md is made of."""
+
 import argparse
 
 from .options import quiet_toolboxes
@@ -12,11 +13,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         'Each benchmark runs in a process of its own. What has results in '
         '--out-dir already is not run again; the document, beside that folder '
         'and with its name, is always written anew. Its text is template.md '
-        'in that folder, if there is one; else it is all tables and plots.')
+        'in that folder, if there is one; else it is all tables and plots.'
+    )
     parser.add_argument(
-        '--again',
-        action='store_true',
-        help='run everything, also what has results')
+        '--again', action='store_true', help='run everything, also what has results'
+    )
 
 
 def run(args: argparse.Namespace) -> int:

@@ -1,4 +1,5 @@
 """``mmanchor benchmark complexity``: parameters and multiply-adds."""
+
 import argparse
 
 from . import complexity
@@ -14,8 +15,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--by-module',
         type=int,
         metavar='DEPTH',
-        help='list the modules too, so many names deep: 1 gives backbone, '
-        'neck and head')
+        help='list the modules too, so many names deep: 1 gives backbone, neck and head',
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -31,9 +32,13 @@ def run(args: argparse.Namespace) -> int:
 
     from ..apis.config import parse_options
     from ..apis.files import make_folder
-    from ..benchmark.complexity import (check_depth, complexity_figure,
-                                        complexity_table, parse_shape,
-                                        run_complexity)
+    from ..benchmark.complexity import (
+        check_depth,
+        complexity_figure,
+        complexity_table,
+        parse_shape,
+        run_complexity,
+    )
     from ..benchmark.report import write_results
     from .progress import track
 
@@ -42,12 +47,11 @@ def run(args: argparse.Namespace) -> int:
     size = parse_shape(args.shape)
     check_depth(args.by_module)
     make_folder(args.out_dir, '--out-dir')
-    results = run_complexity(args.configs, cfg_options, size, args.by_module,
-                             track)
+    results = run_complexity(args.configs, cfg_options, size, args.by_module, track)
     table = complexity_table(results)
     print(table)
     for path in write_results(
-            Path(args.out_dir), 'complexity', results, table,
-            complexity_figure(results)):
+        Path(args.out_dir), 'complexity', results, table, complexity_figure(results)
+    ):
         print(f'written to {path}')
     return 0

@@ -1,4 +1,5 @@
 """``mmanchor benchmark large``: images that do not fit in memory."""
+
 import argparse
 
 from .options import quiet_toolboxes
@@ -14,30 +15,35 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs='+',
         default=[2048, 4096, 8192, 16384],
         metavar='PIXELS',
-        help='sides of the square images (default: 2048 4096 8192 16384)')
+        help='sides of the square images (default: 2048 4096 8192 16384)',
+    )
     parser.add_argument(
         '--chunk-tokens',
         type=int,
         default=2048,
         metavar='N',
-        help='tokens of a band (default: %(default)s)')
+        help='tokens of a band (default: %(default)s)',
+    )
     parser.add_argument(
         '--arch',
         choices=('tiny', 'small', 'base'),
         default='small',
-        help='size of the backbone (default: %(default)s)')
+        help='size of the backbone (default: %(default)s)',
+    )
     parser.add_argument(
         '--max-memory',
         type=float,
         metavar='GB',
         help='memory that a process may need; what is expected to need more '
-        "is left out (default: half of the machine's)")
+        "is left out (default: half of the machine's)",
+    )
     parser.add_argument(
         '--rounds',
         type=int,
         default=6,
         help='rounds that compare both at 1024 pixels; fewer than 6 give no '
-        '95 %% interval (default: %(default)s)')
+        '95 %% interval (default: %(default)s)',
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -62,15 +68,19 @@ def run(args: argparse.Namespace) -> int:
         given = getattr(args, name)
         value = min(given) if isinstance(given, list) else given
         if value < least:
-            raise UserError(f'--{name.replace("_", "-")} must be at least '
-                            f'{least}, got {value}')
+            raise UserError(f'--{name.replace("_", "-")} must be at least {least}, got {value}')
     most = args.max_memory
     if most is not None and not most > 0:  # NaN too
         raise UserError(f'--max-memory must be above 0, got {most}')
     make_folder(args.out_dir, '--out-dir')
     results = run_large(
-        sorted(args.sides), args.chunk_tokens, args.arch,
-        None if most is None else most * 1e9, args.rounds, track)
+        sorted(args.sides),
+        args.chunk_tokens,
+        args.arch,
+        None if most is None else most * 1e9,
+        args.rounds,
+        track,
+    )
     table = large_table(results)
     files = write_results(Path(args.out_dir), 'large', results, table)
     print(table)

@@ -1,4 +1,5 @@
 """``mmanchor benchmark latency``: how long networks take, by engine."""
+
 import argparse
 
 from .options import add_cfg_options, quiet_toolboxes
@@ -15,7 +16,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='paths or names of configs, also of the toolboxes, such as '
         'mmdet::rtmdet/rtmdet_tiny_8xb32-300e_coco.py; speed-ups are to the '
         'first; two-stage detectors cannot be timed, as what they do depends '
-        'on what they find')
+        'on what they find',
+    )
     add_cfg_options(parser)
     parser.add_argument(
         '--engines',
@@ -23,14 +25,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=['eager'],
         metavar='ENGINE',
         help='eager, compile (torch.compile, which needs a C++ compiler) and '
-        'onnxruntime (default: eager)')
+        'onnxruntime (default: eager)',
+    )
     parser.add_argument(
         '--batch',
         type=int,
         nargs='+',
         default=[1],
         metavar='IMAGES',
-        help='batch sizes (default: 1)')
+        help='batch sizes (default: 1)',
+    )
     parser.add_argument(
         '--shape',
         type=int,
@@ -38,39 +42,40 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar='PIXELS',
         help='image height and width, or one number for both (default: '
         '512 2048 for segmentation; for others the size that the config '
-        'tests at)')
+        'tests at)',
+    )
     parser.add_argument(
         '--rounds',
         type=int,
         default=20,
-        help='how often each is timed, in turn (default: %(default)s)')
+        help='how often each is timed, in turn (default: %(default)s)',
+    )
     parser.add_argument(
-        '--device',
-        choices=('cpu', 'cuda'),
-        default='cpu',
-        help='default: %(default)s')
+        '--device', choices=('cpu', 'cuda'), default='cpu', help='default: %(default)s'
+    )
     parser.add_argument(
         '--dtype',
         choices=('float32', 'bfloat16', 'float16'),
         default='float32',
-        help='of weights and images (default: %(default)s)')
+        help='of weights and images (default: %(default)s)',
+    )
     parser.add_argument(
         '--form',
         choices=('deploy', 'training'),
         default='deploy',
-        help='of models that have both (default: %(default)s)')
+        help='of models that have both (default: %(default)s)',
+    )
     parser.add_argument(
         '--channels-last',
         action='store_true',
-        help='lay weights and images out with the channels last')
+        help='lay weights and images out with the channels last',
+    )
     parser.add_argument(
-        '--cuda-graph',
-        action='store_true',
-        help='record what runs on the GPU, and time its replay')
+        '--cuda-graph', action='store_true', help='record what runs on the GPU, and time its replay'
+    )
     parser.add_argument(
-        '--threads',
-        type=int,
-        help="of the CPU, for every engine (default: torch's)")
+        '--threads', type=int, help="of the CPU, for every engine (default: torch's)"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -88,8 +93,7 @@ def run(args: argparse.Namespace) -> int:
     from ..apis.config import parse_options
     from ..apis.files import make_folder
     from ..benchmark.complexity import parse_shape
-    from ..benchmark.latency import (LatencyOptions, latency_figure,
-                                     latency_table, run_latency)
+    from ..benchmark.latency import LatencyOptions, latency_figure, latency_table, run_latency
     from ..benchmark.report import write_results
     from .progress import track
 
@@ -105,7 +109,8 @@ def run(args: argparse.Namespace) -> int:
         channels_last=args.channels_last,
         cuda_graph=args.cuda_graph,
         threads=args.threads,
-        cfg_options=parse_options(args.cfg_options))
+        cfg_options=parse_options(args.cfg_options),
+    )
     make_folder(args.out_dir, '--out-dir')
     results = run_latency(args.configs, options, track)
     table = latency_table(results)
@@ -113,7 +118,7 @@ def run(args: argparse.Namespace) -> int:
     if not results['best']:
         return 1
     for path in write_results(
-            Path(args.out_dir), 'latency', results, table,
-            latency_figure(results)):
+        Path(args.out_dir), 'latency', results, table, latency_figure(results)
+    ):
         print(f'written to {path}')
     return 0

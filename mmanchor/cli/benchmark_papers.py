@@ -1,9 +1,10 @@
 """``mmanchor benchmark papers``: the paper's tables rebuilt."""
+
 import argparse
 
 from .options import quiet_toolboxes
 
-HELP = "set the costs that the paper reports beside those counted here"
+HELP = 'set the costs that the paper reports beside those counted here'
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -15,7 +16,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=[1, 2, 3, 4, 5],
         metavar='NUMBER',
         help='tables of the AnchorFormer paper: 1 (ImageNet), 2 (COCO), 3 '
-        '(ADE20K), 4 and 5 (ablations); default: all')
+        '(ADE20K), 4 and 5 (ablations); default: all',
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -30,8 +32,7 @@ def run(args: argparse.Namespace) -> int:
     from pathlib import Path
 
     from ..apis.files import make_folder
-    from ..benchmark.papers import (check_tables, papers_figure, papers_table,
-                                    run_papers)
+    from ..benchmark.papers import check_tables, papers_figure, papers_table, run_papers
     from ..benchmark.report import write_results
     from .progress import track
 
@@ -41,8 +42,6 @@ def run(args: argparse.Namespace) -> int:
     results = run_papers(args.tables, track)
     table = papers_table(results)
     print(table)
-    for path in write_results(
-            Path(args.out_dir), 'papers', results, table,
-            papers_figure(results)):
+    for path in write_results(Path(args.out_dir), 'papers', results, table, papers_figure(results)):
         print(f'written to {path}')
     return 0 if any('forms' in row for row in results['rows']) else 1

@@ -1,4 +1,5 @@
 """``mmanchor benchmark training``: what training spends its time on."""
+
 import argparse
 
 from .options import quiet_toolboxes
@@ -9,15 +10,14 @@ HELP = "shares of data loading and of SimOTA in training's time, on the CPU"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's options to ``parser``."""
     parser.add_argument(
-        '--iters',
-        type=int,
-        default=30,
-        help='iterations of each demo (default: %(default)s)')
+        '--iters', type=int, default=30, help='iterations of each demo (default: %(default)s)'
+    )
     parser.add_argument(
         '--assignment-iters',
         type=int,
         default=5,
-        help='training steps of PicoDet-S (default: %(default)s)')
+        help='training steps of PicoDet-S (default: %(default)s)',
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -40,8 +40,9 @@ def run(args: argparse.Namespace) -> int:
     quiet_toolboxes()
     for name in ('iters', 'assignment_iters'):
         if getattr(args, name) < 1:
-            raise UserError(f'--{name.replace("_", "-")} must be at least 1, '
-                            f'got {getattr(args, name)}')
+            raise UserError(
+                f'--{name.replace("_", "-")} must be at least 1, got {getattr(args, name)}'
+            )
     make_folder(args.out_dir, '--out-dir')
     results = run_training(args.iters, args.assignment_iters, track)
     table = training_table(results)

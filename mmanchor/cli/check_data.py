@@ -1,4 +1,5 @@
 """``mmanchor check-data``: look through the data before training on it."""
+
 import argparse
 
 from .options import add_config_arguments
@@ -14,7 +15,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs='+',
         choices=('train', 'val', 'test'),
         default=('train', 'val', 'test'),
-        help='dataloaders to look at (default: all)')
+        help='dataloaders to look at (default: all)',
+    )
     parser.add_argument(
         '--quick',
         type=int,
@@ -22,9 +24,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         const=100,
         metavar='N',
         help='read only N files of each data set, evenly spread (100 if N '
-        'is not given); file names are still all compared')
-    parser.add_argument(
-        '--json', metavar='FILE', help='also write the findings to FILE')
+        'is not given); file names are still all compared',
+    )
+    parser.add_argument('--json', metavar='FILE', help='also write the findings to FILE')
 
 
 def run(args: argparse.Namespace) -> int:
@@ -54,8 +56,7 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         write_json(args.json, [report.as_dict() for report in reports])
     if not reports:
-        raise UserError(f'{args.config} has no dataloader for '
-                        f'{", ".join(args.splits)}')
+        raise UserError(f'{args.config} has no dataloader for {", ".join(args.splits)}')
     bad = sum(len(report.problems) for report in reports)
     console.print(f'{bad} kinds of problems' if bad else 'no problems')
     return int(bool(bad))
@@ -65,8 +66,7 @@ def _print(console, report) -> None:
     """Print one report: its places, a table of counts, what is wrong."""
     from rich.table import Table
 
-    console.print(
-        f'{", ".join(report.splits)}: {report.dataset}', style='bold')
+    console.print(f'{", ".join(report.splits)}: {report.dataset}', style='bold')
     for place in report.places:
         console.print(f'  {place}', markup=False)
     if report.counts:
@@ -75,10 +75,10 @@ def _print(console, report) -> None:
         console.print(table)
     for problem in report.problems:
         console.print(
-            f'  PROBLEM {problem.code}: {problem.count} '
-            f'{problem.message}',
+            f'  PROBLEM {problem.code}: {problem.count} {problem.message}',
             style='red',
-            markup=False)
+            markup=False,
+        )
         for example in problem.examples:
             console.print(f'    {example}', markup=False)
     for note in report.notes:

@@ -1,4 +1,5 @@
 """``mmanchor complexity``: parameters and multiply-adds of configs."""
+
 import argparse
 
 from .options import add_cfg_options, quiet_toolboxes
@@ -14,7 +15,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar='CONFIG',
         help='paths or names of configs, also of the toolboxes, such as '
         'mmdet::rtmdet/rtmdet_tiny_8xb32-300e_coco.py; two-stage detectors '
-        'cannot be counted, as what they do depends on what they find')
+        'cannot be counted, as what they do depends on what they find',
+    )
     add_cfg_options(parser)
     parser.add_argument(
         '--shape',
@@ -23,7 +25,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar='PIXELS',
         help='image height and width, or one number for both (default: '
         '512 2048 for segmentation, as papers count it; for others the size '
-        'that the config tests at)')
+        'that the config tests at)',
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -39,20 +42,22 @@ def run(args: argparse.Namespace) -> int:
     from rich.table import Table
 
     from ..apis.config import parse_options
-    from ..benchmark.complexity import (parse_shape, run_complexity,
-                                        uncounted_notes)
+    from ..benchmark.complexity import parse_shape, run_complexity, uncounted_notes
 
     quiet_toolboxes()
-    results = run_complexity(args.configs, parse_options(args.cfg_options),
-                             parse_shape(args.shape))
+    results = run_complexity(args.configs, parse_options(args.cfg_options), parse_shape(args.shape))
     table = Table(title='one image at test time')
     table.add_column('config', overflow='fold')
     table.add_column('form')
     for title in ('pixels', 'parameters (M)', 'MACs (G)'):
         table.add_column(title, justify='right')
     for row in results['rows']:
-        table.add_row(row['config'], row['form'],
-                      f'{row["height"]} x {row["width"]}',
-                      f'{row["params"] / 1e6:.2f}', f'{row["macs"] / 1e9:.2f}')
+        table.add_row(
+            row['config'],
+            row['form'],
+            f'{row["height"]} x {row["width"]}',
+            f'{row["params"] / 1e6:.2f}',
+            f'{row["macs"] / 1e9:.2f}',
+        )
     Console().print(table, *uncounted_notes(results['rows']))
     return 0

@@ -1,4 +1,5 @@
 """``mmanchor convert``: checkpoints of other projects become ours."""
+
 import argparse
 from collections import Counter
 
@@ -11,35 +12,32 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's options to ``parser``."""
     # The converters import torch, which a list of commands need not wait for.
     from ..converters import KINDS
+
     parser.add_argument(
         'kind',
         metavar='KIND',
-        help='what SRC is: ' + '; '.join(f'{name}, {kind.source}'
-                                         for name, kind in KINDS.items()))
-    parser.add_argument(
-        'source',
-        metavar='SRC',
-        help='the file: .pdparams, .pth or '
-        '.safetensors')
-    parser.add_argument(
-        'out', metavar='DST', help='file to write, .pth or .safetensors')
+        help='what SRC is: ' + '; '.join(f'{name}, {kind.source}' for name, kind in KINDS.items()),
+    )
+    parser.add_argument('source', metavar='SRC', help='the file: .pdparams, .pth or .safetensors')
+    parser.add_argument('out', metavar='DST', help='file to write, .pth or .safetensors')
     parser.add_argument(
         '--config',
         required=True,
-        help='path or name of the config of the model that the weights '
-        'are for')
+        help='path or name of the config of the model that the weights are for',
+    )
     parser.add_argument(
         '--anchors-from',
         metavar='FOLDER',
-        help='images that learned anchors are fitted to, for the kinds ' +
-        ', '.join(name for name, kind in KINDS.items() if kind.calibrates) +
-        ' (default: they are drawn from the query projections)')
+        help='images that learned anchors are fitted to, for the kinds '
+        + ', '.join(name for name, kind in KINDS.items() if kind.calibrates)
+        + ' (default: they are drawn from the query projections)',
+    )
     add_cfg_options(parser)
     parser.add_argument(
         '--no-strict',
         action='store_true',
-        help='write what fits even if entries are left over, missing or of '
-        'another shape')
+        help='write what fits even if entries are left over, missing or of another shape',
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -65,7 +63,8 @@ def run(args: argparse.Namespace) -> int:
         args.out,
         cfg,
         strict=not args.no_strict,
-        anchors_from=args.anchors_from)
+        anchors_from=args.anchors_from,
+    )
     table = Table('entries')
     table.add_column('number', justify='right')
     table.add_row('converted', str(len(report.converted)))
@@ -76,8 +75,9 @@ def run(args: argparse.Namespace) -> int:
         table.add_row(f'left out: {reason}', str(number))
     rest = [('left over', name) for name in report.unmatched]
     rest += [('missing', name) for name in report.missing]
-    rest += [('not fitting', f'{name}: {difference}')
-             for name, difference in report.mismatched.items()]
+    rest += [
+        ('not fitting', f'{name}: {difference}') for name, difference in report.mismatched.items()
+    ]
     for title, number in Counter(title for title, _ in rest).items():
         table.add_row(title, str(number))
     Console().print(table)

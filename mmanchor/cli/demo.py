@@ -1,4 +1,5 @@
 """``mmanchor demo``: from nothing to a trained, scored and drawn model."""
+
 import argparse
 import sys
 
@@ -11,12 +12,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's options to ``parser``."""
     parser.add_argument('task', choices=tuple(TASKS), help='which demo to run')
     parser.add_argument(
-        '--data-root',
-        help='folder of the generated scenes (default: data/demo-TASK)')
+        '--data-root', help='folder of the generated scenes (default: data/demo-TASK)'
+    )
     parser.add_argument(
         '--work-dir',
         help='folder for checkpoints, scores and pictures; with those of an '
-        'earlier run in it, that run goes on (default: work_dirs/demo-TASK)')
+        'earlier run in it, that run goes on (default: work_dirs/demo-TASK)',
+    )
     add_cfg_options(parser)
 
 
@@ -36,11 +38,12 @@ def run(args: argparse.Namespace) -> int:
     quiet_toolboxes()
     # Bound now: while the demo runs, stdout takes what MMEngine prints.
     console = Console(file=sys.stdout, highlight=False)
-    table, files = TASKS[args.task](args.data_root or f'data/demo-{args.task}',
-                                    args.work_dir
-                                    or f'work_dirs/demo-{args.task}',
-                                    parse_options(args.cfg_options),
-                                    console.print)
+    table, files = TASKS[args.task](
+        args.data_root or f'data/demo-{args.task}',
+        args.work_dir or f'work_dirs/demo-{args.task}',
+        parse_options(args.cfg_options),
+        console.print,
+    )
     console.print(table)
     for name, path in files.items():
         console.print(f'{name + ":":<13} {path}', soft_wrap=True)
@@ -61,8 +64,9 @@ def _segmentation(*args) -> tuple:
     size = ' x '.join(map(str, result.size))
     for form, counts in result.complexity.items():
         table.add_row(
-            f'cost, {form} form', f'{counts.params / 1e6:.2f}M parameters, '
-            f'{counts.macs / 1e9:.3f} GMACs at {size}')
+            f'cost, {form} form',
+            f'{counts.params / 1e6:.2f}M parameters, {counts.macs / 1e9:.3f} GMACs at {size}',
+        )
     return table, result.files
 
 
@@ -75,20 +79,15 @@ def _detection(*args) -> tuple:
     result = run_detection_demo(*args)
     size = ' x '.join(map(str, result.size))
     names = list(result.detectors)
-    table = Table(
-        '', *names, title=f'PicoDet, validation split, {size} pixels')
+    table = Table('', *names, title=f'PicoDet, validation split, {size} pixels')
     detectors = result.detectors.values()
     costs = [each.cost() for each in detectors]
-    table.add_row('parameters',
-                  *(f'{cost.params / 1e6:.2f}M' for cost in costs))
+    table.add_row('parameters', *(f'{cost.params / 1e6:.2f}M' for cost in costs))
     table.add_row('GMACs', *(f'{cost.macs / 1e9:.3f}' for cost in costs))
     for metric in next(iter(detectors)).metrics:
         scores = [each.metrics[metric] for each in detectors]
-        table.add_row(
-            metric,
-            *('-' if score is None else f'{score:.3f}' for score in scores))
-    table.add_row('minutes of training',
-                  *(f'{each.minutes:.1f}' for each in detectors))
+        table.add_row(metric, *('-' if score is None else f'{score:.3f}' for score in scores))
+    table.add_row('minutes of training', *(f'{each.minutes:.1f}' for each in detectors))
     return table, result.files
 
 

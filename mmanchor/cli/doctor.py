@@ -2,8 +2,8 @@
 
 It has to run where everything else fails, so it imports nothing of the stack.
 """
+
 import argparse
-from typing import List
 
 HELP = 'print versions and known-bad combinations, each with its cure'
 
@@ -23,8 +23,9 @@ def run(args: argparse.Namespace) -> int:
     from rich.console import Console
 
     from ..compat import doctor
+
     console = Console()
-    findings: List[doctor.Finding] = []
+    findings: list[doctor.Finding] = []
     with console.status('looking around') as status:
         for name, check in doctor.CHECKS:
             status.update(f'looking at {name}')
@@ -32,19 +33,23 @@ def run(args: argparse.Namespace) -> int:
     console.print(_table(findings))
     counts = doctor.summarise(findings)
     if counts[doctor.BROKEN]:
-        console.print(f'{counts[doctor.BROKEN]} broken: see the cures above; '
-                      'the first one often mends the others')
+        console.print(
+            f'{counts[doctor.BROKEN]} broken: see the cures above; '
+            'the first one often mends the others'
+        )
         return 1
-    console.print('mmanchor can work here' +
-                  (f' ({counts[doctor.WARNING]} to look at)'
-                   if counts[doctor.WARNING] else ''))
+    console.print(
+        'mmanchor can work here'
+        + (f' ({counts[doctor.WARNING]} to look at)' if counts[doctor.WARNING] else '')
+    )
     return 0
 
 
-def _table(findings: List) -> object:
+def _table(findings: list) -> object:
     from rich import box
     from rich.markup import escape
     from rich.table import Table
+
     table = Table(box=box.SIMPLE)
     for heading in ('what', 'state', 'found'):
         table.add_column(heading, overflow='fold')
@@ -53,6 +58,5 @@ def _table(findings: List) -> object:
         value = escape(item.value)
         if item.cure:
             value += f'\n[bold]cure:[/] {escape(item.cure)}'
-        table.add_row(item.name, f'[{COLOURS[item.status]}]{item.status}[/]',
-                      value)
+        table.add_row(item.name, f'[{COLOURS[item.status]}]{item.status}[/]', value)
     return table

@@ -1,4 +1,5 @@
 """``mmanchor export-deploy``: fold a trained model into its deploy form."""
+
 import argparse
 
 from .options import add_config_arguments, add_trust_argument, quiet_toolboxes
@@ -12,8 +13,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('checkpoint', help='the trained weights')
     parser.add_argument(
         'out',
-        help='file to write, .pth or .safetensors; a config of the same name '
-        'is written beside it')
+        help='file to write, .pth or .safetensors; a config of the same name is written beside it',
+    )
     add_trust_argument(parser)
 
 
@@ -36,8 +37,10 @@ def run(args: argparse.Namespace) -> int:
         trust_checkpoint(args.checkpoint)
     report = export_deploy(cfg, args.checkpoint, args.out)
     saved = 1 - report.params_after / report.params_before
-    print(f'{report.checkpoint}: {report.params_after / 1e6:.2f}M parameters '
-          f'instead of {report.params_before / 1e6:.2f}M ({saved:.1%} fewer); '
-          f'features agree to {report.difference:.1e}')
+    print(
+        f'{report.checkpoint}: {report.params_after / 1e6:.2f}M parameters '
+        f'instead of {report.params_before / 1e6:.2f}M ({saved:.1%} fewer); '
+        f'features agree to {report.difference:.1e}'
+    )
     print(f'{report.config}: the config that goes with it')
     return 0

@@ -1,8 +1,9 @@
 """The ``mmanchor`` command: a table of sub-commands, one module each."""
+
 import argparse
 import importlib
 import sys
-from typing import Optional, Sequence
+from collections.abc import Sequence
 
 from .. import __version__
 from ..compat.errors import UserError
@@ -29,8 +30,9 @@ COMMANDS = {
 def usage() -> str:
     """The list of commands, each with the first line of its help."""
     lines = [
-        f'usage: mmanchor COMMAND [options]    (mmanchor {__version__})', '',
-        'commands (each has --help):'
+        f'usage: mmanchor COMMAND [options]    (mmanchor {__version__})',
+        '',
+        'commands (each has --help):',
     ]
     for name, module in COMMANDS.items():
         help_text = importlib.import_module(f'{__package__}.{module}').HELP
@@ -38,7 +40,7 @@ def usage() -> str:
     return '\n'.join(lines)
 
 
-def main(argv: Optional[Sequence[str]] = None) -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Run one command.
 
     Args:
@@ -58,13 +60,12 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     name, rest = argv[0], argv[1:]
     if name not in COMMANDS:
         print(
-            f'mmanchor: there is no command {name!r}; choose one of '
-            f'{", ".join(COMMANDS)}',
-            file=sys.stderr)
+            f'mmanchor: there is no command {name!r}; choose one of {", ".join(COMMANDS)}',
+            file=sys.stderr,
+        )
         return 2
     module = importlib.import_module(f'{__package__}.{COMMANDS[name]}')
-    parser = argparse.ArgumentParser(
-        prog=f'mmanchor {name}', description=module.HELP)
+    parser = argparse.ArgumentParser(prog=f'mmanchor {name}', description=module.HELP)
     module.add_arguments(parser)
     args = parser.parse_args(rest)
     try:

@@ -1,4 +1,5 @@
 """``mmanchor make-demo-data``: render the demo data set."""
+
 import argparse
 from pathlib import Path
 
@@ -13,41 +14,47 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default='data/demo',
         metavar='ROOT',
         type=Path,
-        help='folder to make (default: %(default)s)')
+        help='folder to make (default: %(default)s)',
+    )
     parser.add_argument(
         '--seed',
         type=int,
         default=0,
-        help='the same seed gives the same files (default: %(default)s)')
+        help='the same seed gives the same files (default: %(default)s)',
+    )
     parser.add_argument(
         '--num-train',
         type=int,
         default=1000,
         metavar='N',
-        help='training images (default: %(default)s)')
+        help='training images (default: %(default)s)',
+    )
     parser.add_argument(
         '--num-val',
         type=int,
         default=200,
         metavar='N',
-        help='validation images (default: %(default)s)')
+        help='validation images (default: %(default)s)',
+    )
     parser.add_argument(
         '--size',
         type=int,
         nargs='+',
         default=[160],
         metavar='PIXELS',
-        help='image height and width, or one number for both '
-        '(default: 160)')
+        help='image height and width, or one number for both (default: 160)',
+    )
     parser.add_argument(
         '--layout',
         choices=('ade', 'coco', 'both'),
         default='both',
-        help='which files to write (default: %(default)s)')
+        help='which files to write (default: %(default)s)',
+    )
     parser.add_argument(
         '--overwrite',
         action='store_true',
-        help='replace a demo data set made from other parameters')
+        help='replace a demo data set made from other parameters',
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -72,7 +79,8 @@ def run(args: argparse.Namespace) -> int:
         num_val=args.num_val,
         size=tuple(size),
         layout=args.layout,
-        overwrite=args.overwrite)
+        overwrite=args.overwrite,
+    )
 
     table = Table('class', title='images with the class / objects')
     for split in data.images:

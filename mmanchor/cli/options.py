@@ -1,4 +1,5 @@
 """Options that several commands share, as OpenMMLab's tools spell them."""
+
 import argparse
 import os
 import warnings
@@ -8,8 +9,8 @@ def add_config_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the config and ``--cfg-options``."""
     parser.add_argument(
         'config',
-        help='path of a config, or the name of one of ours, such as '
-        'upernet_anchorformer_ade')
+        help='path of a config, or the name of one of ours, such as upernet_anchorformer_ade',
+    )
     add_cfg_options(parser)
 
 
@@ -20,7 +21,8 @@ def add_cfg_options(parser: argparse.ArgumentParser) -> None:
         nargs='+',
         metavar='KEY=VALUE',
         help='override parts of the config, such as '
-        'train_dataloader.batch_size=2 or key="[(a,b),(c,d)]" (no spaces)')
+        'train_dataloader.batch_size=2 or key="[(a,b),(c,d)]" (no spaces)',
+    )
 
 
 def add_launch_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,14 +31,9 @@ def add_launch_arguments(parser: argparse.ArgumentParser) -> None:
         '--launcher',
         choices=('none', 'pytorch', 'slurm', 'mpi'),
         default='none',
-        help='what started the processes of a distributed run '
-        '(default: %(default)s)')
-    parser.add_argument(
-        '--local_rank',
-        '--local-rank',
-        type=int,
-        default=0,
-        help=argparse.SUPPRESS)
+        help='what started the processes of a distributed run (default: %(default)s)',
+    )
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
 
 
 def add_trust_argument(parser: argparse.ArgumentParser) -> None:
@@ -44,8 +41,8 @@ def add_trust_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--trust-checkpoint',
         action='store_true',
-        help='load a checkpoint even if it may run code: only for files '
-        'whose origin you trust')
+        help='load a checkpoint even if it may run code: only for files whose origin you trust',
+    )
 
 
 def export_local_rank(args: argparse.Namespace) -> None:

@@ -1,4 +1,5 @@
 """``mmanchor predict``: predictions on a user's own pictures."""
+
 import argparse
 import sys
 
@@ -21,56 +22,57 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EPILOG
     add_config_arguments(parser)
     parser.add_argument('checkpoint', help='the weights')
-    parser.add_argument(
-        'input', help='an image, a folder, a video, or a webcam by number')
+    parser.add_argument('input', help='an image, a folder, a video, or a webcam by number')
     parser.add_argument(
         '--out-dir',
         default='predictions',
-        help='folder for overlays, masks and boxes (default: %(default)s)')
-    parser.add_argument(
-        '--device', help='such as cuda:1 or cpu (default: a GPU if any)')
+        help='folder for overlays, masks and boxes (default: %(default)s)',
+    )
+    parser.add_argument('--device', help='such as cuda:1 or cpu (default: a GPU if any)')
     parser.add_argument(
         '--opacity',
         type=float,
         default=0.6,
-        help='segmentation: weight of the colours of masks (default: '
-        '%(default)s)')
+        help='segmentation: weight of the colours of masks (default: %(default)s)',
+    )
     parser.add_argument(
         '--with-labels',
         action='store_true',
-        help='segmentation: write class names into the regions')
+        help='segmentation: write class names into the regions',
+    )
     parser.add_argument(
         '--score-thr',
         type=float,
         default=0.3,
-        help='detection: boxes below this score are left out (default: '
-        '%(default)s)')
+        help='detection: boxes below this score are left out (default: %(default)s)',
+    )
     parser.add_argument(
         '--ann-file',
-        help='detection: COCO annotation file of the pictures, whose ids the '
-        'boxes get')
+        help='detection: COCO annotation file of the pictures, whose ids the boxes get',
+    )
     parser.add_argument(
         '--overlays',
         action=argparse.BooleanOptionalAction,
         default=True,
-        help='write painted pictures, or a painted video')
+        help='write painted pictures, or a painted video',
+    )
     parser.add_argument(
         '--masks',
         action=argparse.BooleanOptionalAction,
-        help='segmentation: write masks of class indices (default: for '
-        'pictures)')
+        help='segmentation: write masks of class indices (default: for pictures)',
+    )
     parser.add_argument(
         '--color-masks',
         action='store_true',
-        help='segmentation: give the masks a palette; their values stay the '
-        'same')
+        help='segmentation: give the masks a palette; their values stay the same',
+    )
     parser.add_argument(
         '--batch-size',
         type=int,
         default=1,
-        help='pictures of equal size at once (default: %(default)s)')
-    parser.add_argument(
-        '--max-frames', type=int, help='stop a video or webcam after so many')
+        help='pictures of equal size at once (default: %(default)s)',
+    )
+    parser.add_argument('--max-frames', type=int, help='stop a video or webcam after so many')
     add_trust_argument(parser)
 
 
@@ -89,11 +91,27 @@ def run(args: argparse.Namespace) -> int:
 
     quiet_toolboxes()
     cfg = load_config(args.config, parse_options(args.cfg_options))
-    options = PredictOptions(args.opacity, args.with_labels, args.score_thr,
-                             args.overlays, args.masks, args.color_masks,
-                             args.batch_size, args.max_frames, args.ann_file)
-    summary = predict_files(cfg, args.checkpoint, args.input, args.out_dir,
-                            args.device, options, track, args.trust_checkpoint)
+    options = PredictOptions(
+        args.opacity,
+        args.with_labels,
+        args.score_thr,
+        args.overlays,
+        args.masks,
+        args.color_masks,
+        args.batch_size,
+        args.max_frames,
+        args.ann_file,
+    )
+    summary = predict_files(
+        cfg,
+        args.checkpoint,
+        args.input,
+        args.out_dir,
+        args.device,
+        options,
+        track,
+        args.trust_checkpoint,
+    )
     for file in summary.unreadable:
         print(f'not readable, passed over: {file}', file=sys.stderr)
     if summary.unlisted:
@@ -101,8 +119,8 @@ def run(args: argparse.Namespace) -> int:
             f'{len(summary.unlisted)} pictures are not listed in '
             f'{args.ann_file}, so their boxes are only drawn, such as '
             f'{summary.unlisted[0]}',
-            file=sys.stderr)
-    skipped = f', {len(summary.unreadable)} not readable' \
-        if summary.unreadable else ''
+            file=sys.stderr,
+        )
+    skipped = f', {len(summary.unreadable)} not readable' if summary.unreadable else ''
     print(f'{summary.done} predictions in {summary.folder}{skipped}')
     return 0

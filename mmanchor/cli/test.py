@@ -1,8 +1,14 @@
 """``mmanchor test``: score a checkpoint."""
+
 import argparse
 
-from .options import (add_config_arguments, add_launch_arguments,
-                      add_trust_argument, export_local_rank, quiet_toolboxes)
+from .options import (
+    add_config_arguments,
+    add_launch_arguments,
+    add_trust_argument,
+    export_local_rank,
+    quiet_toolboxes,
+)
 
 HELP = 'score a checkpoint on the test data of its config'
 
@@ -14,22 +20,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--work-dir',
         help='folder for logs and test_metrics.json (default: what the '
-        'config says, or work_dirs/NAME_OF_THE_CONFIG)')
+        'config says, or work_dirs/NAME_OF_THE_CONFIG)',
+    )
     parser.add_argument(
         '--out',
         help='keep predictions: a folder of masks for segmentation; a .pkl '
         'file for classification; for detection a .pkl file, or '
-        "NAME.bbox.json for a list of boxes that COCO's tools read")
-    parser.add_argument(
-        '--show', action='store_true', help='show predictions in a window')
+        "NAME.bbox.json for a list of boxes that COCO's tools read",
+    )
+    parser.add_argument('--show', action='store_true', help='show predictions in a window')
     parser.add_argument('--show-dir', help='folder for painted predictions')
     parser.add_argument(
         '--wait-time',
         type=float,
         default=2,
-        help='seconds that a window stays (default: %(default)s)')
-    parser.add_argument(
-        '--tta', action='store_true', help='average over augmented views')
+        help='seconds that a window stays (default: %(default)s)',
+    )
+    parser.add_argument('--tta', action='store_true', help='average over augmented views')
     add_trust_argument(parser)
     add_launch_arguments(parser)
 
@@ -50,11 +57,17 @@ def run(args: argparse.Namespace) -> int:
 
     quiet_toolboxes()
     export_local_rank(args)
-    cfg = load_config(args.config, parse_options(args.cfg_options),
-                      args.work_dir, args.launcher)
-    metrics = test_model(cfg, args.checkpoint, args.out, args.show,
-                         args.show_dir, args.wait_time, args.tta,
-                         args.trust_checkpoint)
+    cfg = load_config(args.config, parse_options(args.cfg_options), args.work_dir, args.launcher)
+    metrics = test_model(
+        cfg,
+        args.checkpoint,
+        args.out,
+        args.show,
+        args.show_dir,
+        args.wait_time,
+        args.tta,
+        args.trust_checkpoint,
+    )
     if is_main_process():
         for name, value in metrics.items():
             print(f'{name:<24} {value}')

@@ -1,8 +1,14 @@
 """``mmanchor train``: train by a config."""
+
 import argparse
 
-from .options import (add_config_arguments, add_launch_arguments,
-                      add_trust_argument, export_local_rank, quiet_toolboxes)
+from .options import (
+    add_config_arguments,
+    add_launch_arguments,
+    add_trust_argument,
+    export_local_rank,
+    quiet_toolboxes,
+)
 
 HELP = 'train by a config'
 
@@ -13,20 +19,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--work-dir',
         help='folder for logs and checkpoints (default: what the config '
-        'says, or work_dirs/NAME_OF_THE_CONFIG)')
+        'says, or work_dirs/NAME_OF_THE_CONFIG)',
+    )
     parser.add_argument(
         '--resume',
         nargs='?',
         const='auto',
         metavar='CHECKPOINT',
-        help='continue from CHECKPOINT, or from the newest in the work '
-        'folder if it is left out')
+        help='continue from CHECKPOINT, or from the newest in the work folder if it is left out',
+    )
+    parser.add_argument('--amp', action='store_true', help='train with mixed precision')
     parser.add_argument(
-        '--amp', action='store_true', help='train with mixed precision')
-    parser.add_argument(
-        '--auto-scale-lr',
-        action='store_true',
-        help='scale the learning rate by the batch size')
+        '--auto-scale-lr', action='store_true', help='scale the learning rate by the batch size'
+    )
     add_trust_argument(parser)
     add_launch_arguments(parser)
 
@@ -45,9 +50,7 @@ def run(args: argparse.Namespace) -> int:
 
     quiet_toolboxes()
     export_local_rank(args)
-    cfg = load_config(args.config, parse_options(args.cfg_options),
-                      args.work_dir, args.launcher)
-    runner = train_model(cfg, args.resume, args.amp, args.auto_scale_lr,
-                         args.trust_checkpoint)
+    cfg = load_config(args.config, parse_options(args.cfg_options), args.work_dir, args.launcher)
+    runner = train_model(cfg, args.resume, args.amp, args.auto_scale_lr, args.trust_checkpoint)
     runner.logger.info(f'done: checkpoints and logs are in {runner.work_dir}')
     return 0

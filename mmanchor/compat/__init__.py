@@ -5,6 +5,7 @@ One file per repair: ``stack`` finds out which mm* distributions are installed,
 ``mmengine_guards`` keeps checkpoint loading on an allow-list, ``config_paths``
 resolves ``_base_ = 'mmanchor::...'``.
 """
+
 import sys
 from pathlib import Path
 from typing import List, Optional
@@ -15,8 +16,13 @@ from .errors import CheckpointError, UnsafeCheckpointError, UserError
 from .trust import is_trusted, trust_checkpoint
 
 __all__ = [
-    'CheckpointError', 'UnsafeCheckpointError', 'UserError', 'install',
-    'is_trusted', 'load_checkpoint', 'trust_checkpoint'
+    'CheckpointError',
+    'UnsafeCheckpointError',
+    'UserError',
+    'install',
+    'is_trusted',
+    'load_checkpoint',
+    'trust_checkpoint',
 ]
 
 # Commands that say what is wrong, or what there is, on a broken stack.
@@ -46,7 +52,7 @@ def install() -> None:
     config_paths.install()
 
 
-def _command_line() -> Optional[List[str]]:
+def _command_line() -> list[str] | None:
     """The words after ``mmanchor`` if the process is that command."""
     program, *words = sys.argv or ['']
     if program == '-m':

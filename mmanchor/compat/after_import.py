@@ -3,11 +3,13 @@
 ``import mmanchor`` must stay quick, so the repairs of MMEngine wait until
 MMEngine's own modules are imported instead of importing them early.
 """
+
 import sys
+from collections.abc import Callable, Sequence
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
-from typing import Any, Callable, Dict, Optional, Sequence
+from typing import Any
 
 Action = Callable[[ModuleType], None]
 
@@ -22,7 +24,7 @@ class _ThenLoader(Loader):
     def __getattr__(self, name: str) -> Any:
         return getattr(self.loader, name)
 
-    def create_module(self, spec: ModuleSpec) -> Optional[ModuleType]:
+    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
         return self.loader.create_module(spec)
 
     def exec_module(self, module: ModuleType) -> None:
@@ -36,12 +38,11 @@ class AfterImportFinder(MetaPathFinder):
     """Wraps the loaders of the modules it has an action for."""
 
     def __init__(self) -> None:
-        self.actions: Dict[str, Action] = {}
+        self.actions: dict[str, Action] = {}
 
-    def find_spec(self,
-                  fullname: str,
-                  path: Optional[Sequence[str]] = None,
-                  target: Optional[object] = None) -> Optional[ModuleSpec]:
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None = None, target: object | None = None
+    ) -> ModuleSpec | None:
         """The module's spec as the other finders give it, loader wrapped."""
         action = self.actions.get(fullname)
         if action is None:

@@ -9,10 +9,12 @@ so that plain bytes become pointers. Stand-ins answer to those names, read only
 what a checkpoint of a training run contains, and become the real objects when
 the file has been read.
 """
+
 import argparse
 import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,7 +24,7 @@ STATISTICS = ('mean', 'max', 'min', 'current')
 # Booleans, integers, floats, complex numbers, bytes and strings.
 NUMPY_KINDS = 'biufcSU'
 
-_STAND_INS: Dict[str, Any] = {}
+_STAND_INS: dict[str, Any] = {}
 _LOCK = threading.RLock()
 
 
@@ -45,13 +47,12 @@ def _stands_for(path: str) -> Callable:
 
 @_stands_for('numpy.dtype')
 class _Dtype:
-
     def __init__(self, code: str, align: bool = False, copy: bool = False):
         self.value = np.dtype(code)
         if self.value.kind not in NUMPY_KINDS:
             raise RefusedError(f'numpy.dtype({code!r})')
 
-    def __setstate__(self, state: Tuple) -> None:
+    def __setstate__(self, state: tuple) -> None:
         _, byte_order, subdtype, names, fields = state[:5]
         if (subdtype, names, fields) != (None, None, None):
             raise RefusedError('numpy.dtype with fields')
@@ -61,10 +62,9 @@ class _Dtype:
 
 @_stands_for('numpy.ndarray')
 class _Array:
+    value: np.ndarray | None = None
 
-    value: Optional[np.ndarray] = None
-
-    def __setstate__(self, state: Tuple) -> None:
+    def __setstate__(self, state: tuple) -> None:
         _, shape, dtype, is_fortran, data = state
         if type(dtype) is not _Dtype or type(data) is not bytes:
             raise RefusedError(f'numpy.ndarray of {type(dtype).__name__}')
@@ -80,24 +80,23 @@ class _Array:
 
 @_stands_for(HISTORY_BUFFER)
 class _HistoryBuffer:
-
-    state: Optional[dict] = None
+    state: dict | None = None
 
     def __setstate__(self, state: dict) -> None:
         self.state = state
 
     def real(self) -> Any:
         from mmengine.logging import HistoryBuffer
+
         if self.state is None:
             raise RefusedError('HistoryBuffer without data')
         # The statistics stay those of this process: they are class-wide, and
         # a file has no business changing them.
         log, count, length = (
-            self.state[name]
-            for name in ('_log_history', '_count_history', 'max_length'))
+            self.state[name] for name in ('_log_history', '_count_history', 'max_length')
+        )
         log, count = as_real(log), as_real(count)
-        if not (type(log) is type(count) is np.ndarray
-                and type(length) is int):
+        if not (type(log) is type(count) is np.ndarray and type(length) is int):
             raise RefusedError('HistoryBuffer of something but arrays')
         return HistoryBuffer(log, count, length)
 
@@ -105,23 +104,20 @@ class _HistoryBuffer:
 @_stands_for('builtins.getattr')
 def _get_statistic(owner: Any, name: str) -> None:
     if owner is not _HistoryBuffer or name not in STATISTICS:
-        raise RefusedError(
-            f'builtins.getattr({getattr(owner, "__name__", owner)!s}, '
-            f'{name!r})')
+        raise RefusedError(f'builtins.getattr({getattr(owner, "__name__", owner)!s}, {name!r})')
 
 
 @_stands_for('argparse.Namespace')
 class _Namespace:
     """The options of a run, which DeiT's and timm's scripts save."""
 
-    state: Optional[dict] = None
+    state: dict | None = None
 
     def __setstate__(self, state: dict) -> None:
         self.state = state
 
     def real(self) -> argparse.Namespace:
-        if type(self.state) is not dict or not all(
-                type(name) is str for name in self.state):
+        if type(self.state) is not dict or not all(type(name) is str for name in self.state):
             raise RefusedError('argparse.Namespace of something but options')
         options = argparse.Namespace()
         # Not by setattr, which would also set `__class__`.
@@ -148,7 +144,7 @@ def _scalar(dtype: _Dtype, data: bytes) -> np.generic:
     return np.frombuffer(data, dtype.value, count=1)[0]
 
 
-def _reconstruct(kind: type, shape: Tuple, typecode: bytes) -> _Array:
+def _reconstruct(kind: type, shape: tuple, typecode: bytes) -> _Array:
     if kind is not _Array:
         raise RefusedError(f'numpy array of type {kind!r}')
     return _Array()
@@ -157,16 +153,16 @@ def _reconstruct(kind: type, shape: Tuple, typecode: bytes) -> _Array:
 def _register_numpy_functions() -> None:
     # numpy 2 writes the first spelling, numpy 1 wrote the second.
     for module in ('numpy._core.multiarray', 'numpy.core.multiarray'):
-        _stands_for(f'{module}.scalar')(
-            lambda dtype, data: _scalar(dtype, data))
+        _stands_for(f'{module}.scalar')(lambda dtype, data: _scalar(dtype, data))
         _stands_for(f'{module}._reconstruct')(
-            lambda kind, shape, typecode: _reconstruct(kind, shape, typecode))
+            lambda kind, shape, typecode: _reconstruct(kind, shape, typecode)
+        )
 
 
 _register_numpy_functions()
 
 
-def as_real(value: Any, seen: Optional[Dict[int, Any]] = None) -> Any:
+def as_real(value: Any, seen: dict[int, Any] | None = None) -> Any:
     """Replace stand-ins by the objects they stand for, in place.
 
     Args:
@@ -199,7 +195,7 @@ def as_real(value: Any, seen: Optional[Dict[int, Any]] = None) -> Any:
     return value
 
 
-def allowed_names() -> List[str]:
+def allowed_names() -> list[str]:
     """Full names that a checkpoint may use besides those of torch."""
     added = torch.serialization.get_safe_globals()
     return list(_STAND_INS) + [_name_of(item) for item in added]

@@ -1,12 +1,13 @@
 """Write a file so that its name never stands for half of it."""
+
 import os
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Iterator, Union
 
 
 @contextmanager
-def replacing(path: Union[str, os.PathLike]) -> Iterator[Path]:
+def replacing(path: str | os.PathLike) -> Iterator[Path]:
     """A temporary path beside ``path`` that takes its place on success.
 
     The temporary name keeps the suffix, by which image and video writers

@@ -5,16 +5,18 @@ what :mod:`~mmanchor.compat.allow_list` names are read; anything else is an
 error that says what the file wanted. ``.safetensors`` files load too.
 :mod:`~mmanchor.compat.mmengine_guards` sends MMEngine's loaders here.
 """
+
 import io
 import os
 import pickle
 import struct
 import tarfile
 import tempfile
+from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
-from typing import Any, BinaryIO, Iterator, Optional, Union
+from typing import Any, BinaryIO, Union
 
 from .errors import CheckpointError, UnsafeCheckpointError
 from .trust import is_trusted
@@ -22,14 +24,24 @@ from .trust import is_trusted
 Source = Union[str, os.PathLike, BinaryIO]
 
 # What torch's unpickler raises on a file that is damaged or made to harm.
-UNPICKLING_ERRORS = (pickle.UnpicklingError, EOFError, AttributeError,
-                     IndexError, KeyError, TypeError, ValueError,
-                     AssertionError, RuntimeError, OSError, struct.error)
+UNPICKLING_ERRORS = (
+    pickle.UnpicklingError,
+    EOFError,
+    AttributeError,
+    IndexError,
+    KeyError,
+    TypeError,
+    ValueError,
+    AssertionError,
+    RuntimeError,
+    OSError,
+    struct.error,
+)
 DAMAGE = ('PytorchStreamReader', 'unexpected EOF', 'corrupt', 'magic number')
 # torch 2.4 reports these as it reports a pickle that it refuses.
 NO_FAULT = ('Attempting to deserialize object on', 'out of memory')
 
-_asked_for: ContextVar[Optional[str]] = ContextVar('asked_for', default=None)
+_asked_for: ContextVar[str | None] = ContextVar('asked_for', default=None)
 _is_resuming: ContextVar[bool] = ContextVar('is_resuming', default=False)
 
 
@@ -75,8 +87,7 @@ def load_checkpoint(source: Source, map_location: Any = None) -> Any:
         if path.endswith('.safetensors'):
             return _load_weights(path, map_location)
         with open(path, 'rb') as file:
-            return _load_pickled(file, name, map_location,
-                                 is_trusted(path) or is_trusted(name))
+            return _load_pickled(file, name, map_location, is_trusted(path) or is_trusted(name))
     name = _asked_for.get() or getattr(source, 'name', 'a checkpoint')
     if str(name).endswith('.safetensors'):
         with tempfile.TemporaryDirectory() as folder:
@@ -88,18 +99,20 @@ def load_checkpoint(source: Source, map_location: Any = None) -> Any:
 
 def _load_weights(path: str, map_location: Any) -> dict:
     from .safetensors_files import load_safetensors
+
     if _is_resuming.get():
         raise CheckpointError(
             f'{path} holds weights only, so training cannot resume from it: '
-            'give it as load_from, or resume from a .pth file')
+            'give it as load_from, or resume from a .pth file'
+        )
     return load_safetensors(path, map_location)
 
 
-def _load_pickled(file: BinaryIO, name: str, map_location: Any,
-                  trusted: bool) -> Any:
+def _load_pickled(file: BinaryIO, name: str, map_location: Any, trusted: bool) -> Any:
     import torch
 
     from .allow_list import RefusedError, allow_list, as_real
+
     if trusted:
         return torch.load(file, map_location, weights_only=False)
     _refuse_other_formats(file, name)
@@ -121,6 +134,7 @@ def _load_pickled(file: BinaryIO, name: str, map_location: Any,
 def _refuse_other_formats(file: BinaryIO, name: str) -> None:
     # torch before 2.6 unpacks these even when asked for weights only.
     from .pickle_names import is_torchscript
+
     start = file.tell()
     if tarfile.is_tarfile(file):
         raise UnsafeCheckpointError(name, 'the tar format of 2016')
@@ -133,6 +147,7 @@ def _refuse_other_formats(file: BinaryIO, name: str) -> None:
 def _explain(file: BinaryIO, name: str, error: Exception) -> Exception:
     """The error to raise for a file that torch's unpickler stopped at."""
     from .pickle_names import find_names_not_allowed
+
     names, is_whole = find_names_not_allowed(file)
     if names:
         return UnsafeCheckpointError(name, ', '.join(names))
@@ -146,7 +161,8 @@ def _explain(file: BinaryIO, name: str, error: Exception) -> Exception:
     return CheckpointError(
         f'{name} cannot be read as a checkpoint: it has {size} bytes, starts '
         f'with {file.read(16)!r} and is damaged, cut short or something else; '
-        'copy or download it again')
+        'copy or download it again'
+    )
 
 
 def _reason_of(error: Exception) -> str:
@@ -156,12 +172,14 @@ def _reason_of(error: Exception) -> str:
     return lines[0] if lines else type(error).__name__
 
 
-def load_url(url: str,
-             model_dir: Optional[str] = None,
-             map_location: Any = None,
-             progress: bool = True,
-             check_hash: bool = False,
-             file_name: Optional[str] = None) -> Any:
+def load_url(
+    url: str,
+    model_dir: str | None = None,
+    map_location: Any = None,
+    progress: bool = True,
+    check_hash: bool = False,
+    file_name: str | None = None,
+) -> Any:
     """Download a checkpoint once and load it through the allow-list.
 
     torch's function of this name, which MMEngine calls, unpickles anything.
@@ -180,6 +198,7 @@ def load_url(url: str,
     from urllib.parse import urlparse
 
     from torch import hub
+
     folder = Path(model_dir or os.path.join(hub.get_dir(), 'checkpoints'))
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / (file_name or os.path.basename(urlparse(url).path))

@@ -5,9 +5,9 @@ table only. It looks below the distribution's location, where an editable
 install has no files, and marks what it finds with the package as registry
 scope; our configs are written in the scope that their ``default_scope`` names.
 """
+
 from pathlib import Path
 from types import ModuleType
-from typing import Optional, Tuple
 
 from .after_import import after_import
 from .errors import UserError
@@ -26,8 +26,10 @@ def config_root() -> Path:
     for root in (PACKAGE / '.mim' / 'configs', PACKAGE.parent / 'configs'):
         if root.is_dir():
             return root
-    raise UserError(f'the package at {PACKAGE} carries no configs; reinstall '
-                    'it, or give the path of a config file')
+    raise UserError(
+        f'the package at {PACKAGE} carries no configs; reinstall '
+        'it, or give the path of a config file'
+    )
 
 
 def config_path(reference: str) -> str:
@@ -44,11 +46,12 @@ def config_path(reference: str) -> str:
         UserError: If the package carries no configs.
     """
     root = config_root()
-    path = root / reference[len(PREFIX):]
+    path = root / reference[len(PREFIX) :]
     if not path.is_file():
         raise FileNotFoundError(
             f'_base_ names {reference!r}, but there is no file {path}; '
-            f'what follows {PREFIX!r} is a path below {root}')
+            f'what follows {PREFIX!r} is a path below {root}'
+        )
     return str(path)
 
 
@@ -60,8 +63,7 @@ def teach(module: ModuleType) -> None:
     """
     original = module.Config._get_cfg_path
 
-    def get_cfg_path(cfg_path: str,
-                     filename: str) -> Tuple[str, Optional[str]]:
+    def get_cfg_path(cfg_path: str, filename: str) -> tuple[str, str | None]:
         if cfg_path.startswith(PREFIX):
             return config_path(cfg_path), None
         return original(cfg_path, filename)

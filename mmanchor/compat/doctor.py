@@ -3,6 +3,7 @@
 Every check survives what it is there to find: a package that is missing or
 does not start is a finding, not an exception.
 """
+
 import importlib
 import os
 import platform
@@ -10,9 +11,9 @@ import re
 import shutil
 import sys
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import metadata
-from typing import Callable, Dict, List, Optional, Tuple
 
 from packaging.requirements import Requirement
 
@@ -22,23 +23,28 @@ OK, WARNING, BROKEN = 'ok', 'warning', 'broken'
 
 OPENCV_CURE = (
     'pip uninstall opencv-python, then pip install --force-reinstall '
-    'opencv-python-headless; or apt-get install libgl1 libglib2.0-0')
+    'opencv-python-headless; or apt-get install libgl1 libglib2.0-0'
+)
 # torch's minor version + 15 is torchvision's, since torch 2.0.
-PAIR_CURE = ('install a matching pair, such as pip install torch==2.11.0 '
-             'torchvision==0.26.0')
-NUMPY_CURE = ('a compiled package expects another numpy: pip install '
-              '--upgrade --force-reinstall torch torchvision pycocotools')
+PAIR_CURE = 'install a matching pair, such as pip install torch==2.11.0 torchvision==0.26.0'
+NUMPY_CURE = (
+    'a compiled package expects another numpy: pip install '
+    '--upgrade --force-reinstall torch torchvision pycocotools'
+)
 # Words of an error -> its cure, for packages that do not start.
 CURES = (
     (r'libGL|libgthread|libglib', OPENCV_CURE),
-    (r'numpy\.dtype size changed|_ARRAY_API|NumPy 1\.x|multiarray failed',
-     NUMPY_CURE),
+    (r'numpy\.dtype size changed|_ARRAY_API|NumPy 1\.x|multiarray failed', NUMPY_CURE),
     (r'torchvision::nms|torchvision.*undefined symbol', PAIR_CURE),
-    (r'apply_chunking_to_forward|transformers',
-     'pip uninstall transformers: only multimodal models of mmpretrain need '
-     'it, in an older version'),
-    (r'is used but incompatible',
-     'the toolbox refuses this version: pip install "mmanchor[openmmlab]"'),
+    (
+        r'apply_chunking_to_forward|transformers',
+        'pip uninstall transformers: only multimodal models of mmpretrain need '
+        'it, in an older version',
+    ),
+    (
+        r'is used but incompatible',
+        'the toolbox refuses this version: pip install "mmanchor[openmmlab]"',
+    ),
 )
 # Import name -> what pip calls it, where that is another word or a range.
 PIP_NAMES = {'cv2': 'opencv-python-headless', 'torch': '"torch>=2.4"'}
@@ -57,6 +63,7 @@ class Finding:
         value: What was found, such as a version.
         cure: What to do about it; empty where all is well.
     """
+
     name: str
     status: str
     value: str
@@ -84,11 +91,10 @@ def _try(name: str, check: Callable[[], str], default_cure: str) -> Finding:
             warnings.simplefilter('ignore')
             return Finding(name, OK, check())
     except Exception as error:
-        return Finding(name, BROKEN, _last_line(error),
-                       _cure_of(error, default_cure))
+        return Finding(name, BROKEN, _last_line(error), _cure_of(error, default_cure))
 
 
-def check_python() -> List[Finding]:
+def check_python() -> list[Finding]:
     """The interpreter and the machine."""
     value = f'{platform.python_version()} ({platform.platform()})'
     is_old = sys.version_info < (3, 10)
@@ -96,15 +102,13 @@ def check_python() -> List[Finding]:
     return [Finding('Python', BROKEN if is_old else OK, value, cure)]
 
 
-def check_stack() -> List[Finding]:
+def check_stack() -> list[Finding]:
     """Which mm* stack is installed, in which versions."""
     found = stack.find_stack()
     problems = stack.find_problems(found)
     is_one = found.name not in ('none', 'mixed')
     findings = [Finding('stack', OK, found.name)] if is_one else []
-    findings += [
-        Finding(name, OK, version) for name, version in found.versions.items()
-    ]
+    findings += [Finding(name, OK, version) for name, version in found.versions.items()]
     for problem in problems:
         value, _, cure = problem.partition(': ')
         findings.append(Finding('stack', BROKEN, value, cure))
@@ -112,13 +116,16 @@ def check_stack() -> List[Finding]:
         if len(names) > 1 and found.name != 'mixed':
             findings.append(
                 Finding(
-                    module, BROKEN, f'{" and ".join(names)} overwrite each '
-                    'other', f'pip uninstall {" ".join(names)}, then install '
-                    'the one you want'))
+                    module,
+                    BROKEN,
+                    f'{" and ".join(names)} overwrite each other',
+                    f'pip uninstall {" ".join(names)}, then install the one you want',
+                )
+            )
     return findings
 
 
-def check_requirements() -> List[Finding]:
+def check_requirements() -> list[Finding]:
     """The distributions that mmanchor itself requires, by its metadata."""
     try:
         lines = metadata.requires('mmanchor') or []
@@ -130,25 +137,31 @@ def check_requirements() -> List[Finding]:
         if requirement.marker or requirement.name in CHECKED_APART:
             continue
         version = stack.distribution_version(requirement.name)
-        if version is None or not requirement.specifier.contains(
-                version, prereleases=True):
+        if version is None or not requirement.specifier.contains(version, prereleases=True):
             findings.append(
-                Finding(requirement.name, BROKEN, version or 'not installed',
-                        f'pip install "{requirement}"'))
+                Finding(
+                    requirement.name,
+                    BROKEN,
+                    version or 'not installed',
+                    f'pip install "{requirement}"',
+                )
+            )
     return findings
 
 
-def check_torch() -> List[Finding]:
+def check_torch() -> list[Finding]:
     """torch and torchvision start, match, and torchvision's NMS runs."""
 
     def torch_version() -> str:
         import torch
+
         return torch.__version__
 
     def torchvision_version() -> str:
         import torch
         import torchvision
-        boxes = torch.tensor([[0., 0., 2., 2.], [0., 0., 2., 2.]])
+
+        boxes = torch.tensor([[0.0, 0.0, 2.0, 2.0], [0.0, 0.0, 2.0, 2.0]])
         kept = torchvision.ops.nms(boxes, torch.tensor([0.5, 0.9]), 0.5)
         if kept.tolist() != [1]:
             raise RuntimeError(f'torchvision::nms gave {kept.tolist()}')
@@ -156,19 +169,20 @@ def check_torch() -> List[Finding]:
 
     findings = [
         _try('torch', torch_version, 'pip install --force-reinstall torch'),
-        _try('torchvision', torchvision_version, PAIR_CURE)
+        _try('torchvision', torchvision_version, PAIR_CURE),
     ]
     wanted = _torch_of_torchvision()
     version = stack.distribution_version('torch')
     if wanted and version and not stack.is_supported(version, wanted):
         findings.append(
-            Finding('torchvision', BROKEN,
-                    f'built for torch{wanted}, found torch {version}',
-                    PAIR_CURE))
+            Finding(
+                'torchvision', BROKEN, f'built for torch{wanted}, found torch {version}', PAIR_CURE
+            )
+        )
     return findings
 
 
-def _torch_of_torchvision() -> Optional[str]:
+def _torch_of_torchvision() -> str | None:
     """The torch versions that the installed torchvision asks for."""
     try:
         required = metadata.requires('torchvision') or []
@@ -181,79 +195,91 @@ def _torch_of_torchvision() -> Optional[str]:
     return None
 
 
-def check_numpy() -> List[Finding]:
+def check_numpy() -> list[Finding]:
     """numpy, and what was compiled against it."""
 
     def numpy_version() -> str:
         import numpy as np
+
         return np.__version__
 
     def torch_to_numpy() -> str:
         import torch
+
         return f'{torch.ones(2).numpy().sum():.0f} of 2 ones came through'
 
     def coco_masks() -> str:
         import numpy as np
         from pycocotools import mask
+
         area = mask.area(mask.encode(np.ones((2, 3), 'u1', order='F')))
         return f'area {area} of 6 counted'
 
     return [
         _try('numpy', numpy_version, 'pip install numpy'),
         _try('torch to numpy', torch_to_numpy, NUMPY_CURE),
-        _try('pycocotools', coco_masks, 'pip install pycocotools')
+        _try('pycocotools', coco_masks, 'pip install pycocotools'),
     ]
 
 
-def check_gpu() -> List[Finding]:
+def check_gpu() -> list[Finding]:
     """The GPU, or why there is none."""
 
     def describe() -> str:
         import torch
+
         if torch.cuda.is_available():
             properties = [
                 torch.cuda.get_device_properties(index)
                 for index in range(torch.cuda.device_count())
             ]
-            return ', '.join(f'{item.name} ({item.total_memory / 2**30:.0f} '
-                             'GiB)' for item in properties)
+            return ', '.join(
+                f'{item.name} ({item.total_memory / 2**30:.0f} GiB)' for item in properties
+            )
         if torch.backends.mps.is_available():
             return 'Apple MPS'
         return 'none: everything runs on the CPU'
 
     finding = _try('GPU', describe, 'install torch, then look again')
-    if finding.value.startswith('none') and os.path.exists(
-            '/proc/driver/nvidia/version'):
+    if finding.value.startswith('none') and os.path.exists('/proc/driver/nvidia/version'):
         return [
             Finding(
-                'GPU', WARNING, 'an NVIDIA driver runs here, but torch cannot '
-                'use it', 'install the torch build for your driver (see '
-                'nvidia-smi, "CUDA Version"), and give the container the GPU')
+                'GPU',
+                WARNING,
+                'an NVIDIA driver runs here, but torch cannot use it',
+                'install the torch build for your driver (see '
+                'nvidia-smi, "CUDA Version"), and give the container the GPU',
+            )
         ]
     return [finding]
 
 
-def check_opencv() -> List[Finding]:
+def check_opencv() -> list[Finding]:
     """OpenCV starts, and only one version of it is installed."""
 
     def version() -> str:
         import cv2
+
         return cv2.__version__
 
     findings = [_try('OpenCV', version, 'pip install opencv-python-headless')]
-    names = ('opencv-python', 'opencv-python-headless',
-             'opencv-contrib-python', 'opencv-contrib-python-headless')
+    names = (
+        'opencv-python',
+        'opencv-python-headless',
+        'opencv-contrib-python',
+        'opencv-contrib-python-headless',
+    )
     versions = {name: stack.distribution_version(name) for name in names}
     installed = {name: item for name, item in versions.items() if item}
     if len(set(installed.values())) > 1:
         text = ', '.join(f'{name} {v}' for name, v in installed.items())
         findings.append(
-            Finding('OpenCV', WARNING, f'two versions overwrite each other: '
-                    f'{text}', OPENCV_CURE))
+            Finding('OpenCV', WARNING, f'two versions overwrite each other: {text}', OPENCV_CURE)
+        )
     return findings
 
 
-def check_pkg_resources() -> List[Finding]:
+def check_pkg_resources() -> list[Finding]:
     """``pkg_resources``, which setuptools 81 dropped and MMEngine uses."""
     version = stack.distribution_version('setuptools') or 'not installed'
     if stack.find_stack().name != 'openmmlab':
@@ -265,15 +291,17 @@ def check_pkg_resources() -> List[Finding]:
     except ImportError:
         return [
             Finding(
-                'setuptools', WARNING,
+                'setuptools',
+                WARNING,
                 f'{version}, without pkg_resources: MMEngine cannot resolve '
                 '`mmdet::...` configs and model names',
-                'pip install "setuptools<81"')
+                'pip install "setuptools<81"',
+            )
         ]
     return [Finding('setuptools', OK, f'{version}, with pkg_resources')]
 
 
-def check_compiled_ops() -> List[Finding]:
+def check_compiled_ops() -> list[Finding]:
     """mmcv's compiled operators, or what stands in for them."""
 
     if 'mmcv' not in stack.find_stack().modules:
@@ -281,20 +309,24 @@ def check_compiled_ops() -> List[Finding]:
 
     def describe() -> str:
         if not mmcv_ops.has_compiled_ops():
-            return ('none, which is fine: nms runs through torchvision, other '
-                    'operators say how to get them when they are called')
+            return (
+                'none, which is fine: nms runs through torchvision, other '
+                'operators say how to get them when they are called'
+            )
         importlib.import_module(mmcv_ops.EXTENSION)
         return 'compiled'
 
     return [
         _try(
-            'mmcv.ops', describe,
+            'mmcv.ops',
+            describe,
             'mmcv was compiled for another torch: rebuild it, or pip '
-            'uninstall mmcv and pip install "mmcv-lite>=2.1,<2.2"')
+            'uninstall mmcv and pip install "mmcv-lite>=2.1,<2.2"',
+        )
     ]
 
 
-def check_toolboxes() -> List[Finding]:
+def check_toolboxes() -> list[Finding]:
     """Every toolbox that is installed can be imported with its models."""
     found = stack.find_stack()
     if found.name == 'none':
@@ -303,16 +335,23 @@ def check_toolboxes() -> List[Finding]:
     for module in ('mmengine', 'mmcv', 'mmdet', 'mmseg', 'mmpretrain'):
         if module not in found.modules:
             findings.append(
-                Finding(module, WARNING, 'not installed: its tasks cannot run',
-                        f'pip install "mmanchor[{_extra_of(found)}]"'))
+                Finding(
+                    module,
+                    WARNING,
+                    'not installed: its tasks cannot run',
+                    f'pip install "mmanchor[{_extra_of(found)}]"',
+                )
+            )
             continue
         target = {'mmengine': 'mmengine.runner', 'mmcv': 'mmcv.ops'}
         name = target.get(module, f'{module}.models')
         findings.append(
             _try(
-                f'import {name}', lambda: _imported(name),
-                'pip install --force-reinstall '
-                f'"mmanchor[{_extra_of(found)}]"'))
+                f'import {name}',
+                lambda: _imported(name),
+                f'pip install --force-reinstall "mmanchor[{_extra_of(found)}]"',
+            )
+        )
     return findings
 
 
@@ -325,7 +364,7 @@ def _extra_of(found: stack.Stack) -> str:
     return 'onedl' if found.name == 'onedl' else 'openmmlab'
 
 
-def check_checkpoints() -> List[Finding]:
+def check_checkpoints() -> list[Finding]:
     """Checkpoints load through the allow-list."""
 
     if 'mmengine' not in stack.find_stack().modules:
@@ -333,17 +372,15 @@ def check_checkpoints() -> List[Finding]:
 
     def describe() -> str:
         from mmengine.runner import checkpoint
-        if checkpoint.torch.load.__module__ != (
-                'mmanchor.compat.mmengine_guards'):
+
+        if checkpoint.torch.load.__module__ != ('mmanchor.compat.mmengine_guards'):
             raise RuntimeError('MMEngine unpickles without the allow-list')
         return 'load through the allow-list, resume works'
 
-    return [
-        _try('checkpoints', describe, 'import mmanchor before other packages')
-    ]
+    return [_try('checkpoints', describe, 'import mmanchor before other packages')]
 
 
-def check_shared_memory() -> List[Finding]:
+def check_shared_memory() -> list[Finding]:
     """Room for the batches that data-loading workers hand over."""
     if not os.path.isdir('/dev/shm'):
         return []
@@ -353,14 +390,15 @@ def check_shared_memory() -> List[Finding]:
         return [Finding('shared memory', OK, value)]
     return [
         Finding(
-            'shared memory', WARNING,
+            'shared memory',
+            WARNING,
             f'{value}: workers may die with "bus error"',
-            'docker run --shm-size=2g, or train with '
-            '--cfg-options train_dataloader.num_workers=0')
+            'docker run --shm-size=2g, or train with --cfg-options train_dataloader.num_workers=0',
+        )
     ]
 
 
-CHECKS: Tuple[Tuple[str, Callable[[], List[Finding]]], ...] = (
+CHECKS: tuple[tuple[str, Callable[[], list[Finding]]], ...] = (
     ('Python', check_python),
     ('the stack', check_stack),
     ('requirements', check_requirements),
@@ -376,9 +414,8 @@ CHECKS: Tuple[Tuple[str, Callable[[], List[Finding]]], ...] = (
 )
 
 
-def summarise(findings: List[Finding]) -> Dict[str, int]:
+def summarise(findings: list[Finding]) -> dict[str, int]:
     """How many findings have each status."""
     return {
-        status: sum(item.status == status for item in findings)
-        for status in (OK, WARNING, BROKEN)
+        status: sum(item.status == status for item in findings) for status in (OK, WARNING, BROKEN)
     }

@@ -1,4 +1,5 @@
 """Errors that a command shows as one message instead of a traceback."""
+
 from .trust import ENVIRONMENT
 
 
@@ -26,8 +27,9 @@ class UnsafeCheckpointError(CheckpointError):
         advice = (
             '. If you trust whoever made the file, say so: '
             '--trust-checkpoint, mmanchor.compat.trust_checkpoint(path), or '
-            f'the path in the environment variable {ENVIRONMENT}')
+            f'the path in the environment variable {ENVIRONMENT}'
+        )
         super().__init__(
             f'{name} was not loaded: it wants {wants}, which a checkpoint has '
-            'no need of and which could run code on this machine' +
-            (advice if can_trust else ''))
+            'no need of and which could run code on this machine' + (advice if can_trust else '')
+        )

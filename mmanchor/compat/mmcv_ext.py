@@ -4,8 +4,9 @@ Loaded under that name by :mod:`mmanchor.compat.mmcv_ops`. ``nms`` is
 torchvision's; any other operator can be looked up, because ``mmcv.ops`` looks
 up all of them when it is imported, and says what is missing when called.
 """
-from functools import lru_cache
-from typing import Callable
+
+from collections.abc import Callable
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -14,17 +15,14 @@ from mmanchor.compat.mmcv_ops import EXTENSION
 from mmanchor.compat.stack import find_stack
 
 CURES = {
-    'openmmlab':
-    'pip uninstall mmcv-lite; pip install "setuptools<81"; pip '
+    'openmmlab': 'pip uninstall mmcv-lite; pip install "setuptools<81"; pip '
     'install --no-build-isolation "mmcv>=2.1,<2.2"',
-    'onedl':
-    'pip install --no-build-isolation --no-cache-dir --no-deps '
+    'onedl': 'pip install --no-build-isolation --no-cache-dir --no-deps '
     '--force-reinstall onedl-mmcv',
 }
 
 
-def nms(boxes: Tensor, scores: Tensor, iou_threshold: float,
-        offset: int) -> Tensor:
+def nms(boxes: Tensor, scores: Tensor, iou_threshold: float, offset: int) -> Tensor:
     """Greedy non-maximum suppression, as mmcv's operator of this name.
 
     Args:
@@ -58,7 +56,7 @@ def get_compiling_cuda_version() -> str:
     return 'none (mmanchor: nms by torchvision)'
 
 
-@lru_cache(maxsize=None)
+@cache
 def _missing(name: str) -> Callable:
 
     def missing(*args, **kwargs):
@@ -66,7 +64,8 @@ def _missing(name: str) -> Callable:
         raise NotImplementedError(
             f'mmcv.ops needs the compiled operator {name!r}, which this '
             'installation of mmcv does not have: install mmcv with compiled '
-            f'operators, which takes a C++ compiler and minutes ({cure})')
+            f'operators, which takes a C++ compiler and minutes ({cure})'
+        )
 
     missing.__name__ = missing.__qualname__ = name
     return missing

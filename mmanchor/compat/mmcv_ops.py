@@ -4,15 +4,16 @@
 A finder at the end of ``sys.meta_path`` offers a Python file under that name,
 with a spec and a loader as any module has, when nothing else provides it.
 """
+
 import pkgutil
 import sys
+from collections.abc import Sequence
 from importlib import import_module
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
 from importlib.util import find_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
-from typing import Optional, Sequence
 
 from .after_import import after_import
 
@@ -23,15 +24,14 @@ STAND_IN = Path(__file__).with_name('mmcv_ext.py')
 class FallbackFinder(MetaPathFinder):
     """Finds the stand-in for ``mmcv._ext``, and nothing else."""
 
-    def find_spec(self,
-                  fullname: str,
-                  path: Optional[Sequence[str]] = None,
-                  target: Optional[object] = None) -> Optional[ModuleSpec]:
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None = None, target: object | None = None
+    ) -> ModuleSpec | None:
         """The spec of the stand-in, unless a real extension can be found."""
         if fullname != EXTENSION:
             return None
         # A real extension wins, also from a finder added behind this one.
-        for finder in sys.meta_path[sys.meta_path.index(self) + 1:]:
+        for finder in sys.meta_path[sys.meta_path.index(self) + 1 :]:
             spec = finder.find_spec(fullname, path, target)
             if spec is not None:
                 return spec

@@ -5,9 +5,11 @@ back to unpickling anything, and both run the text of a config that a
 checkpoint carries as Python. The guards replace names inside MMEngine's own
 modules; ``torch.load`` stays as it is for everybody else.
 """
+
 import sys
+from collections.abc import Callable
 from types import ModuleType
-from typing import Any, Callable, Optional
+from typing import Any
 
 from .after_import import after_import
 from .atomic import replacing
@@ -55,10 +57,10 @@ def _guard_loading(module: ModuleType) -> None:
 
 def _guarded_saving(original: Callable) -> Callable:
 
-    def save_checkpoint(checkpoint: dict, filename: str, *args: Any,
-                        **kwargs: Any) -> None:
+    def save_checkpoint(checkpoint: dict, filename: str, *args: Any, **kwargs: Any) -> None:
         if str(filename).endswith('.safetensors'):
             from .safetensors_files import save_safetensors
+
             return save_safetensors(checkpoint, filename)
         is_local = '://' not in str(filename)
         if not is_local or any(args) or any(kwargs.values()):
@@ -90,15 +92,14 @@ def _guard_resume(runner: type) -> None:
 def _guard_inferencer(inferencer: type) -> None:
     original: Callable = inferencer._init_model
 
-    def init_model(self: Any,
-                   cfg: Any,
-                   weights: Optional[str],
-                   device: str = 'cpu') -> Any:
+    def init_model(self: Any, cfg: Any, weights: str | None, device: str = 'cpu') -> Any:
         # Without a config MMEngine runs the one in the checkpoint as Python.
         if not cfg and not is_trusted(weights):
             raise UnsafeCheckpointError(
-                weights, 'to run the config inside it, because no config was '
-                'given (pass one as the argument model)')
+                weights,
+                'to run the config inside it, because no config was '
+                'given (pass one as the argument model)',
+            )
         return original(self, cfg, weights, device)
 
     init_model.__doc__ = original.__doc__
@@ -114,8 +115,8 @@ def install() -> None:
     """Guard MMEngine's modules as they are imported."""
     after_import(CHECKPOINT_MODULE, _guard_loading)
     after_import('mmengine.runner.runner', _guard_runner)
-    after_import('mmengine.runner._flexible_runner',
-                 lambda module: _guard_resume(module.FlexibleRunner))
+    after_import(
+        'mmengine.runner._flexible_runner', lambda module: _guard_resume(module.FlexibleRunner)
+    )
     after_import('mmengine.runner', _use_guarded_saving)
-    after_import('mmengine.infer.infer',
-                 lambda module: _guard_inferencer(module.BaseInferencer))
+    after_import('mmengine.infer.infer', lambda module: _guard_inferencer(module.BaseInferencer))

@@ -1,8 +1,10 @@
 """Read the names in a pickled checkpoint without unpickling anything."""
+
 import io
 import pickletools
 from _compat_pickle import IMPORT_MAPPING, NAME_MAPPING
-from typing import BinaryIO, Dict, Iterator, List, Tuple
+from collections.abc import Iterator
+from typing import BinaryIO
 
 import torch
 
@@ -14,8 +16,15 @@ ZIP_MAGIC = b'PK\x03\x04'
 LEGACY_PICKLES = 5
 # How torch's reader of zip archives fails, depending on where they end.
 DAMAGED = (RuntimeError, OSError)
-STRINGS = ('STRING', 'BINSTRING', 'SHORT_BINSTRING', 'UNICODE', 'BINUNICODE',
-           'SHORT_BINUNICODE', 'BINUNICODE8')
+STRINGS = (
+    'STRING',
+    'BINSTRING',
+    'SHORT_BINSTRING',
+    'UNICODE',
+    'BINUNICODE',
+    'SHORT_BINUNICODE',
+    'BINUNICODE8',
+)
 
 
 def _open_zip(file: BinaryIO) -> 'torch._C.PyTorchFileReader':
@@ -57,7 +66,7 @@ def names_in(stream: BinaryIO) -> Iterator[str]:
     Raises:
         ValueError: If the bytes are no pickle, or end too early.
     """
-    memo: Dict[int, str] = {}
+    memo: dict[int, str] = {}
     strings = ['?', '?']
     for opcode, argument, _ in pickletools.genops(stream):
         if opcode.name in STRINGS:
@@ -80,7 +89,7 @@ def name_today(module: str, name: str) -> str:
     return '.'.join(NAME_MAPPING.get((module, name), (module, name)))
 
 
-def find_names_not_allowed(file: BinaryIO) -> Tuple[List[str], bool]:
+def find_names_not_allowed(file: BinaryIO) -> tuple[list[str], bool]:
     """Find what a checkpoint names beyond the allow-list.
 
     Args:
@@ -91,7 +100,8 @@ def find_names_not_allowed(file: BinaryIO) -> Tuple[List[str], bool]:
         all of the pickle could be read.
     """
     from torch._weights_only_unpickler import _get_allowed_globals
-    names: List[str] = []
+
+    names: list[str] = []
     is_whole = True
     file.seek(0)
     try:
@@ -104,5 +114,4 @@ def find_names_not_allowed(file: BinaryIO) -> Tuple[List[str], bool]:
     except (*DAMAGED, ValueError, IndexError):
         is_whole = False
     allowed = {*_get_allowed_globals(), *allowed_names()}
-    return [name for name in dict.fromkeys(names)
-            if name not in allowed], is_whole
+    return [name for name in dict.fromkeys(names) if name not in allowed], is_whole

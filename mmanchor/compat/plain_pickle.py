@@ -6,13 +6,15 @@ numpy, and nothing that the file names, is called by the unpickler: functions
 of this module answer to a handful of names, check every size against the
 bytes that are there, and build the arrays.
 """
+
 import io
 import math
 import os
 import pickle
 import pickletools
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Callable, Dict, Optional, Tuple, Union
+from typing import Any
 
 import numpy as np
 
@@ -22,26 +24,67 @@ from .errors import CheckpointError, UnsafeCheckpointError
 from .pickle_names import name_today, names_in
 
 # Booleans, integers, floats and complex numbers, as numpy pickles them.
-DTYPES = frozenset(('b1', 'i1', 'i2', 'i4', 'i8', 'u1', 'u2', 'u4', 'u8', 'f2',
-                    'f4', 'f8', 'c8', 'c16'))
+DTYPES = frozenset(
+    ('b1', 'i1', 'i2', 'i4', 'i8', 'u1', 'u2', 'u4', 'u8', 'f2', 'f4', 'f8', 'c8', 'c16')
+)
 SCALARS = (str, bytes, int, float, bool, type(None))
 # What protocols 2 to 4 need for such data. Left out are the ways of making
 # objects of a class, of naming objects outside the file, and what only
 # protocols 0, 1 and 5 use.
 OPCODES = frozenset(
-    ('PROTO', 'FRAME', 'STOP', 'POP', 'POP_MARK', 'DUP', 'MARK', 'NONE',
-     'NEWTRUE', 'NEWFALSE', 'BININT', 'BININT1', 'BININT2', 'LONG1', 'LONG4',
-     'BINFLOAT', 'BINUNICODE', 'SHORT_BINUNICODE', 'BINUNICODE8', 'BINBYTES',
-     'SHORT_BINBYTES', 'BINBYTES8', 'EMPTY_TUPLE', 'TUPLE', 'TUPLE1', 'TUPLE2',
-     'TUPLE3', 'EMPTY_LIST', 'APPEND', 'APPENDS', 'EMPTY_DICT', 'DICT',
-     'SETITEM', 'SETITEMS', 'BINGET', 'LONG_BINGET', 'BINPUT', 'LONG_BINPUT',
-     'MEMOIZE', 'GLOBAL', 'STACK_GLOBAL', 'REDUCE', 'BUILD'))
+    (
+        'PROTO',
+        'FRAME',
+        'STOP',
+        'POP',
+        'POP_MARK',
+        'DUP',
+        'MARK',
+        'NONE',
+        'NEWTRUE',
+        'NEWFALSE',
+        'BININT',
+        'BININT1',
+        'BININT2',
+        'LONG1',
+        'LONG4',
+        'BINFLOAT',
+        'BINUNICODE',
+        'SHORT_BINUNICODE',
+        'BINUNICODE8',
+        'BINBYTES',
+        'SHORT_BINBYTES',
+        'BINBYTES8',
+        'EMPTY_TUPLE',
+        'TUPLE',
+        'TUPLE1',
+        'TUPLE2',
+        'TUPLE3',
+        'EMPTY_LIST',
+        'APPEND',
+        'APPENDS',
+        'EMPTY_DICT',
+        'DICT',
+        'SETITEM',
+        'SETITEMS',
+        'BINGET',
+        'LONG_BINGET',
+        'BINPUT',
+        'LONG_BINPUT',
+        'MEMOIZE',
+        'GLOBAL',
+        'STACK_GLOBAL',
+        'REDUCE',
+        'BUILD',
+    )
+)
 DAMAGE = (*UNPICKLING_ERRORS, OverflowError, MemoryError, RecursionError)
 
 
 class _Call:
     """A function that a pickle may call, and do nothing else with."""
-    __slots__ = ('function', )
+
+    __slots__ = ('function',)
 
     def __init__(self, function: Callable) -> None:
         self.function = function
@@ -54,14 +97,14 @@ class _Call:
 
 
 class _Dtype:
-    __slots__ = ('value', )
+    __slots__ = ('value',)
 
     def __init__(self, code: str, align: bool = False, copy: bool = False):
         if type(code) is not str or code not in DTYPES:
             raise RefusedError(f'numpy.dtype({code!r})')
         self.value = np.dtype(code)
 
-    def __setstate__(self, state: Tuple) -> None:
+    def __setstate__(self, state: tuple) -> None:
         _, byte_order, *fields = state
         if byte_order not in ('<', '>', '|', '=') or any(fields[:3]):
             raise RefusedError(f'numpy.dtype with the state {state!r}')
@@ -69,22 +112,22 @@ class _Dtype:
 
 
 class _Array:
-    __slots__ = ('value', )
+    __slots__ = ('value',)
 
     def __init__(self) -> None:
-        self.value: Optional[np.ndarray] = None
+        self.value: np.ndarray | None = None
 
-    def __setstate__(self, state: Tuple) -> None:
+    def __setstate__(self, state: tuple) -> None:
         _, shape, dtype, is_fortran, data = state
         if type(dtype) is not _Dtype or type(data) is not bytes:
             raise RefusedError('numpy.ndarray of something but numbers')
-        if type(shape) is not tuple or not all(
-                type(side) is int and side >= 0 for side in shape):
+        if type(shape) is not tuple or not all(type(side) is int and side >= 0 for side in shape):
             raise RefusedError(f'numpy.ndarray with the shape {shape!r}')
         dtype = dtype.value
         if math.prod(shape) * dtype.itemsize != len(data):
-            raise RefusedError(f'numpy.ndarray of shape {shape} and type '
-                               f'{dtype} from {len(data)} bytes')
+            raise RefusedError(
+                f'numpy.ndarray of shape {shape} and type {dtype} from {len(data)} bytes'
+            )
         order = 'F' if is_fortran else 'C'
         view = np.frombuffer(data, dtype).reshape(shape, order=order)
         # A copy can be written to, and has this machine's byte order.
@@ -116,12 +159,12 @@ def _dict(pairs: Any = ()) -> dict:
     return dict(pairs)
 
 
-def _tuple(items: Tuple) -> Tuple:
+def _tuple(items: tuple) -> tuple:
     return tuple(items)
 
 
 _NDARRAY = _Call(_no_call)
-ALLOWED: Dict[str, _Call] = {
+ALLOWED: dict[str, _Call] = {
     'numpy.ndarray': _NDARRAY,
     'numpy.dtype': _Call(_Dtype),
     # numpy 1 wrote the first spelling, numpy 2 writes the second.
@@ -136,7 +179,6 @@ ALLOWED: Dict[str, _Call] = {
 
 
 class _Unpickler(pickle.Unpickler):
-
     def find_class(self, module: str, name: str) -> _Call:
         full_name = name_today(module, name)
         if full_name not in ALLOWED:
@@ -144,7 +186,7 @@ class _Unpickler(pickle.Unpickler):
         return ALLOWED[full_name]
 
 
-def load_plain_pickle(path: Union[str, os.PathLike]) -> Any:
+def load_plain_pickle(path: str | os.PathLike) -> Any:
     """Unpickle a file without being able to run what is in it.
 
     Args:
@@ -164,22 +206,22 @@ def load_plain_pickle(path: Union[str, os.PathLike]) -> Any:
         data = Path(path).expanduser().read_bytes()
     except OSError as error:
         raise CheckpointError(
-            f'{name} cannot be read ({error.strerror}); give the path of a '
-            'file') from None
+            f'{name} cannot be read ({error.strerror}); give the path of a file'
+        ) from None
     try:
         _check_opcodes(data)
         value = _Unpickler(io.BytesIO(data)).load()
         return _real(value, {})
     except RefusedError as error:
-        raise UnsafeCheckpointError(
-            name, str(error), can_trust=False) from None
+        raise UnsafeCheckpointError(name, str(error), can_trust=False) from None
     except DAMAGE as error:
         reason = str(error) or type(error).__name__
         raise CheckpointError(
             f'{name} cannot be read as a pickle ({reason}): it has '
             f'{len(data)} bytes, starts with {data[:16]!r} and is damaged, '
             'cut short or something else; copy or download it '
-            'again') from None
+            'again'
+        ) from None
 
 
 def _check_opcodes(data: bytes) -> None:
@@ -196,7 +238,7 @@ def _check_opcodes(data: bytes) -> None:
             raise RefusedError(f'to remember a value at place {argument}')
 
 
-def _real(value: Any, done: Dict[int, Tuple[Any, Any]]) -> Any:
+def _real(value: Any, done: dict[int, tuple[Any, Any]]) -> Any:
     """Put arrays where their stand-ins are, once for each container.
 
     Args:

@@ -3,11 +3,13 @@
 The metadata of such a file is a flat table of strings; each entry of a
 checkpoint's ``meta`` becomes one, as JSON.
 """
+
 import json
 import os
 from collections import OrderedDict
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Dict, Mapping, Union
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,7 +20,7 @@ from .atomic import replacing
 from .errors import CheckpointError
 
 
-def load_safetensors(path: Union[str, Path], map_location: Any = None) -> Dict:
+def load_safetensors(path: str | Path, map_location: Any = None) -> dict:
     """Read a ``.safetensors`` file as MMEngine reads a checkpoint.
 
     Args:
@@ -37,23 +39,18 @@ def load_safetensors(path: Union[str, Path], map_location: Any = None) -> Dict:
         raise FileNotFoundError(f'{path} can not be found.')
     try:
         with safe_open(path, framework='pt') as file:
-            state_dict = OrderedDict(
-                (key, file.get_tensor(key)) for key in file.keys())
+            state_dict = OrderedDict((key, file.get_tensor(key)) for key in file.keys())
             meta = file.metadata() or {}
     except (SafetensorError, OSError) as error:
         raise CheckpointError(
             f'{path} cannot be read as .safetensors ({error}): it has '
             f'{os.path.getsize(path)} bytes and is damaged, cut short or '
-            'something else; copy or download it again') from None
+            'something else; copy or download it again'
+        ) from None
     if isinstance(map_location, (str, int, torch.device)):
         for key, tensor in state_dict.items():
             state_dict[key] = tensor.to(map_location)
-    return dict(
-        state_dict=state_dict,
-        meta={
-            key: _parse(text)
-            for key, text in meta.items()
-        })
+    return dict(state_dict=state_dict, meta={key: _parse(text) for key, text in meta.items()})
 
 
 def _parse(text: str) -> Any:
@@ -64,8 +61,7 @@ def _parse(text: str) -> Any:
         return text
 
 
-def save_safetensors(checkpoint: Mapping[str, Any], path: Union[str,
-                                                                Path]) -> None:
+def save_safetensors(checkpoint: Mapping[str, Any], path: str | Path) -> None:
     """Write a checkpoint's weights and ``meta`` to a ``.safetensors`` file.
 
     An optimizer's state and whatever else a training run keeps is left out:
@@ -87,15 +83,14 @@ def save_safetensors(checkpoint: Mapping[str, Any], path: Union[str,
     tensors = {}
     for key, value in state_dict.items():
         if not isinstance(value, torch.Tensor):
-            raise TypeError(f'state_dict[{key!r}] must be a tensor, got '
-                            f'{type(value).__name__}')
+            raise TypeError(f'state_dict[{key!r}] must be a tensor, got {type(value).__name__}')
         # The format holds no views: tensors may not share their memory.
         tensors[key] = value.detach().cpu().contiguous().clone()
     with replacing(path) as temporary:
         save_file(tensors, temporary, _text_of(checkpoint.get('meta', {})))
 
 
-def _text_of(meta: Mapping[str, Any]) -> Dict[str, str]:
+def _text_of(meta: Mapping[str, Any]) -> dict[str, str]:
     texts = {'format': 'pt'}
     for key, value in meta.items():
         try:

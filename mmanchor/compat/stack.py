@@ -4,11 +4,11 @@ Two families of distributions provide the same import names: OpenMMLab's own
 and the maintained fork with the prefix ``onedl-``. An environment takes one of
 them. Versions come from the installed metadata, so nothing heavy is imported.
 """
+
 import re
 from dataclasses import dataclass, field
 from importlib import metadata, util
 from pathlib import Path
-from typing import Dict, List, Optional
 
 from packaging.specifiers import SpecifierSet
 
@@ -16,18 +16,18 @@ from packaging.specifiers import SpecifierSet
 # same ranges as SUPPORTED, and a test keeps them equal.
 PROVIDERS = {
     'openmmlab': {
-        'mmengine': ('mmengine', ),
+        'mmengine': ('mmengine',),
         'mmcv': ('mmcv-lite', 'mmcv', 'mmcv-full'),
-        'mmdet': ('mmdet', ),
-        'mmseg': ('mmsegmentation', ),
-        'mmpretrain': ('mmpretrain', ),
+        'mmdet': ('mmdet',),
+        'mmseg': ('mmsegmentation',),
+        'mmpretrain': ('mmpretrain',),
     },
     'onedl': {
-        'mmengine': ('onedl-mmengine', ),
-        'mmcv': ('onedl-mmcv', ),
-        'mmdet': ('onedl-mmdetection', ),
-        'mmseg': ('onedl-mmsegmentation', ),
-        'mmpretrain': ('onedl-mmpretrain', ),
+        'mmengine': ('onedl-mmengine',),
+        'mmcv': ('onedl-mmcv',),
+        'mmdet': ('onedl-mmdetection',),
+        'mmseg': ('onedl-mmsegmentation',),
+        'mmpretrain': ('onedl-mmpretrain',),
     },
 }
 SUPPORTED = {
@@ -60,12 +60,13 @@ class Stack:
         versions: Distribution name -> version, for those installed.
         modules: Import name -> names of the distributions providing it.
     """
+
     name: str
-    versions: Dict[str, str] = field(default_factory=dict)
-    modules: Dict[str, List[str]] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)
+    modules: dict[str, list[str]] = field(default_factory=dict)
 
 
-def distribution_version(name: str) -> Optional[str]:
+def distribution_version(name: str) -> str | None:
     """The version of an installed distribution, ``None`` if it is absent."""
     try:
         return metadata.version(name)
@@ -73,7 +74,7 @@ def distribution_version(name: str) -> Optional[str]:
         return None
 
 
-def source_version(module: str) -> Optional[str]:
+def source_version(module: str) -> str | None:
     """The version of a package that is importable but was never installed.
 
     Args:
@@ -94,8 +95,8 @@ def source_version(module: str) -> Optional[str]:
 
 def find_stack() -> Stack:
     """Look up every mm* distribution that mmanchor knows."""
-    versions: Dict[str, str] = {}
-    modules: Dict[str, List[str]] = {}
+    versions: dict[str, str] = {}
+    modules: dict[str, list[str]] = {}
     families = []
     for family, providers in PROVIDERS.items():
         found = False
@@ -123,7 +124,7 @@ def is_supported(version: str, allowed: str) -> bool:
     return SpecifierSet(allowed).contains(version, prereleases=True)
 
 
-def find_problems(stack: Stack) -> List[str]:
+def find_problems(stack: Stack) -> list[str]:
     """What stops mmanchor from working with a stack.
 
     Args:
@@ -151,26 +152,33 @@ def find_problems(stack: Stack) -> List[str]:
         if not names and module in NEEDED:
             problems.append(
                 f'mmanchor needs {module}{allowed} and it is missing: run pip '
-                f'install "mmanchor[{stack.name}]"')
+                f'install "mmanchor[{stack.name}]"'
+            )
         for name in names:
             if not is_supported(stack.versions[name], allowed):
-                problems.append(f'mmanchor needs {name}{allowed} and found '
-                                f'{stack.versions[name]}: run pip install '
-                                f'"mmanchor[{stack.name}]"')
+                problems.append(
+                    f'mmanchor needs {name}{allowed} and found '
+                    f'{stack.versions[name]}: run pip install '
+                    f'"mmanchor[{stack.name}]"'
+                )
     return problems + find_torch_problems()
 
 
-def find_torch_problems() -> List[str]:
+def find_torch_problems() -> list[str]:
     """What is wrong with the installed torch and torchvision versions."""
     problems = []
     for name, allowed in TORCH.items():
         version = distribution_version(name)
         if version is None:
-            problems.append(f'mmanchor needs {name}{allowed} and it is '
-                            f'missing: run pip install "{name}{allowed}"')
+            problems.append(
+                f'mmanchor needs {name}{allowed} and it is '
+                f'missing: run pip install "{name}{allowed}"'
+            )
         elif not is_supported(version, allowed):
-            problems.append(f'mmanchor needs {name}{allowed} and found '
-                            f'{version}: run pip install "{name}{allowed}"')
+            problems.append(
+                f'mmanchor needs {name}{allowed} and found '
+                f'{version}: run pip install "{name}{allowed}"'
+            )
     return problems
 
 

@@ -1,5 +1,6 @@
 """Weights among what training scripts save beside them."""
-from typing import Any, Dict
+
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,12 +13,21 @@ NESTED = ('state_dict', 'model', 'module')
 BESIDE = 'beside the weights: '
 TRAINING_STATE = (f'^{BESIDE}', 'not a weight: what a training run keeps')
 # What every operation of a conversion can compute with.
-NUMBERS = (torch.float64, torch.float32, torch.float16, torch.bfloat16,
-           torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8,
-           torch.bool)
+NUMBERS = (
+    torch.float64,
+    torch.float32,
+    torch.float16,
+    torch.bfloat16,
+    torch.int64,
+    torch.int32,
+    torch.int16,
+    torch.int8,
+    torch.uint8,
+    torch.bool,
+)
 
 
-def arrays_of_torch(loaded: Any, name: str) -> Dict[str, Any]:
+def arrays_of_torch(loaded: Any, name: str) -> dict[str, Any]:
     """The weights of a checkpoint, out of the dict that they lie in.
 
     Args:
@@ -40,8 +50,9 @@ def arrays_of_torch(loaded: Any, name: str) -> Dict[str, Any]:
         {'w': tensor([1.]), 'beside the weights: epoch': 3}
     """
     if not isinstance(loaded, dict):
-        raise CheckpointError(f'{name} holds {type(loaded).__name__}, not a '
-                              'dict of weights; save model.state_dict()')
+        raise CheckpointError(
+            f'{name} holds {type(loaded).__name__}, not a dict of weights; save model.state_dict()'
+        )
     weights, beside = loaded, {}
     for key in NESTED:
         if isinstance(loaded.get(key), dict):
@@ -56,16 +67,14 @@ def arrays_of_torch(loaded: Any, name: str) -> Dict[str, Any]:
     if not any(isinstance(value, Tensor) for value in weights.values()):
         raise CheckpointError(
             f'{name} holds no weights, neither itself nor as '
-            f'{", ".join(NESTED)}; save model.state_dict()')
+            f'{", ".join(NESTED)}; save model.state_dict()'
+        )
     weights = {str(key): value for key, value in weights.items()}
     for key, value in weights.items():
         if isinstance(value, Tensor):
             _require_plain(value, key, name)
     if all(key.startswith('module.') for key in weights):
-        weights = {
-            key.removeprefix('module.'): value
-            for key, value in weights.items()
-        }
+        weights = {key.removeprefix('module.'): value for key, value in weights.items()}
     weights.update((f'{BESIDE}{key}', value) for key, value in beside.items())
     return weights
 
@@ -79,5 +88,4 @@ def _require_plain(value: Tensor, key: str, name: str) -> None:
         what = f'{value.dtype} numbers'
     else:
         return
-    raise CheckpointError(f'{name} holds {key} as {what}; save it as a dense '
-                          'tensor of float32')
+    raise CheckpointError(f'{name} holds {key} as {what}; save it as a dense tensor of float32')

@@ -1,15 +1,15 @@
 """Which checkpoint files the user trusts to run code when they are loaded."""
+
 import os
 from pathlib import Path
-from typing import Set, Union
 
 # Paths separated as in PATH, for programs started by another program.
 ENVIRONMENT = 'MMANCHOR_TRUST_CHECKPOINTS'
 
-_TRUSTED: Set[str] = set()
+_TRUSTED: set[str] = set()
 
 
-def _normalise(path: Union[str, Path]) -> str:
+def _normalise(path: str | Path) -> str:
     text = os.fspath(path)
     if '://' in text:
         return text
@@ -33,7 +33,7 @@ class trust_checkpoint:
         False
     """
 
-    def __init__(self, path: Union[str, Path]) -> None:
+    def __init__(self, path: str | Path) -> None:
         self.path = _normalise(path)
         self.is_new = self.path not in _TRUSTED
         _TRUSTED.add(self.path)
@@ -46,7 +46,7 @@ class trust_checkpoint:
             _TRUSTED.discard(self.path)
 
 
-def is_trusted(path: Union[str, Path]) -> bool:
+def is_trusted(path: str | Path) -> bool:
     """Whether the user trusts this file or URL."""
     listed = os.environ.get(ENVIRONMENT, '').split(os.pathsep)
     trusted = _TRUSTED.union(_normalise(item) for item in listed if item)

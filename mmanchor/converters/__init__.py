@@ -1,4 +1,5 @@
 """From foreign state dicts to ours: pure functions, which touch no files."""
+
 from ..compat.torch_files import TRAINING_STATE, arrays_of_torch
 from .anchor_deit import convert_anchor_deit
 from .anchors import kmeans, queries_as_anchors
@@ -12,32 +13,40 @@ from .report import ConversionReport, first_few
 from .sparsifiner import convert_sparsifiner
 
 KINDS = {
-    'paddledet-esnet':
-    Kind(convert_esnet, 'paddle', "PaddleDetection's ESNet"),
-    'paddledet-picodet':
-    Kind(convert_picodet, 'paddle', "PaddleDetection's PicoDet"),
-    'deit':
-    Kind(
+    'paddledet-esnet': Kind(convert_esnet, 'paddle', "PaddleDetection's ESNet"),
+    'paddledet-picodet': Kind(convert_picodet, 'paddle', "PaddleDetection's PicoDet"),
+    'deit': Kind(
         convert_deit,
         'torch',
         "timm's or DeiT's own DeiT or ViT, plain or distilled",
-        calibrates=True),
-    'anchor-deit':
-    Kind(convert_anchor_deit, 'torch', 'the released AnchorDeiT'),
-    'levit':
-    Kind(
+        calibrates=True,
+    ),
+    'anchor-deit': Kind(convert_anchor_deit, 'torch', 'the released AnchorDeiT'),
+    'levit': Kind(
         convert_levit,
         'torch',
         "timm's, the authors' or mmpretrain's LeViT, plain or distilled",
-        calibrates=True),
-    'sparsifiner':
-    Kind(convert_sparsifiner, 'torch', 'the released Sparsifiner'),
+        calibrates=True,
+    ),
+    'sparsifiner': Kind(convert_sparsifiner, 'torch', 'the released Sparsifiner'),
 }
 
 __all__ = [
-    'ConversionReport', 'KINDS', 'Kind', 'Renaming', 'TRAINING_STATE',
-    'arrays_of_paddle', 'arrays_of_torch', 'convert_anchor_deit',
-    'convert_deit', 'convert_esnet', 'convert_levit', 'convert_picodet',
-    'convert_sparsifiner', 'convert_state_dict', 'first_few', 'kmeans',
-    'queries_as_anchors'
+    'KINDS',
+    'TRAINING_STATE',
+    'ConversionReport',
+    'Kind',
+    'Renaming',
+    'arrays_of_paddle',
+    'arrays_of_torch',
+    'convert_anchor_deit',
+    'convert_deit',
+    'convert_esnet',
+    'convert_levit',
+    'convert_picodet',
+    'convert_sparsifiner',
+    'convert_state_dict',
+    'first_few',
+    'kmeans',
+    'queries_as_anchors',
 ]

@@ -2,7 +2,9 @@
 
 Their code is a distilled ``VisionTransformer`` of timm with another attention.
 """
-from typing import Any, Dict, Mapping, Tuple
+
+from collections.abc import Mapping
+from typing import Any
 
 from torch import Tensor
 
@@ -13,19 +15,20 @@ from .report import ConversionReport
 # Keys and values lie in one matrix as ours do, keys first; the anchors are
 # the rows of a linear map of a head's width, without bias.
 ANCHOR_DEIT = Renaming(
-    rules=TRUNK_RULES + (
+    rules=TRUNK_RULES
+    + (
         (r'\.attn\.x_to_emb\.', '.attn.in_proj.'),
         (r'\.attn\.dist_anchor_B\.weight$', '.attn.anchors'),
         (r'\.attn\.to_out\.0\.', '.attn.proj.'),
     ),
     unused=UNUSED,
-    made=MADE)
+    made=MADE,
+)
 
 
 def convert_anchor_deit(
-    source: Mapping[str, Any],
-    target: Mapping[str,
-                    Tensor]) -> Tuple[Dict[str, Tensor], ConversionReport]:
+    source: Mapping[str, Any], target: Mapping[str, Tensor]
+) -> tuple[dict[str, Tensor], ConversionReport]:
     """Weights of a released classifier, exactly.
 
     Args:

@@ -2,7 +2,8 @@
 
 Pure torch. Letters: T tokens, M anchors, C width of a token, D of a head.
 """
-from typing import Optional, Sequence, Tuple
+
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -29,23 +30,25 @@ def kmeans(points: Tensor, num: int, *, steps: int = 20) -> Tensor:
         ValueError: If ``num`` exceeds T, or a point is not finite.
 
     Example:
-        >>> points = torch.tensor([[[0.], [1.], [10.], [11.]]])
+        >>> points = torch.tensor([[[0.0], [1.0], [10.0], [11.0]]])
         >>> kmeans(points, 2).flatten().sort().values
         tensor([ 0.5000, 10.5000])
     """
     if not 1 <= num <= points.shape[1]:
-        raise ValueError(f'{num} clusters need as many points, got '
-                         f'{points.shape[1]}; give more images')
+        raise ValueError(
+            f'{num} clusters need as many points, got {points.shape[1]}; give more images'
+        )
     if not points.isfinite().all():
-        raise ValueError('points to cluster must be finite, got NaN or '
-                         'infinity; the weights or the images have such')
+        raise ValueError(
+            'points to cluster must be finite, got NaN or '
+            'infinity; the weights or the images have such'
+        )
     centres = _spread_out(points, num)
     for _ in range(steps):
         nearest = torch.cdist(points, centres).argmin(dim=2)  # (G, T)
         index = nearest.unsqueeze(2).expand_as(points)
         sums = torch.zeros_like(centres).scatter_add_(1, index, points)
-        counts = torch.zeros_like(centres).scatter_add_(
-            1, index, torch.ones_like(points))
+        counts = torch.zeros_like(centres).scatter_add_(1, index, torch.ones_like(points))
         centres = torch.where(counts > 0, sums / counts.clamp_min(1), centres)
     return centres
 
@@ -68,9 +71,9 @@ def _spread_out(points: Tensor, num: int) -> Tensor:
     return torch.stack(chosen, dim=1)
 
 
-def queries_as_anchors(weight: Tensor, bias: Optional[Tensor],
-                       norm: Tuple[Tensor,
-                                   Tensor], shape: Sequence[int]) -> Tensor:
+def queries_as_anchors(
+    weight: Tensor, bias: Tensor | None, norm: tuple[Tensor, Tensor], shape: Sequence[int]
+) -> Tensor:
     """Anchors drawn from a query projection, without any image.
 
     A layer normalisation gives tokens of mean 0 and variance 1 before it
@@ -104,8 +107,7 @@ def queries_as_anchors(weight: Tensor, bias: Optional[Tensor],
     return queries[index % len(queries), index]
 
 
-def fold_value_bias(value_bias: Tensor, weight: Tensor,
-                    bias: Tensor) -> Tensor:
+def fold_value_bias(value_bias: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     r"""Bias of an output projection that stands for a value bias too.
 
     Every token's attention weights sum to 1, so that a constant added to all

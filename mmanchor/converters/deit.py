@@ -3,9 +3,11 @@
 Both use the same names. The softmax twin gets every number as it is. Where
 the model has anchors, a query projection has no place; the rest stays.
 """
+
 import math
 import re
-from typing import Any, Dict, Mapping, Optional, Tuple
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,24 +18,22 @@ from .anchors import fold_value_bias, queries_as_anchors
 from .renaming import Renaming, convert_state_dict
 from .report import ConversionReport
 
-Entries = Dict[str, Any]
+Entries = dict[str, Any]
 
 TRUNK_RULES = (
-    (r'^(?=(cls_token|dist_token|pos_embed|patch_embed|blocks|norm)\b)',
-     'backbone.'),
+    (r'^(?=(cls_token|dist_token|pos_embed|patch_embed|blocks|norm)\b)', 'backbone.'),
     (r'^(head|head_dist)\.', r'head.layers.\1.'),
     (r'^backbone\.patch_embed\.proj\.', 'backbone.patch_embed.projection.'),
     (r'^backbone\.blocks\.', 'backbone.layers.'),
     (r'\.mlp\.fc1\.', '.mlp.layers.0.0.'),
     (r'\.mlp\.fc2\.', '.mlp.layers.1.'),
 )
-UNUSED = (TRAINING_STATE, )
+UNUSED = (TRAINING_STATE,)
 # A branch that adds nothing until it is trained.
-MADE = ((r'\.attn\.depthwise\.(weight|bias)$', torch.zeros), )
+MADE = ((r'\.attn\.depthwise\.(weight|bias)$', torch.zeros),)
 DEIT = Renaming(
-    rules=TRUNK_RULES + ((r'\.attn\.qkv\.', '.attn.in_proj.'), ),
-    unused=UNUSED,
-    made=MADE)
+    rules=TRUNK_RULES + ((r'\.attn\.qkv\.', '.attn.in_proj.'),), unused=UNUSED, made=MADE
+)
 
 DRAWN = 'anchors: queries of random tokens'
 GIVEN = 'anchors: clusters in the given images'
@@ -44,8 +44,8 @@ FOLDED = 'value bias folded in, which is exact'
 def convert_deit(
     source: Mapping[str, Any],
     target: Mapping[str, Tensor],
-    anchors: Optional[Mapping[str, Tensor]] = None
-) -> Tuple[Dict[str, Tensor], ConversionReport]:
+    anchors: Mapping[str, Tensor] | None = None,
+) -> tuple[dict[str, Tensor], ConversionReport]:
     r"""Weights of a DeiT, plain or distilled, or of another plain ViT.
 
     Learned anchors take the place of queries. An input projection without
@@ -73,9 +73,16 @@ def convert_deit(
         if match and _wants_anchors(source, match[1], target):
             attn = DEIT.rename(match[1]) + 'attn.'
             given = None if anchors is None else anchors[attn.rstrip('.')]
-            adapted.update((attn + part, how) for part, how in _give_anchors(
-                entries, match[1], target[f'{attn}anchors'], given,
-                f'{attn}in_proj.bias' in target).items())
+            adapted.update(
+                (attn + part, how)
+                for part, how in _give_anchors(
+                    entries,
+                    match[1],
+                    target[f'{attn}anchors'],
+                    given,
+                    f'{attn}in_proj.bias' in target,
+                ).items()
+            )
     state, report = convert_state_dict(entries, target, DEIT)
     for name in entries.keys() - source.keys():
         del report.converted[name]
@@ -86,8 +93,7 @@ def convert_deit(
     return state, report
 
 
-def _wants_anchors(source: Mapping[str, Any], block: str,
-                   target: Mapping[str, Tensor]) -> bool:
+def _wants_anchors(source: Mapping[str, Any], block: str, target: Mapping[str, Tensor]) -> bool:
     """Whether the target has anchors for a block that is as it should be.
 
     Of anything else the renaming says how it does not fit.
@@ -99,21 +105,21 @@ def _wants_anchors(source: Mapping[str, Any], block: str,
     shapes = {
         'attn.qkv.weight': (3 * width, width),
         'attn.proj.weight': (width, width),
-        'attn.proj.bias': (width, ),
-        'norm1.weight': (width, ),
-        'norm1.bias': (width, )
+        'attn.proj.bias': (width,),
+        'norm1.weight': (width,),
+        'norm1.bias': (width,),
     }
     if f'{block}attn.qkv.bias' in source:
-        shapes['attn.qkv.bias'] = (3 * width, )
+        shapes['attn.qkv.bias'] = (3 * width,)
     return all(
-        isinstance(source.get(block +
-                              name), Tensor) and source[block +
-                                                        name].shape == shape
-        for name, shape in shapes.items())
+        isinstance(source.get(block + name), Tensor) and source[block + name].shape == shape
+        for name, shape in shapes.items()
+    )
 
 
-def _give_anchors(entries: Entries, block: str, wanted: Tensor,
-                  given: Optional[Tensor], has_bias: bool) -> Dict[str, str]:
+def _give_anchors(
+    entries: Entries, block: str, wanted: Tensor, given: Tensor | None, has_bias: bool
+) -> dict[str, str]:
     """Change a block's entries, in place, to those of learned anchors.
 
     Args:
@@ -127,16 +133,17 @@ def _give_anchors(entries: Entries, block: str, wanted: Tensor,
         Part of our attention -> how it was made.
     """
     attn = f'{block}attn.'
-    weight, bias = (entries[f'{attn}qkv.weight'].float(),
-                    entries.get(f'{attn}qkv.bias'))
+    weight, bias = (entries[f'{attn}qkv.weight'].float(), entries.get(f'{attn}qkv.bias'))
     width = weight.shape[1]
     changes = {'in_proj.weight': KEPT, 'anchors': GIVEN}
     if given is None:
         changes['anchors'] = DRAWN
         given = queries_as_anchors(
-            weight[:width], None if bias is None else bias[:width].float(),
-            (entries[f'{block}norm1.weight'].float(),
-             entries[f'{block}norm1.bias'].float()), wanted.shape)
+            weight[:width],
+            None if bias is None else bias[:width].float(),
+            (entries[f'{block}norm1.weight'].float(), entries[f'{block}norm1.bias'].float()),
+            wanted.shape,
+        )
     entries[f'{attn}anchors'] = given
     entries[f'{attn}qkv.weight'] = weight[width:]
     if bias is not None and has_bias:
@@ -145,14 +152,13 @@ def _give_anchors(entries: Entries, block: str, wanted: Tensor,
     elif bias is not None:
         del entries[f'{attn}qkv.bias']
         entries[f'{attn}proj.bias'] = fold_value_bias(
-            bias[2 * width:], entries[f'{attn}proj.weight'],
-            entries[f'{attn}proj.bias'])
+            bias[2 * width :], entries[f'{attn}proj.weight'], entries[f'{attn}proj.bias']
+        )
         changes['proj.bias'] = FOLDED
     return changes
 
 
-def fit_positions(source: Mapping[str, Any],
-                  target: Mapping[str, Tensor]) -> Tuple[Entries, Dict]:
+def fit_positions(source: Mapping[str, Any], target: Mapping[str, Tensor]) -> tuple[Entries, dict]:
     """Resize a position embedding between square grids of tokens.
 
     Args:
@@ -166,20 +172,18 @@ def fit_positions(source: Mapping[str, Any],
     """
     entries = dict(source)
     loaded, wanted = source.get('pos_embed'), target.get('backbone.pos_embed')
-    if not isinstance(loaded, Tensor) or wanted is None or (
-            loaded.shape == wanted.shape or loaded.dim() != 3
-            or 0 in loaded.shape):
+    if (
+        not isinstance(loaded, Tensor)
+        or wanted is None
+        or (loaded.shape == wanted.shape or loaded.dim() != 3 or 0 in loaded.shape)
+    ):
         return entries, {}
     extra = sum(f'{name}_token' in source for name in ('cls', 'dist'))
-    sides = [
-        math.isqrt(max(each.shape[1] - extra, 0)) for each in (loaded, wanted)
-    ]
-    if 0 in sides or [side**2 + extra
-                      for side in sides] != [loaded.shape[1], wanted.shape[1]]:
+    sides = [math.isqrt(max(each.shape[1] - extra, 0)) for each in (loaded, wanted)]
+    if 0 in sides or [side**2 + extra for side in sides] != [loaded.shape[1], wanted.shape[1]]:
         return entries, {}
     before, after = ((side, side) for side in sides)
-    entries['pos_embed'] = resize_position_embedding(loaded, before, after,
-                                                     extra)
+    entries['pos_embed'] = resize_position_embedding(loaded, before, after, extra)
     how = 'resized from {0} x {0} to {1} x {1}'.format(*sides)
     return entries, {'backbone.pos_embed': how}
 
@@ -191,4 +195,5 @@ def explain_classes(report: ConversionReport) -> None:
         if shape and re.fullmatch(r'(head|head_dist)\.weight', name):
             report.mismatched[name] = (
                 f'{how}; for {shape[1]} classes give '
-                f'--cfg-options model.head.num_classes={shape[1]}')
+                f'--cfg-options model.head.num_classes={shape[1]}'
+            )

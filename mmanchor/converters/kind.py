@@ -1,12 +1,14 @@
 """What ``mmanchor convert`` has to know of a conversion."""
+
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Callable, Dict, Mapping, Tuple
+from typing import Any
 
 from torch import Tensor
 
 from .report import ConversionReport
 
-Result = Tuple[Dict[str, Tensor], ConversionReport]
+Result = tuple[dict[str, Tensor], ConversionReport]
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,7 @@ class Kind:
         calibrates: Whether ``convert`` also takes ``anchors``, drawn from
             images: name of an attention in the model -> (heads, M, D).
     """
+
     convert: Callable[[Mapping[str, Any], Mapping[str, Tensor]], Result]
     reads: str
     source: str

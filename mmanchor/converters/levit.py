@@ -3,9 +3,12 @@
 The softmax twin gets every number as it is. Where the model has anchors,
 queries of all tokens and biases of positions have no place; the rest stays.
 """
+
 import math
 import re
-from typing import Any, Dict, Mapping, Match, Optional, Tuple
+from collections.abc import Mapping
+from re import Match
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -34,20 +37,20 @@ HEAD_RULES = (
     (r'^(head|head_dist)\.(?=(bn|linear|l)\.)', r'head.\1.'),
     (r'^(head\.(head|head_dist))\.l\.', r'\1.linear.'),
 )
-UNUSED = (TRAINING_STATE, (r'\.attention_bias_idxs$',
-                           'the places of the biases, which follow from the '
-                           'size'))
+UNUSED = (
+    TRAINING_STATE,
+    (r'\.attention_bias_idxs$', 'the places of the biases, which follow from the size'),
+)
 NO_BIASES = (r'\battention_biases$', 'biases of positions on N x N scores')
 # Adds nothing until it is trained.
-MADE = ((r'\.num_batches_tracked$', torch.zeros), (r'^backbone\.pos_embed$',
-                                                   torch.zeros))
+MADE = ((r'\.num_batches_tracked$', torch.zeros), (r'^backbone\.pos_embed$', torch.zeros))
 
 
 def convert_levit(
     source: Mapping[str, Any],
     target: Mapping[str, Tensor],
-    anchors: Optional[Mapping[str, Tensor]] = None
-) -> Tuple[Dict[str, Tensor], ConversionReport]:
+    anchors: Mapping[str, Tensor] | None = None,
+) -> tuple[dict[str, Tensor], ConversionReport]:
     r"""Weights of a LeViT, plain or distilled.
 
     Learned anchors take the place of the queries of all tokens; a subsampling
@@ -79,7 +82,9 @@ def convert_levit(
     learned = any(name.endswith('.anchors') for name in target)
     renaming = Renaming(
         _block_rules(target) + PART_RULES + HEAD_RULES,
-        UNUSED + ((NO_BIASES, ) if learned else ()), MADE)
+        UNUSED + ((NO_BIASES,) if learned else ()),
+        MADE,
+    )
     given = {renaming.rename(name): value for name, value in source.items()}
     entries, adapted = {}, {}
     for name, value in source.items():
@@ -102,12 +107,12 @@ def convert_levit(
     return {name: state[name] for name in target if name in state}, report
 
 
-def _block_rules(target: Mapping[str, Tensor]) -> Tuple:
+def _block_rules(target: Mapping[str, Tensor]) -> tuple:
     """Rules for the stem and for the numbers of blocks."""
     numbers = {
         (int(match[1]), int(match[2]))
-        for match in (re.match(r'backbone\.stages\.(\d+)\.(\d+)\.', name)
-                      for name in target) if match
+        for match in (re.match(r'backbone\.stages\.(\d+)\.(\d+)\.', name) for name in target)
+        if match
     }
     blocks = sorted(numbers)
 
@@ -130,15 +135,12 @@ def _block_rules(target: Mapping[str, Tensor]) -> Tuple:
         return f'backbone.stages.{stage}.{int(match[2]) + (stage > 0)}.'
 
     return (
-        (r'^backbone\.patch_embed\.patch_embed\.(\d)\.conv\.',
-         r'backbone.stem.\1.linear.'),
+        (r'^backbone\.patch_embed\.patch_embed\.(\d)\.conv\.', r'backbone.stem.\1.linear.'),
         (r'^backbone\.patch_embed\.patch_embed\.', 'backbone.stem.'),
         (r'^backbone\.stages\.(\d)\.(\d+)\.(block\.)?', staged),
-        (r'^stem\.conv(\d)\.',
-         lambda m: f'backbone.stem.{2 * int(m[1]) - 2}.'),
+        (r'^stem\.conv(\d)\.', lambda m: f'backbone.stem.{2 * int(m[1]) - 2}.'),
         (r'^stages\.(\d)\.blocks\.(\d+)\.', later),
-        (r'^stages\.(\d)\.downsample\.attn_downsample\.',
-         r'backbone.stages.\1.0.attn.'),
+        (r'^stages\.(\d)\.downsample\.attn_downsample\.', r'backbone.stages.\1.0.attn.'),
         (r'^stages\.(\d)\.downsample\.', r'backbone.stages.\1.0.'),
         (r'^patch_embed\.', 'backbone.stem.'),
         (r'^blocks\.(\d+)\.(m\.)?', counted),
@@ -151,8 +153,7 @@ def _prefix(stage: int, block: int, part: int) -> str:
     return f'backbone.stages.{stage}.{block}.{("attn", "mlp")[part]}.'
 
 
-def _fit(ours: str, value: Any, target: Mapping[str,
-                                                Tensor]) -> Tuple[Any, str]:
+def _fit(ours: str, value: Any, target: Mapping[str, Tensor]) -> tuple[Any, str]:
     """An entry as the target has it, and how it was changed for that.
 
     What does not fit in a known way is left for the renaming to report.
@@ -173,13 +174,12 @@ def _fit(ours: str, value: Any, target: Mapping[str,
         before, after = (math.isqrt(x.shape[1]) for x in (value, wanted))
         squares = (before**2, after**2) == (value.shape[1], wanted.shape[1])
         if squares and before not in (0, after):
-            value = stretch_biases(value, (before, ) * 2, (after, ) * 2)
+            value = stretch_biases(value, (before,) * 2, (after,) * 2)
             how = f'resized from {before} x {before} to {after} x {after}'
     return value, how
 
 
-def _queries(attn: str, value: Tensor,
-             target: Mapping[str, Tensor]) -> Tuple[int, int]:
+def _queries(attn: str, value: Tensor, target: Mapping[str, Tensor]) -> tuple[int, int]:
     """Heads and width of the queries in an entry that have no place.
 
     Args:
@@ -195,14 +195,14 @@ def _queries(attn: str, value: Tensor,
     if anchors is None or f'{attn}query_proj.linear.weight' in target:
         return 0, 0
     width = anchors.shape[-1]
-    heads, rest = divmod(
-        len(value) - len(target[f'{attn}in_proj.linear.weight']), width)
+    heads, rest = divmod(len(value) - len(target[f'{attn}in_proj.linear.weight']), width)
     fits = heads > 0 and rest == 0 and len(value) % heads == 0
     return (heads, width) if fits else (0, 0)
 
 
-def _draw_anchors(attn: str, given: Mapping[str, Any],
-                  target: Mapping[str, Tensor]) -> Optional[Tensor]:
+def _draw_anchors(
+    attn: str, given: Mapping[str, Any], target: Mapping[str, Tensor]
+) -> Tensor | None:
     """Anchors for an attention of the target, as :func:`convert_levit` says.
 
     Args:
@@ -215,15 +215,11 @@ def _draw_anchors(attn: str, given: Mapping[str, Any],
     """
     subsamples = f'{attn}query_proj.linear.weight' in target
     part = f'{attn}query_proj.' if subsamples else f'{attn}in_proj.'
-    values = [
-        given.get(part + name)
-        for name in ('linear.weight', 'bn.weight', 'bn.bias')
-    ]
+    values = [given.get(part + name) for name in ('linear.weight', 'bn.weight', 'bn.bias')]
     if not all(isinstance(value, Tensor) and value.dim() for value in values):
         return None
     weight, gain, bias = (value.float() for value in values)
-    if weight.dim() < 2 or not (gain.shape == bias.shape == weight.shape[:1]
-                                and len(weight)):
+    if weight.dim() < 2 or not (gain.shape == bias.shape == weight.shape[:1] and len(weight)):
         return None
     wanted = target[f'{attn}anchors'].shape
     weight = gain[:, None] * F.normalize(weight.flatten(1), dim=1)
@@ -232,10 +228,9 @@ def _draw_anchors(attn: str, given: Mapping[str, Any],
         if not heads:
             return None
         weight, bias = (
-            value.unflatten(0, (heads, -1))[:, :width].flatten(0, 1)
-            for value in (weight, bias))
-    if len(weight) % wanted[-1] or (len(wanted) == 3
-                                    and len(weight) != wanted[0] * wanted[-1]):
+            value.unflatten(0, (heads, -1))[:, :width].flatten(0, 1) for value in (weight, bias)
+        )
+    if len(weight) % wanted[-1] or (len(wanted) == 3 and len(weight) != wanted[0] * wanted[-1]):
         return None
     unscaled = torch.ones_like(weight[0]), torch.zeros_like(weight[0])
     return queries_as_anchors(weight, bias, unscaled, wanted)

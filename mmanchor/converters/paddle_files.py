@@ -1,6 +1,8 @@
 """What ``paddle.save`` adds to a state dict, taken off again."""
+
 import math
-from typing import Any, Dict, Mapping
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -12,7 +14,7 @@ SLICES = 'UnpackBigParamInfor@@'
 NAMES = 'StructuredToParameterName@@'
 
 
-def arrays_of_paddle(loaded: Any, name: str) -> Dict[str, Any]:
+def arrays_of_paddle(loaded: Any, name: str) -> dict[str, Any]:
     """The state dict that ``paddle.save`` was given.
 
     Arrays that it cut into slices are put together again, and of tensors
@@ -30,8 +32,9 @@ def arrays_of_paddle(loaded: Any, name: str) -> Dict[str, Any]:
         CheckpointError: If it is no dict of arrays, or slices are missing.
     """
     if not isinstance(loaded, dict):
-        raise CheckpointError(f'{name} holds {type(loaded).__name__}, not a '
-                              'dict of arrays; give a file of weights')
+        raise CheckpointError(
+            f'{name} holds {type(loaded).__name__}, not a dict of arrays; give a file of weights'
+        )
     state = {key: _array_of(value) for key, value in loaded.items()}
     slices = state.pop(SLICES, {})
     try:
@@ -43,17 +46,20 @@ def arrays_of_paddle(loaded: Any, name: str) -> Dict[str, Any]:
         raise CheckpointError(
             f'{name}: the slices of an array do not fit the table {SLICES} '
             f'({type(error).__name__}: {error}); copy or download it '
-            'again') from None
+            'again'
+        ) from None
     if not any(isinstance(value, np.ndarray) for value in state.values()):
-        raise CheckpointError(f'{name} holds no arrays; give a file of '
-                              'weights')
+        raise CheckpointError(f'{name} holds no arrays; give a file of weights')
     return {str(key): value for key, value in state.items()}
 
 
 def _array_of(value: Any) -> Any:
     is_pair = (
-        isinstance(value, tuple) and len(value) == 2
-        and isinstance(value[0], str) and isinstance(value[1], np.ndarray))
+        isinstance(value, tuple)
+        and len(value) == 2
+        and isinstance(value[0], str)
+        and isinstance(value[1], np.ndarray)
+    )
     return value[1] if is_pair else value
 
 

@@ -1,5 +1,8 @@
 """PicoDet and ESNet of PaddleDetection (the models of 2021)."""
-from typing import Any, Dict, Mapping, Match, Tuple
+
+from collections.abc import Mapping
+from re import Match
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -50,8 +53,7 @@ HEAD_RULES = (
     (r'^head\.conv_feat\.cls_conv_(dw|pw)(\d+)\.(\d+)\.(conv|norm)\.', _tower),
     (r'^head\.head_cls(\d+)\.', r'bbox_head.preds.\1.'),
 )
-NORM_RULES = ((r'\._mean$', '.running_mean'), (r'\._variance$',
-                                               '.running_var'))
+NORM_RULES = ((r'\._mean$', '.running_mean'), (r'\._variance$', '.running_var'))
 NAME_TABLE = (f'^{NAMES}$', "Paddle's table of its own names")
 COUNTER = (r'\.num_batches_tracked$', torch.zeros)
 
@@ -62,24 +64,32 @@ def _bins(shape: torch.Size) -> Tensor:
 
 PICODET = Renaming(
     rules=ESNET_RULES + NECK_RULES + HEAD_RULES + NORM_RULES,
-    unused=(NAME_TABLE, (r'^head\.p\d_feat\.scale_reg$',
-                         'a scale that PicoDet does not apply'),
-            (r'^head\.distribution_project\.project$',
-             'the constants 0 to reg_max')),
+    unused=(
+        NAME_TABLE,
+        (r'^head\.p\d_feat\.scale_reg$', 'a scale that PicoDet does not apply'),
+        (r'^head\.distribution_project\.project$', 'the constants 0 to reg_max'),
+    ),
     # A scale of 1 is one that is not applied.
-    made=(COUNTER, (r'^bbox_head\.scales\.\d+\.scale$', torch.ones),
-          (r'^bbox_head\.integral\.project$', _bins)))
+    made=(
+        COUNTER,
+        (r'^bbox_head\.scales\.\d+\.scale$', torch.ones),
+        (r'^bbox_head\.integral\.project$', _bins),
+    ),
+)
 ESNET = Renaming(
-    rules=((r'^backbone\.', ''), ) + ESNET_RULES + NORM_RULES,
-    unused=(NAME_TABLE, (r'^(neck|head)\.', 'not of the backbone'),
-            (r'^_?(last_conv|conv2|fc)\.', 'of a classifier')),
-    made=(COUNTER, ))
+    rules=((r'^backbone\.', ''),) + ESNET_RULES + NORM_RULES,
+    unused=(
+        NAME_TABLE,
+        (r'^(neck|head)\.', 'not of the backbone'),
+        (r'^_?(last_conv|conv2|fc)\.', 'of a classifier'),
+    ),
+    made=(COUNTER,),
+)
 
 
 def convert_picodet(
-    source: Mapping[str, Any],
-    target: Mapping[str,
-                    Tensor]) -> Tuple[Dict[str, Tensor], ConversionReport]:
+    source: Mapping[str, Any], target: Mapping[str, Tensor]
+) -> tuple[dict[str, Tensor], ConversionReport]:
     """Weights of a PicoDet.
 
     Args:
@@ -93,9 +103,8 @@ def convert_picodet(
 
 
 def convert_esnet(
-    source: Mapping[str, Any],
-    target: Mapping[str,
-                    Tensor]) -> Tuple[Dict[str, Tensor], ConversionReport]:
+    source: Mapping[str, Any], target: Mapping[str, Tensor]
+) -> tuple[dict[str, Tensor], ConversionReport]:
     """Weights of an ESNet, from a detector's file or from its own.
 
     Args:

@@ -1,8 +1,10 @@
 """Rename the entries of a foreign checkpoint through one table."""
+
 import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import (Any, Callable, Dict, Mapping, Match, Optional, Set, Tuple,
-                    Union)
+from re import Match
+from typing import Any, Union
 
 import numpy as np
 import torch
@@ -26,29 +28,30 @@ class Renaming:
         made: Rows of (pattern, function): weights of ours that no file has,
             and what makes them from their shape.
     """
-    rules: Tuple[Tuple[str, Replacement], ...]
-    unused: Tuple[Tuple[str, str], ...] = ()
-    made: Tuple[Tuple[str, Maker], ...] = ()
+
+    rules: tuple[tuple[str, Replacement], ...]
+    unused: tuple[tuple[str, str], ...] = ()
+    made: tuple[tuple[str, Maker], ...] = ()
 
     def rename(self, name: str) -> str:
         """Our name for an entry of the file.
 
         Example:
-            >>> Renaming(((r'^fc\\.', 'head.'), )).rename('fc.bias')
+            >>> Renaming(((r'^fc\\.', 'head.'),)).rename('fc.bias')
             'head.bias'
         """
         for pattern, replacement in self.rules:
             name = re.sub(pattern, replacement, name)
         return name
 
-    def why_unused(self, name: str) -> Optional[str]:
+    def why_unused(self, name: str) -> str | None:
         """Why an entry of the file is left out; ``None`` if it is not."""
         for pattern, reason in self.unused:
             if re.search(pattern, name):
                 return reason
         return None
 
-    def maker(self, name: str) -> Optional[Maker]:
+    def maker(self, name: str) -> Maker | None:
         """What makes a weight of ours; ``None`` if the file must give it."""
         for pattern, function in self.made:
             if re.search(pattern, name):
@@ -57,8 +60,8 @@ class Renaming:
 
 
 def convert_state_dict(
-        source: Mapping[str, Any], target: Mapping[str, Tensor],
-        renaming: Renaming) -> Tuple[Dict[str, Tensor], ConversionReport]:
+    source: Mapping[str, Any], target: Mapping[str, Tensor], renaming: Renaming
+) -> tuple[dict[str, Tensor], ConversionReport]:
     """Turn a foreign state dict into ours.
 
     Args:
@@ -73,8 +76,8 @@ def convert_state_dict(
         became of everything.
     """
     report = ConversionReport()
-    state: Dict[str, Tensor] = {}
-    taken: Set[str] = set()
+    state: dict[str, Tensor] = {}
+    taken: set[str] = set()
     for name, value in source.items():
         reason = renaming.why_unused(name)
         if reason:
@@ -89,8 +92,7 @@ def convert_state_dict(
         if difference:
             report.mismatched[name] = difference
             continue
-        state[ours] = torch.as_tensor(value).to(
-            'cpu', target[ours].dtype, copy=True).contiguous()
+        state[ours] = torch.as_tensor(value).to('cpu', target[ours].dtype, copy=True).contiguous()
         report.converted[name] = ours
     for ours, wanted in target.items():
         if ours in taken:
@@ -109,8 +111,7 @@ def _difference(value: Any, wanted: Tensor) -> str:
     if not isinstance(value, (np.ndarray, Tensor)):
         return f'{type(value).__name__} in the file, not an array'
     if tuple(value.shape) != tuple(wanted.shape):
-        return (f'{tuple(value.shape)} in the file, {tuple(wanted.shape)} in '
-                'the model')
+        return f'{tuple(value.shape)} in the file, {tuple(wanted.shape)} in the model'
     # Paddle writes bfloat16 as uint16, whose numbers mean nothing.
     given = torch.as_tensor(value)
     if given.is_floating_point() != wanted.is_floating_point():

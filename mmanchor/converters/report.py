@@ -1,6 +1,7 @@
 """What became of every entry of a converted checkpoint."""
+
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Dict, Iterable, List
 
 
 @dataclass
@@ -18,13 +19,14 @@ class ConversionReport:
         mismatched: Name in the file -> how its array differs from what the
             model has under the name that goes with it.
     """
-    converted: Dict[str, str] = field(default_factory=dict)
-    skipped: Dict[str, str] = field(default_factory=dict)
-    made: List[str] = field(default_factory=list)
-    adapted: Dict[str, str] = field(default_factory=dict)
-    unmatched: List[str] = field(default_factory=list)
-    missing: List[str] = field(default_factory=list)
-    mismatched: Dict[str, str] = field(default_factory=dict)
+
+    converted: dict[str, str] = field(default_factory=dict)
+    skipped: dict[str, str] = field(default_factory=dict)
+    made: list[str] = field(default_factory=list)
+    adapted: dict[str, str] = field(default_factory=dict)
+    unmatched: list[str] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+    mismatched: dict[str, str] = field(default_factory=dict)
 
     @property
     def is_complete(self) -> bool:
@@ -39,11 +41,14 @@ class ConversionReport:
             'left over in the file: 1 (a); missing for the model: 1 (b)'
         """
         wrong = [f'{name}: {how}' for name, how in self.mismatched.items()]
-        parts = (('left over in the file', self.unmatched),
-                 ('missing for the model', self.missing), ('not fitting',
-                                                           wrong))
-        return '; '.join(f'{title}: {len(names)} ({first_few(names)})'
-                         for title, names in parts if names)
+        parts = (
+            ('left over in the file', self.unmatched),
+            ('missing for the model', self.missing),
+            ('not fitting', wrong),
+        )
+        return '; '.join(
+            f'{title}: {len(names)} ({first_few(names)})' for title, names in parts if names
+        )
 
 
 def first_few(names: Iterable[str], count: int = 3) -> str:

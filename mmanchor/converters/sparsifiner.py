@@ -3,34 +3,36 @@
 Its code is timm's ``VisionTransformer`` with a mask predictor in each
 attention.
 """
+
 import math
 import re
-from typing import Any, Dict, Mapping, Tuple
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from ..models.layers.sparse_attention import (resize_basis_axis,
-                                              resize_token_axis)
+from ..models.layers.sparse_attention import resize_basis_axis, resize_token_axis
 from .deit import TRUNK_RULES, UNUSED, explain_classes, fit_positions
 from .renaming import Renaming, convert_state_dict
 from .report import ConversionReport
 
 SPARSIFINER = Renaming(
-    rules=TRUNK_RULES + (
+    rules=TRUNK_RULES
+    + (
         (r'\.attn\.qkv\.', '.attn.in_proj.'),
         (r'\.mask_predictor\.proj_c_q\.', '.predictor.query_proj.'),
         (r'\.mask_predictor\.proj_c_k\.', '.predictor.key_proj.'),
         (r'\.mask_predictor\.proj_n$', '.predictor.compress'),
         (r'\.mask_predictor\.proj_back_n$', '.predictor.basis'),
     ),
-    unused=UNUSED)
+    unused=UNUSED,
+)
 
 
 def convert_sparsifiner(
-    source: Mapping[str, Any],
-    target: Mapping[str,
-                    Tensor]) -> Tuple[Dict[str, Tensor], ConversionReport]:
+    source: Mapping[str, Any], target: Mapping[str, Tensor]
+) -> tuple[dict[str, Tensor], ConversionReport]:
     """Weights of a released classifier, exactly.
 
     Args:
@@ -50,8 +52,9 @@ def convert_sparsifiner(
             fitted = _fit_predictor(loaded, target.get(ours), ours)
             if fitted is not loaded:
                 entries[name] = fitted
-                resized[ours] = ('resized from {} x {} to {} x {}'.format(
-                    *loaded.shape, *fitted.shape))
+                resized[ours] = 'resized from {} x {} to {} x {}'.format(
+                    *loaded.shape, *fitted.shape
+                )
     state, report = convert_state_dict(entries, target, SPARSIFINER)
     report.adapted.update(resized)
     explain_classes(report)
@@ -76,10 +79,8 @@ def _fit_predictor(loaded: Any, wanted: Any, name: str) -> Any:
         return loaded
     if len(loaded) != len(wanted):
         sides = [math.isqrt(len(each) - 1) for each in both]
-        if 0 in sides or [side**2 + 1
-                          for side in sides] != [len(each) for each in both]:
+        if 0 in sides or [side**2 + 1 for side in sides] != [len(each) for each in both]:
             return loaded
         grids = [(side, side) for side in sides]
-        loaded = resize_token_axis(
-            loaded.float(), 1, *grids, sums=name.endswith('compress'))
+        loaded = resize_token_axis(loaded.float(), 1, *grids, sums=name.endswith('compress'))
     return resize_basis_axis(torch.as_tensor(loaded), wanted.shape[1])

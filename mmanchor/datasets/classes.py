@@ -7,8 +7,8 @@ several classes: none of them names an object. Neighbours in hue differ in
 habit (bright and smooth, or darker and patterned), and shapes that are easily
 confused (ring and spiral, star and cross) lie far apart in hue.
 """
+
 from dataclasses import dataclass
-from typing import Tuple
 
 PATTERNS = ('plain', 'stripes', 'checks', 'dots', 'noise')
 
@@ -29,12 +29,12 @@ class ThingClass:
     name: str
     category_id: int
     hue: float
-    value: Tuple[float, float]
-    patterns: Tuple[str, str, str]
+    value: tuple[float, float]
+    patterns: tuple[str, str, str]
     stroke: bool = False
 
 
-_BRIGHT, _MEDIUM = (0.7, 1.), (0.4, 0.75)
+_BRIGHT, _MEDIUM = (0.7, 1.0), (0.4, 0.75)
 
 THINGS = (
     ThingClass('disc', 1, 0, _BRIGHT, ('plain', 'noise', 'dots')),

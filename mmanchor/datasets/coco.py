@@ -1,6 +1,7 @@
 """mmdet's COCO data set, strict about annotations and pictures."""
+
 import logging
-from typing import Any, Dict, List, Optional, Union
+from typing import Any
 
 import mmcv
 from mmdet.datasets import CocoDataset as MMDetCocoDataset
@@ -55,13 +56,14 @@ class CocoDataset(MMDetCocoDataset):
         except (AssertionError, KeyError, TypeError, ValueError) as error:
             raise UserError(
                 f'{self.ann_file} is not a JSON file in COCO format: '
-                f'{type(error).__name__}: {error}') from error
+                f'{type(error).__name__}: {error}'
+            ) from error
         fault = class_fault(self.metainfo['classes'], names)
         if fault:
             raise UserError(f'{self.ann_file}: {fault}')
         return coco
 
-    def parse_data_info(self, raw_data_info: dict) -> Union[dict, List[dict]]:
+    def parse_data_info(self, raw_data_info: dict) -> dict | list[dict]:
         """Convert the entries of one picture.
 
         Args:
@@ -80,23 +82,22 @@ class CocoDataset(MMDetCocoDataset):
         ]
         return super().parse_data_info(dict(raw_data_info, raw_ann_info=boxes))
 
-    def _cut(self, annotation: Dict[str, Any], width: float,
-             height: float) -> Dict[str, Any]:
+    def _cut(self, annotation: dict[str, Any], width: float, height: float) -> dict[str, Any]:
         """The annotation with its box cut at the border of the picture."""
         box = annotation.get('bbox')
         if not is_box(box):
             raise UserError(
                 f'{self.ann_file}: annotation {annotation.get("id")}: bbox '
-                f'must be four finite numbers x, y, w, h, got {box}')
-        left, top, right, bottom = (box[0], box[1], box[0] + box[2],
-                                    box[1] + box[3])
+                f'must be four finite numbers x, y, w, h, got {box}'
+            )
+        left, top, right, bottom = (box[0], box[1], box[0] + box[2], box[1] + box[3])
         if left < 0 or top < 0 or right > width or bottom > height:
             left, top = max(left, 0), max(top, 0)
             right, bottom = min(right, width), min(bottom, height)
             box = [left, top, right - left, bottom - top]
         return {'area': box[2] * box[3], **annotation, 'bbox': box}
 
-    def filter_data(self) -> List[dict]:
+    def filter_data(self) -> list[dict]:
         """Choose the pictures, by ``filter_cfg``.
 
         Returns:
@@ -106,15 +107,16 @@ class CocoDataset(MMDetCocoDataset):
             UserError: If none is left.
         """
         data_list = super().filter_data()
-        if not self.test_mode and (self.filter_cfg
-                                   or {}).get('filter_empty_gt'):
+        if not self.test_mode and (self.filter_cfg or {}).get('filter_empty_gt'):
             data_list = [
-                data for data in data_list
+                data
+                for data in data_list
                 if not all(each['ignore_flag'] for each in data['instances'])
             ]
         if not data_list:
-            raise UserError(f'{self.ann_file} holds no picture '
-                            f'that filter_cfg={self.filter_cfg} leaves')
+            raise UserError(
+                f'{self.ann_file} holds no picture that filter_cfg={self.filter_cfg} leaves'
+            )
         return data_list
 
     def __getitem__(self, idx: int) -> dict:
@@ -130,7 +132,7 @@ class CocoDataset(MMDetCocoDataset):
             UnreadablePictureError: If it cannot be read and this is a test,
                 or very many in a row cannot be read.
         """
-        self._faults: Dict[str, str] = {}
+        self._faults: dict[str, str] = {}
         self._num_faults = 0
         sample = super().__getitem__(idx)
         if self._faults:
@@ -138,10 +140,10 @@ class CocoDataset(MMDetCocoDataset):
                 'another picture took the place of one that cannot be read: '
                 f'{"; ".join(self._faults.values())}',
                 logger='current',
-                level=logging.WARNING)
+                level=logging.WARNING,
+            )
             if isinstance(sample, dict) and 'data_samples' in sample:
-                sample['data_samples'].set_metainfo(
-                    dict(skipped_files=tuple(self._faults)))
+                sample['data_samples'].set_metainfo(dict(skipped_files=tuple(self._faults)))
         return sample
 
     def prepare_data(self, idx: int) -> Any:
@@ -187,7 +189,7 @@ class CocoDataset(MMDetCocoDataset):
                 raise UnreadablePictureError(f'{path} {fault}')
             raise
 
-    def _decoding_fault(self, path: str) -> Optional[str]:
+    def _decoding_fault(self, path: str) -> str | None:
         """Why a picture cannot be decoded; ``None`` if it can."""
         try:
             image = mmcv.imread(path, backend_args=self.backend_args)

@@ -1,7 +1,9 @@
 """What an annotation file in COCO's format has to fulfil."""
+
 import difflib
 import math
-from typing import Any, Iterable, Optional, Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 
 def near(name: str, others: Iterable[str]) -> str:
@@ -23,7 +25,7 @@ def near(name: str, others: Iterable[str]) -> str:
     return f' (near {lower[close[0]]!r})' if close else ''
 
 
-def class_fault(classes: Sequence[str], names: Sequence[str]) -> Optional[str]:
+def class_fault(classes: Sequence[str], names: Sequence[str]) -> str | None:
     """Say why a class list does not fit the categories of a file.
 
     A file may have more categories than the list. The order must be the
@@ -45,16 +47,20 @@ def class_fault(classes: Sequence[str], names: Sequence[str]) -> Optional[str]:
     absent = [f'{name}{near(name, unused)}' for name in classes
               if name not in names]  # yapf: disable
     if absent:
-        return ('classes of metainfo that the file does not have: '
-                f'{_some(absent)}; categories of the file that metainfo does '
-                f'not have: {_some(unused) or "none"}')
+        return (
+            'classes of metainfo that the file does not have: '
+            f'{_some(absent)}; categories of the file that metainfo does '
+            f'not have: {_some(unused) or "none"}'
+        )
     order = tuple(name for name in names if name in classes)
     repeated = sorted({name for name in order if order.count(name) > 1})
     if repeated:
         return f'categories of the file share a name: {_some(repeated)}'
     if order != tuple(classes):
-        return ('metainfo lists the classes in another order than the file, '
-                f'so that names would be swapped; write classes={order}')
+        return (
+            'metainfo lists the classes in another order than the file, '
+            f'so that names would be swapped; write classes={order}'
+        )
     return None
 
 
@@ -65,9 +71,11 @@ def is_box(value: Any) -> bool:
         >>> is_box([1, 2, 3.5, 4]), is_box([1, 2, 3]), is_box(None)
         (True, False, False)
     """
-    return isinstance(value, list) and len(value) == 4 and all(
-        isinstance(number, (int, float)) and math.isfinite(number)
-        for number in value)
+    return (
+        isinstance(value, list)
+        and len(value) == 4
+        and all(isinstance(number, (int, float)) and math.isfinite(number) for number in value)
+    )
 
 
 def _some(names: Sequence[str], limit: int = 12) -> str:

@@ -1,21 +1,27 @@
 """Make the demo data set: offline, repeatable, and all or nothing."""
+
 import json
 import os
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Dict, List, Optional, Sequence, Tuple, Union
 
-from rich.progress import (BarColumn, MofNCompleteColumn, Progress, TextColumn,
-                           TimeElapsedColumn, TimeRemainingColumn)
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 from ..compat.errors import UserError
 from .classes import DEMO_CLASSES, THINGS
 from .folders import whole_folder
 from .scenes import SceneStyle
 from .workers import scene_writers
-from .writers import (LAYOUTS, SPLITS, SceneJob, SceneRecord, make_folders,
-                      write_coco_index)
+from .writers import LAYOUTS, SPLITS, SceneJob, SceneRecord, make_folders, write_coco_index
 
 MANIFEST = 'demo_data.json'
 
@@ -40,25 +46,27 @@ class DemoData:
     """
 
     root: Path
-    parameters: Dict[str, object]
+    parameters: dict[str, object]
     files: int
-    images: Dict[str, int]
-    images_with: Dict[str, Dict[str, int]]
-    instances: Dict[str, Dict[str, int]]
+    images: dict[str, int]
+    images_with: dict[str, dict[str, int]]
+    instances: dict[str, dict[str, int]]
     built: bool
 
 
-def make_demo_data(root: Union[str, Path],
-                   *,
-                   seed: int = 0,
-                   num_train: int = 1000,
-                   num_val: int = 200,
-                   size: Tuple[int, int] = (160, 160),
-                   layout: str = 'both',
-                   style: SceneStyle = SceneStyle(),
-                   overwrite: bool = False,
-                   processes: Optional[int] = None,
-                   progress: bool = True) -> DemoData:
+def make_demo_data(
+    root: str | Path,
+    *,
+    seed: int = 0,
+    num_train: int = 1000,
+    num_val: int = 200,
+    size: tuple[int, int] = (160, 160),
+    layout: str = 'both',
+    style: SceneStyle = SceneStyle(),
+    overwrite: bool = False,
+    processes: int | None = None,
+    progress: bool = True,
+) -> DemoData:
     """Render the demo scenes into the layouts of ADE20K and COCO.
 
     Files are bit for bit the same for the same arguments and versions of
@@ -92,7 +100,8 @@ def make_demo_data(root: Union[str, Path],
         seed=(seed, 0),
         num_train=(num_train, 1),
         num_val=(num_val, 1),
-        processes=(1 if processes is None else processes, 1))
+        processes=(1 if processes is None else processes, 1),
+    )
     _check_choices(size, layout)
     parameters = json.loads(
         json.dumps(
@@ -103,7 +112,10 @@ def make_demo_data(root: Union[str, Path],
                 num_val=num_val,
                 size=size,
                 layout=layout,
-                style=asdict(style))))
+                style=asdict(style),
+            )
+        )
+    )
     found = _find(root, parameters, overwrite)
     if found is not None:
         return found
@@ -113,22 +125,19 @@ def make_demo_data(root: Union[str, Path],
         with whole_folder(root) as folder:
             make_folders(folder, layout)
             jobs = [
-                SceneJob(folder, layout, split, index, seed, tuple(size),
-                         style) for split in SPLITS
+                SceneJob(folder, layout, split, index, seed, tuple(size), style)
+                for split in SPLITS
                 for index in range(counts[split.name])
             ]
             records = _run(jobs, processes, progress)
-            manifest = dict(
-                parameters=parameters,
-                **_index(folder, layout, size, counts, records))
-            (folder / MANIFEST).write_text(
-                json.dumps(manifest, indent=2) + '\n', encoding='utf-8')
+            manifest = dict(parameters=parameters, **_index(folder, layout, size, counts, records))
+            (folder / MANIFEST).write_text(json.dumps(manifest, indent=2) + '\n', encoding='utf-8')
     except OSError as error:
         raise UserError(f'{root} cannot be written: {error}') from error
     return DemoData(root=root, built=True, **manifest)
 
 
-def _check_counts(**arguments: Tuple[int, int]) -> None:
+def _check_counts(**arguments: tuple[int, int]) -> None:
     for name, (value, least) in arguments.items():
         if value < least:
             raise UserError(f'{name} must be at least {least}, not {value}')
@@ -136,14 +145,14 @@ def _check_counts(**arguments: Tuple[int, int]) -> None:
 
 def _check_choices(size: Sequence[int], layout: str) -> None:
     if len(size) != 2 or min(size) < 32:
-        raise UserError('size must be a height and a width of at least 32 '
-                        f'pixels, not {tuple(size)}')
-    if layout not in LAYOUTS:
         raise UserError(
-            f'layout must be one of {", ".join(LAYOUTS)}, not {layout!r}')
+            f'size must be a height and a width of at least 32 pixels, not {tuple(size)}'
+        )
+    if layout not in LAYOUTS:
+        raise UserError(f'layout must be one of {", ".join(LAYOUTS)}, not {layout!r}')
 
 
-def _find(root: Path, parameters: dict, overwrite: bool) -> Optional[DemoData]:
+def _find(root: Path, parameters: dict, overwrite: bool) -> DemoData | None:
     """The data set if it is already there; refuses to replace another."""
     if not root.exists() or (root.is_dir() and not any(root.iterdir())):
         return None
@@ -153,19 +162,24 @@ def _find(root: Path, parameters: dict, overwrite: bool) -> Optional[DemoData]:
     except (OSError, ValueError, KeyError, TypeError):
         raise UserError(
             f'{root} holds something that is not a demo data set (it has no '
-            f'valid {MANIFEST}); choose another folder') from None
+            f'valid {MANIFEST}); choose another folder'
+        ) from None
     if made_from == parameters:
         complete = _count_files(root) == manifest['files']
         return DemoData(root, built=False, **manifest) if complete else None
     if overwrite:
         return None
-    differing = sorted(name for name in {*parameters, *made_from}
-                       if parameters.get(name) != made_from.get(name))
-    changes = ', '.join(f'{name}: {made_from.get(name)} there, '
-                        f'{parameters.get(name)} asked' for name in differing)
-    raise UserError(f'{root} holds a demo data set made from other '
-                    f'parameters ({changes}); choose another folder, remove '
-                    'this one, or have make-demo-data --overwrite replace it')
+    differing = sorted(
+        name for name in {*parameters, *made_from} if parameters.get(name) != made_from.get(name)
+    )
+    changes = ', '.join(
+        f'{name}: {made_from.get(name)} there, {parameters.get(name)} asked' for name in differing
+    )
+    raise UserError(
+        f'{root} holds a demo data set made from other '
+        f'parameters ({changes}); choose another folder, remove '
+        'this one, or have make-demo-data --overwrite replace it'
+    )
 
 
 def _count_files(root: Path) -> int:
@@ -173,8 +187,7 @@ def _count_files(root: Path) -> int:
     return found - (root / MANIFEST).is_file()
 
 
-def _run(jobs: List[SceneJob], processes: Optional[int],
-         progress: bool) -> List[SceneRecord]:
+def _run(jobs: list[SceneJob], processes: int | None, progress: bool) -> list[SceneRecord]:
     """Write the scenes; returns their records in order."""
     if processes is None:
         processes = min(os.cpu_count() or 1, 1 + len(jobs) // _WORTH_A_PROCESS)
@@ -184,29 +197,30 @@ def _run(jobs: List[SceneJob], processes: Optional[int],
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
-        disable=not progress)
+        disable=not progress,
+    )
     with scene_writers(processes) as write_all, bar:
         records = write_all(jobs)
         return list(bar.track(records, len(jobs), description='demo scenes'))
 
 
-def _index(root: Path, layout: str, size: Sequence[int],
-           counts: Dict[str, int], records: List[SceneRecord]) -> dict:
+def _index(
+    root: Path, layout: str, size: Sequence[int], counts: dict[str, int], records: list[SceneRecord]
+) -> dict:
     """Write COCO's indices; returns the manifest's counts."""
     images_with, instances, start = {}, {}, 0
     names = {thing.category_id: thing.name for thing in THINGS}
     for split in SPLITS:
-        mine = records[start:start + counts[split.name]]
+        mine = records[start : start + counts[split.name]]
         start += len(mine)
         if layout != 'ade':
             write_coco_index(root, split, size, mine)
         seen = Counter(name for record in mine for name in record.images_with)
-        drawn = Counter(names[annotation['category_id']] for record in mine
-                        for annotation in record.annotations)
+        drawn = Counter(
+            names[annotation['category_id']] for record in mine for annotation in record.annotations
+        )
         images_with[split.name] = {name: seen[name] for name in DEMO_CLASSES}
         instances[split.name] = {name: drawn[name] for name in names.values()}
     return dict(
-        files=_count_files(root),
-        images=counts,
-        images_with=images_with,
-        instances=instances)
+        files=_count_files(root), images=counts, images_with=images_with, instances=instances
+    )

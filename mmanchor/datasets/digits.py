@@ -1,5 +1,4 @@
 """Handwritten digits that come with scikit-learn: real data, no download."""
-from typing import List
 
 import cv2
 import numpy as np
@@ -38,20 +37,16 @@ class Digits(BaseDataset):
 
     METAINFO = dict(classes=tuple('0123456789'))
 
-    def __init__(self,
-                 split: str = 'train',
-                 img_size: int = 32,
-                 **kwargs) -> None:
+    def __init__(self, split: str = 'train', img_size: int = 32, **kwargs) -> None:
         if split not in ('train', 'test'):
             raise ValueError(f"split must be 'train' or 'test', got {split!r}")
         if not isinstance(img_size, int) or img_size < 1:
-            raise ValueError('img_size must be a whole number from 1, got '
-                             f'{img_size!r}')
+            raise ValueError(f'img_size must be a whole number from 1, got {img_size!r}')
         self.split = split
         self.img_size = img_size
         super().__init__(ann_file='', **kwargs)
 
-    def load_data_list(self) -> List[dict]:
+    def load_data_list(self) -> list[dict]:
         """Read the split.
 
         Returns:
@@ -61,17 +56,18 @@ class Digits(BaseDataset):
         try:
             from sklearn.datasets import load_digits
         except ImportError as error:
-            raise ImportError('Digits needs scikit-learn, which brings the '
-                              'pictures: pip install scikit-learn') from error
+            raise ImportError(
+                'Digits needs scikit-learn, which brings the pictures: pip install scikit-learn'
+            ) from error
         pictures, labels = load_digits(return_X_y=True)
-        part = slice(NUM_TRAIN) if self.split == 'train' else slice(
-            NUM_TRAIN, None)
+        part = slice(NUM_TRAIN) if self.split == 'train' else slice(NUM_TRAIN, None)
         return [
             dict(
                 img=self._enlarge(picture.reshape(8, 8)),
                 img_shape=(self.img_size, self.img_size),
                 ori_shape=(self.img_size, self.img_size),
-                gt_label=int(label))
+                gt_label=int(label),
+            )
             for picture, label in zip(pictures[part], labels[part])
         ]
 

@@ -1,10 +1,11 @@
 """Folders that appear under their name only when they are whole."""
+
 import os
 import shutil
 import socket
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Iterator
 
 
 @contextmanager
@@ -24,7 +25,7 @@ def whole_folder(root: Path) -> Iterator[Path]:
     root.parent.mkdir(parents=True, exist_ok=True)
     prefix = f'{root.name}.tmp-{socket.gethostname()}-'
     for leftover in root.parent.glob(f'{prefix}*'):
-        pid = leftover.name[len(prefix):].partition('.')[0]
+        pid = leftover.name[len(prefix) :].partition('.')[0]
         if pid.isdigit() and not _is_another_process(int(pid)):
             shutil.rmtree(leftover, ignore_errors=True)
     temporary = root.parent / f'{prefix}{os.getpid()}'

@@ -1,15 +1,14 @@
 """Masks as COCO stores them: polygons, and run lengths for crowds."""
-from typing import Dict, List
 
 import cv2
 import numpy as np
 
-_TOLERANCE = 1.  # How far a polygon may leave the outline, half pixels.
+_TOLERANCE = 1.0  # How far a polygon may leave the outline, half pixels.
 _SMALL = 100  # Parts below so many pixels are traced exactly.
 _SPECK = 4  # Holes below so many pixels are filled.
 
 
-def mask_to_polygons(mask: np.ndarray) -> List[List[float]]:
+def mask_to_polygons(mask: np.ndarray) -> list[list[float]]:
     """Trace a mask's parts.
 
     COCO's polygons have no holes: a hole is joined to the outline around it
@@ -25,8 +24,7 @@ def mask_to_polygons(mask: np.ndarray) -> List[List[float]]:
     # On a doubled grid, contours run a quarter pixel inside the outline, so
     # that exactly the mask's pixel centres lie within.
     doubled = mask.astype(np.uint8).repeat(2, 0).repeat(2, 1)
-    contours, hierarchy = cv2.findContours(doubled, cv2.RETR_CCOMP,
-                                           cv2.CHAIN_APPROX_NONE)
+    contours, hierarchy = cv2.findContours(doubled, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
     polygons = []
     for part, (_, _, hole, parent) in enumerate(hierarchy[0]):
         if parent >= 0:
@@ -40,7 +38,7 @@ def mask_to_polygons(mask: np.ndarray) -> List[List[float]]:
     return polygons
 
 
-def mask_to_rle(mask: np.ndarray) -> Dict[str, list]:
+def mask_to_rle(mask: np.ndarray) -> dict[str, list]:
     """Run lengths of a mask, uncompressed, as COCO writes crowds.
 
     Args:
@@ -59,7 +57,7 @@ def mask_to_rle(mask: np.ndarray) -> Dict[str, list]:
     return dict(size=list(mask.shape), counts=counts)
 
 
-def mask_to_box(mask: np.ndarray) -> List[float]:
+def mask_to_box(mask: np.ndarray) -> list[float]:
     """The box around a mask.
 
     Args:
@@ -79,7 +77,7 @@ def _pixels(contour: np.ndarray) -> float:
 
 def _simplify(contour: np.ndarray) -> np.ndarray:
     """The points that matter, (n, 2)."""
-    tolerance = _TOLERANCE if _pixels(contour) >= _SMALL else 0.
+    tolerance = _TOLERANCE if _pixels(contour) >= _SMALL else 0.0
     points = cv2.approxPolyDP(contour, tolerance, True)[:, 0]
     if len(points) < 3:  # A long line, one pixel wide, has collapsed.
         points = contour[:, 0]
@@ -88,7 +86,6 @@ def _simplify(contour: np.ndarray) -> np.ndarray:
 
 def _join(outline: np.ndarray, hole: np.ndarray) -> np.ndarray:
     """Walk the outline, cross to the hole at the nearest points, return."""
-    gaps = ((outline[:, None] - hole[None])**2).sum(-1)
+    gaps = ((outline[:, None] - hole[None]) ** 2).sum(-1)
     i, j = np.unravel_index(gaps.argmin(), gaps.shape)
-    return np.concatenate(
-        (outline[:i + 1], hole[j:], hole[:j + 1], outline[i:]))
+    return np.concatenate((outline[: i + 1], hole[j:], hole[: j + 1], outline[i:]))

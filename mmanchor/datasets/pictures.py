@@ -1,12 +1,12 @@
 """Picture files that cannot be read, or only in part."""
+
 import os
-from typing import Optional
 
 from ..compat.errors import UserError
 
 _JPEG_START = b'\xff\xd8'
 _JPEG_END = b'\xff\xd9'
-_JPEG_SCAN = 0xda
+_JPEG_SCAN = 0xDA
 
 
 class UnreadablePictureError(UserError):
@@ -22,7 +22,7 @@ class UnreadablePictureError(UserError):
         super().__init__(message.strip())
 
 
-def picture_fault(path: str) -> Optional[str]:
+def picture_fault(path: str) -> str | None:
     """Say why a file is no whole picture, without decoding it.
 
     Decoders may fill the missing part of a JPEG that was cut off with grey
@@ -54,8 +54,8 @@ def picture_fault(path: str) -> Optional[str]:
 def _first_scan(content: bytes) -> int:
     """Where the pixels of a JPEG begin; its length if nowhere."""
     place = len(_JPEG_START)
-    while place + 4 <= len(content) and content[place] == 0xff:
+    while place + 4 <= len(content) and content[place] == 0xFF:
         if content[place + 1] == _JPEG_SCAN:
             return place
-        place += 2 + int.from_bytes(content[place + 2:place + 4], 'big')
+        place += 2 + int.from_bytes(content[place + 2 : place + 4], 'big')
     return len(content)

@@ -1,7 +1,7 @@
 """A scene description becomes pixels, labels and visible masks."""
+
 import math
 from dataclasses import dataclass
-from typing import List, Tuple
 
 import cv2
 import numpy as np
@@ -42,7 +42,7 @@ class Rendering:
 
     image: np.ndarray
     labels: np.ndarray
-    instances: List[Instance]
+    instances: list[Instance]
     jpeg_quality: int
 
 
@@ -84,27 +84,27 @@ def render(scene: Scene, style: SceneStyle) -> Rendering:
 
     rng = np.random.default_rng(scene.seed)
     image = _photograph(canvas, rng, style)
-    quality = int(
-        rng.integers(style.jpeg_quality[0], style.jpeg_quality[1] + 1))
+    quality = int(rng.integers(style.jpeg_quality[0], style.jpeg_quality[1] + 1))
     return Rendering(image, labels, instances, quality)
 
 
-def _backgrounds(scene: Scene) -> Tuple[np.ndarray, np.ndarray]:
+def _backgrounds(scene: Scene) -> tuple[np.ndarray, np.ndarray]:
     """The empty scene: colours, (H, W, 3) float32, and labels, uint8."""
     height, width = scene.size
     sky, ground = (paint(fill, height, width) for fill in scene.backgrounds)
     x = np.arange(width) / width - 0.5
     amplitude, cycles, phase = scene.horizon.wave
     line = height * (
-        scene.horizon.height + scene.horizon.slope * x +
-        amplitude * np.sin(math.tau * cycles * x + phase))
+        scene.horizon.height
+        + scene.horizon.slope * x
+        + amplitude * np.sin(math.tau * cycles * x + phase)
+    )
     above = np.arange(height)[:, None] < line
     canvas = np.where(above[..., None], sky, ground)
     return canvas, np.where(above, 1, 2).astype(np.uint8)
 
 
-def _photograph(canvas: np.ndarray, rng: np.random.Generator,
-                style: SceneStyle) -> np.ndarray:
+def _photograph(canvas: np.ndarray, rng: np.random.Generator, style: SceneStyle) -> np.ndarray:
     """Uneven light, perhaps a shadow, lens blur and sensor noise."""
     height, width = canvas.shape[:2]
     angle = rng.uniform(0, math.tau)
@@ -114,8 +114,7 @@ def _photograph(canvas: np.ndarray, rng: np.random.Generator,
     light = rng.uniform(0.9, 1.1) + rng.uniform(0, 0.35) * across
     if rng.random() < 0.4:
         shade = value_noise(rng, height, width, min(height, width) / 2.5)
-        light = light * (
-            1 - rng.uniform(0.15, 0.4) * np.clip(6 * shade - 3.3, 0, 1))
+        light = light * (1 - rng.uniform(0.15, 0.4) * np.clip(6 * shade - 3.3, 0, 1))
     canvas = canvas * light[..., None].astype(np.float32)
 
     sigma = min(height, width) * rng.uniform(0, style.blur)

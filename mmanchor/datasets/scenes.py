@@ -1,8 +1,8 @@
 """Random scenes as plain descriptions: what is where, not yet any pixel."""
+
 import colorsys
 import math
 from dataclasses import dataclass
-from typing import Optional, Tuple
 
 import numpy as np
 
@@ -31,19 +31,19 @@ class SceneStyle:
         jpeg_quality: Lowest and highest JPEG quality, percent.
     """
 
-    objects: Tuple[int, int] = (3, 7)
-    size: Tuple[float, float] = (0.18, 0.6)
-    stroke_size: Tuple[float, float] = (0.28, 0.65)
-    small_size: Tuple[float, float] = (0.05, 0.12)
+    objects: tuple[int, int] = (3, 7)
+    size: tuple[float, float] = (0.18, 0.6)
+    stroke_size: tuple[float, float] = (0.28, 0.65)
+    small_size: tuple[float, float] = (0.05, 0.12)
     small_chance: float = 0.1
-    hue_spread: float = 43.
+    hue_spread: float = 43.0
     crowd_chance: float = 0.12
-    crowd_members: Tuple[int, int] = (8, 18)
+    crowd_members: tuple[int, int] = (8, 18)
     void_chance: float = 0.2
     empty_every: int = 24
-    noise: float = 9.
+    noise: float = 9.0
     blur: float = 0.006
-    jpeg_quality: Tuple[int, int] = (70, 95)
+    jpeg_quality: tuple[int, int] = (70, 95)
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Fill:
     """
 
     pattern: str
-    colours: Tuple[Tuple[float, float, float], Tuple[float, float, float]]
+    colours: tuple[tuple[float, float, float], tuple[float, float, float]]
     period: float
     angle: float
     seed: int
@@ -82,7 +82,7 @@ class Shape:
 
     kind: int
     owner: int
-    centre: Tuple[float, float]
+    centre: tuple[float, float]
     diameter: float
     angle: float
     aspect: float
@@ -102,7 +102,7 @@ class Horizon:
 
     height: float
     slope: float
-    wave: Tuple[float, float, float]
+    wave: tuple[float, float, float]
 
 
 @dataclass(frozen=True)
@@ -118,16 +118,17 @@ class Scene:
         seed: Seed of lighting and noise.
     """
 
-    size: Tuple[int, int]
+    size: tuple[int, int]
     horizon: Horizon
-    backgrounds: Tuple[Fill, Fill]
-    shapes: Tuple[Shape, ...]
-    crowd: Optional[int]
+    backgrounds: tuple[Fill, Fill]
+    shapes: tuple[Shape, ...]
+    crowd: int | None
     seed: int
 
 
-def random_scene(rng: np.random.Generator, index: int, size: Tuple[int, int],
-                 style: SceneStyle) -> Scene:
+def random_scene(
+    rng: np.random.Generator, index: int, size: tuple[int, int], style: SceneStyle
+) -> Scene:
     """Draw a scene at random.
 
     Args:
@@ -142,9 +143,10 @@ def random_scene(rng: np.random.Generator, index: int, size: Tuple[int, int],
         The scene.
     """
     horizon = Horizon(
-        rng.uniform(0.2, 0.8) if rng.random() < 0.85 else rng.choice(
-            (-2., 2.)), rng.uniform(-0.35, 0.35),
-        (rng.uniform(0, 0.06), rng.uniform(0.5, 3), rng.uniform(0, math.tau)))
+        rng.uniform(0.2, 0.8) if rng.random() < 0.85 else rng.choice((-2.0, 2.0)),
+        rng.uniform(-0.35, 0.35),
+        (rng.uniform(0, 0.06), rng.uniform(0.5, 3), rng.uniform(0, math.tau)),
+    )
     backgrounds = (_sky(rng, size), _ground(rng, size))
     shapes, crowd = [], None
     if index % style.empty_every != style.empty_every - 1:
@@ -160,105 +162,155 @@ def random_scene(rng: np.random.Generator, index: int, size: Tuple[int, int],
     if rng.random() < style.void_chance:
         shapes.append([_void(rng, size)])
     order = rng.permutation(len(shapes))
-    return Scene(size, horizon, backgrounds,
-                 tuple(shape for i in order for shape in shapes[i]), crowd,
-                 int(rng.integers(2**32)))
+    return Scene(
+        size,
+        horizon,
+        backgrounds,
+        tuple(shape for i in order for shape in shapes[i]),
+        crowd,
+        int(rng.integers(2**32)),
+    )
 
 
-def _rgb(hue: float, saturation: float,
-         value: float) -> Tuple[float, float, float]:
-    return tuple(255 * channel
-                 for channel in colorsys.hsv_to_rgb(hue / 360 %
-                                                    1, saturation, value))
+def _rgb(hue: float, saturation: float, value: float) -> tuple[float, float, float]:
+    return tuple(255 * channel for channel in colorsys.hsv_to_rgb(hue / 360 % 1, saturation, value))
 
 
-def _fill(rng: np.random.Generator, pattern: str, hue: float,
-          saturation: float, value: float, contrast: float,
-          period: float) -> Fill:
+def _fill(
+    rng: np.random.Generator,
+    pattern: str,
+    hue: float,
+    saturation: float,
+    value: float,
+    contrast: float,
+    period: float,
+) -> Fill:
     """A fill whose second colour is darker or paler than the first."""
     if rng.random() < 0.7:
         other = _rgb(hue, saturation, value * (1 - contrast))
     else:
-        other = _rgb(hue, saturation * (1 - contrast),
-                     min(1, value * (1 + contrast / 2)))
-    return Fill(pattern, (_rgb(hue, saturation, value), other), period,
-                rng.uniform(0, math.pi), int(rng.integers(2**32)))
+        other = _rgb(hue, saturation * (1 - contrast), min(1, value * (1 + contrast / 2)))
+    return Fill(
+        pattern,
+        (_rgb(hue, saturation, value), other),
+        period,
+        rng.uniform(0, math.pi),
+        int(rng.integers(2**32)),
+    )
 
 
-def _sky(rng: np.random.Generator, size: Tuple[int, int]) -> Fill:
+def _sky(rng: np.random.Generator, size: tuple[int, int]) -> Fill:
     patterns = ('gradient', 'clouds', 'stripes', 'noise')
-    return _fill(rng, rng.choice(patterns, p=(0.4, 0.4, 0.1, 0.1)),
-                 rng.uniform(170, 280), rng.uniform(0.08, 0.35),
-                 rng.uniform(0.65, 0.95), rng.uniform(0.15, 0.45),
-                 min(size) * rng.uniform(0.1, 0.4))
+    return _fill(
+        rng,
+        rng.choice(patterns, p=(0.4, 0.4, 0.1, 0.1)),
+        rng.uniform(170, 280),
+        rng.uniform(0.08, 0.35),
+        rng.uniform(0.65, 0.95),
+        rng.uniform(0.15, 0.45),
+        min(size) * rng.uniform(0.1, 0.4),
+    )
 
 
-def _ground(rng: np.random.Generator, size: Tuple[int, int]) -> Fill:
+def _ground(rng: np.random.Generator, size: tuple[int, int]) -> Fill:
     patterns = ('gravel', 'stripes', 'checks', 'noise', 'gradient')
-    return _fill(rng, rng.choice(patterns, p=(0.3, 0.2, 0.2, 0.2, 0.1)),
-                 rng.uniform(10, 190), rng.uniform(0.08, 0.4),
-                 rng.uniform(0.3, 0.7), rng.uniform(0.15, 0.45),
-                 min(size) * rng.uniform(0.05, 0.15))
+    return _fill(
+        rng,
+        rng.choice(patterns, p=(0.3, 0.2, 0.2, 0.2, 0.1)),
+        rng.uniform(10, 190),
+        rng.uniform(0.08, 0.4),
+        rng.uniform(0.3, 0.7),
+        rng.uniform(0.15, 0.45),
+        min(size) * rng.uniform(0.05, 0.15),
+    )
 
 
-def _thing_fill(rng: np.random.Generator, kind: int, diameter: float,
-                style: SceneStyle) -> Fill:
+def _thing_fill(rng: np.random.Generator, kind: int, diameter: float, style: SceneStyle) -> Fill:
     thing = THINGS[kind]
     pattern = rng.choice(thing.patterns, p=(0.55, 0.33, 0.12))
     smooth = pattern in ('plain', 'noise')
     hue = thing.hue + rng.uniform(-1, 1) * style.hue_spread
-    return _fill(rng, pattern, hue, rng.uniform(0.5, 1.),
-                 rng.uniform(*thing.value),
-                 rng.uniform(0.2, 0.45) if smooth else rng.uniform(0.5, 0.8),
-                 max(5., diameter * rng.uniform(0.15, 0.3)))
+    return _fill(
+        rng,
+        pattern,
+        hue,
+        rng.uniform(0.5, 1.0),
+        rng.uniform(*thing.value),
+        rng.uniform(0.2, 0.45) if smooth else rng.uniform(0.5, 0.8),
+        max(5.0, diameter * rng.uniform(0.15, 0.3)),
+    )
 
 
 def _log_uniform(rng: np.random.Generator, low: float, high: float) -> float:
     return math.exp(rng.uniform(math.log(low), math.log(high)))
 
 
-def _thing(rng: np.random.Generator, kind: int, owner: int,
-           size: Tuple[int, int], style: SceneStyle) -> Shape:
+def _thing(
+    rng: np.random.Generator, kind: int, owner: int, size: tuple[int, int], style: SceneStyle
+) -> Shape:
     height, width = size
     sizes = style.stroke_size if THINGS[kind].stroke else style.size
     if not THINGS[kind].stroke and rng.random() < style.small_chance:
         sizes = style.small_size
-    diameter = max(6., min(size) * _log_uniform(rng, *sizes))
+    diameter = max(6.0, min(size) * _log_uniform(rng, *sizes))
     return Shape(
-        kind, owner,
+        kind,
+        owner,
         (rng.uniform(0.03, 0.97) * width, rng.uniform(0.03, 0.97) * height),
-        diameter, rng.uniform(0, math.tau), rng.uniform(0.6, 1), rng.random(),
-        _thing_fill(rng, kind, diameter, style))
+        diameter,
+        rng.uniform(0, math.tau),
+        rng.uniform(0.6, 1),
+        rng.random(),
+        _thing_fill(rng, kind, diameter, style),
+    )
 
 
-def _crowd(rng: np.random.Generator, owner: int, size: Tuple[int, int],
-           style: SceneStyle) -> list:
+def _crowd(rng: np.random.Generator, owner: int, size: tuple[int, int], style: SceneStyle) -> list:
     """Many small shapes of one class, too close together to tell apart."""
-    kind = int(
-        rng.choice([i for i, thing in enumerate(THINGS) if not thing.stroke]))
-    count = int(
-        rng.integers(style.crowd_members[0], style.crowd_members[1] + 1))
-    diameter = max(7., min(size) * rng.uniform(0.07, 0.11))
+    kind = int(rng.choice([i for i, thing in enumerate(THINGS) if not thing.stroke]))
+    count = int(rng.integers(style.crowd_members[0], style.crowd_members[1] + 1))
+    diameter = max(7.0, min(size) * rng.uniform(0.07, 0.11))
     middle = rng.uniform(0.2, 0.8, 2) * size[::-1]
     reach = 0.5 * diameter * math.sqrt(count)
     members = []
     for _ in range(count):
         turn, far = rng.uniform(0, math.tau), math.sqrt(rng.random())
         members.append(
-            Shape(kind, owner,
-                  (middle[0] + 1.4 * reach * far * math.cos(turn),
-                   middle[1] + 0.8 * reach * far * math.sin(turn)),
-                  diameter * rng.uniform(0.8, 1.2), rng.uniform(0, math.tau),
-                  rng.uniform(0.6, 1), rng.random(),
-                  _thing_fill(rng, kind, diameter, style)))
+            Shape(
+                kind,
+                owner,
+                (
+                    middle[0] + 1.4 * reach * far * math.cos(turn),
+                    middle[1] + 0.8 * reach * far * math.sin(turn),
+                ),
+                diameter * rng.uniform(0.8, 1.2),
+                rng.uniform(0, math.tau),
+                rng.uniform(0.6, 1),
+                rng.random(),
+                _thing_fill(rng, kind, diameter, style),
+            )
+        )
     return members
 
 
-def _void(rng: np.random.Generator, size: Tuple[int, int]) -> Shape:
+def _void(rng: np.random.Generator, size: tuple[int, int]) -> Shape:
     diameter = min(size) * rng.uniform(0.12, 0.35)
-    fill = _fill(rng, rng.choice(PATTERNS), rng.uniform(0, 360),
-                 rng.uniform(0, 1), rng.uniform(0.2, 0.9),
-                 rng.uniform(0.2, 0.6), max(4., diameter * 0.2))
-    return Shape(VOID, VOID, (rng.random() * size[1], rng.random() * size[0]),
-                 diameter, rng.uniform(0, math.tau), rng.uniform(0.5, 1),
-                 rng.random(), fill)
+    fill = _fill(
+        rng,
+        rng.choice(PATTERNS),
+        rng.uniform(0, 360),
+        rng.uniform(0, 1),
+        rng.uniform(0.2, 0.9),
+        rng.uniform(0.2, 0.6),
+        max(4.0, diameter * 0.2),
+    )
+    return Shape(
+        VOID,
+        VOID,
+        (rng.random() * size[1], rng.random() * size[0]),
+        diameter,
+        rng.uniform(0, math.tau),
+        rng.uniform(0.5, 1),
+        rng.random(),
+        fill,
+    )

@@ -2,8 +2,9 @@
 
 Every outline lives in the circle of radius 1 around the origin, with y down.
 """
+
 import math
-from typing import Callable, Dict, Tuple
+from collections.abc import Callable
 
 import cv2
 import numpy as np
@@ -35,7 +36,7 @@ def _disc(aspect: float, variation: float) -> Points:
 def _star(aspect: float, variation: float) -> Points:
     tips = 5 + int(variation * 2)
     angles = np.arange(2 * tips) * (math.pi / tips)
-    return _polar(angles, np.tile((1., 0.3 + 0.25 * aspect), tips))
+    return _polar(angles, np.tile((1.0, 0.3 + 0.25 * aspect), tips))
 
 
 def _rectangle(aspect: float, variation: float) -> Points:
@@ -68,7 +69,7 @@ def _void(aspect: float, variation: float) -> Points:
 
 
 # A filled outline's function returns its corners.
-_OUTLINES: Dict[str, Callable[[float, float], Points]] = {
+_OUTLINES: dict[str, Callable[[float, float], Points]] = {
     'disc': _disc,
     'star': _star,
     'rectangle': _rectangle,
@@ -77,13 +78,13 @@ _OUTLINES: Dict[str, Callable[[float, float], Points]] = {
 }
 
 
-def _ring(aspect: float, variation: float) -> Tuple[Points, float]:
+def _ring(aspect: float, variation: float) -> tuple[Points, float]:
     width = 0.3 + 0.15 * variation
     closed = np.concatenate((_circle(), _circle()[:1]))
     return closed * (1, max(aspect, 0.75)) * (1 - width / 2), width
 
 
-def _zigzag(aspect: float, variation: float) -> Tuple[Points, float]:
+def _zigzag(aspect: float, variation: float) -> tuple[Points, float]:
     corners = 4 + int(variation * 3)
     x = np.linspace(-1, 1, corners)
     rise = 0.55 * aspect
@@ -91,23 +92,21 @@ def _zigzag(aspect: float, variation: float) -> Tuple[Points, float]:
     return np.stack((x, y), -1) * (0.86 / math.hypot(1, rise)), 0.28
 
 
-def _spiral(aspect: float, variation: float) -> Tuple[Points, float]:
+def _spiral(aspect: float, variation: float) -> tuple[Points, float]:
     turns = 1.35 + 0.3 * variation
     along = np.linspace(0, 1, 48)
     return _polar(along * turns * math.tau, 0.05 + 0.81 * along), 0.26
 
 
 # A stroke's function returns its middle line and its width.
-_STROKES: Dict[str, Callable[[float, float], Tuple[Points, float]]] = {
+_STROKES: dict[str, Callable[[float, float], tuple[Points, float]]] = {
     'ring': _ring,
     'zigzag': _zigzag,
     'spiral': _spiral,
 }
 
 
-def draw_shape(
-        shape: Shape,
-        size: Tuple[int, int]) -> Tuple[Tuple[slice, slice], np.ndarray]:
+def draw_shape(shape: Shape, size: tuple[int, int]) -> tuple[tuple[slice, slice], np.ndarray]:
     """Draw a shape's coverage, in the part of the image that it touches.
 
     Args:
@@ -120,15 +119,17 @@ def draw_shape(
     """
     name = 'void' if shape.kind == VOID else THINGS[shape.kind].name
     radius, reach = shape.diameter / 2, shape.diameter / 2 + 2
-    top, left, bottom, right = (int(np.clip(
-        side, 0,
-        limit)) for side, limit in ((shape.centre[1] - reach, size[0]),
-                                    (shape.centre[0] - reach, size[1]),
-                                    (shape.centre[1] + reach + 1, size[0]),
-                                    (shape.centre[0] + reach + 1, size[1])))
+    top, left, bottom, right = (
+        int(np.clip(side, 0, limit))
+        for side, limit in (
+            (shape.centre[1] - reach, size[0]),
+            (shape.centre[0] - reach, size[1]),
+            (shape.centre[1] + reach + 1, size[0]),
+            (shape.centre[0] + reach + 1, size[1]),
+        )
+    )
     window = slice(top, bottom), slice(left, right)
-    fine = np.zeros(((bottom - top) * _FINER, (right - left) * _FINER),
-                    np.uint8)
+    fine = np.zeros(((bottom - top) * _FINER, (right - left) * _FINER), np.uint8)
     if fine.size == 0:
         return window, fine
 
@@ -146,11 +147,9 @@ def draw_shape(
     if name in _STROKES:
         line, width = _STROKES[name](shape.aspect, shape.variation)
         thickness = max(width * radius, _MIN_STROKE * min(size)) * _FINER
-        cv2.polylines(fine, [place(line)], False, 255, round(thickness),
-                      cv2.LINE_8, _SHIFT)
+        cv2.polylines(fine, [place(line)], False, 255, round(thickness), cv2.LINE_8, _SHIFT)
     else:
         outline = _OUTLINES.get(name, _void)(shape.aspect, shape.variation)
         cv2.fillPoly(fine, [place(outline)], 255, cv2.LINE_8, _SHIFT)
-    cover = cv2.resize(
-        fine, (right - left, bottom - top), interpolation=cv2.INTER_AREA)
+    cover = cv2.resize(fine, (right - left, bottom - top), interpolation=cv2.INTER_AREA)
     return window, cover

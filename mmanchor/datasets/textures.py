@@ -1,6 +1,7 @@
 """Procedural patterns: fields in [0, 1] that blend the colours of a fill."""
+
 import math
-from typing import Callable, Dict
+from collections.abc import Callable
 
 import cv2
 import numpy as np
@@ -10,8 +11,7 @@ from .scenes import Fill
 Field = np.ndarray  # (H, W) float32 in [0, 1]
 
 
-def value_noise(rng: np.random.Generator, height: int, width: int,
-                period: float) -> Field:
+def value_noise(rng: np.random.Generator, height: int, width: int, period: float) -> Field:
     """Smooth noise: random values on a grid, interpolated.
 
     Args:
@@ -26,12 +26,11 @@ def value_noise(rng: np.random.Generator, height: int, width: int,
     step = max(1, round(period))
     rows, columns = height // step + 2, width // step + 2
     grid = rng.random((rows, columns), dtype=np.float32)
-    field = cv2.resize(
-        grid, (columns * step, rows * step), interpolation=cv2.INTER_CUBIC)
+    field = cv2.resize(grid, (columns * step, rows * step), interpolation=cv2.INTER_CUBIC)
     return np.clip(field[:height, :width], 0, 1)
 
 
-def _along(fill: Fill, height: int, width: int, turn: float = 0.) -> Field:
+def _along(fill: Fill, height: int, width: int, turn: float = 0.0) -> Field:
     """Distance along the pattern's direction, in periods."""
     y = np.arange(height, dtype=np.float32)[:, None]
     x = np.arange(width, dtype=np.float32)[None]
@@ -76,19 +75,18 @@ def _noise(fill: Fill, height: int, width: int) -> Field:
 def _clouds(fill: Fill, height: int, width: int) -> Field:
     rng = np.random.default_rng(fill.seed)
     field = value_noise(rng, height, width, fill.period)
-    field = 0.65 * field + 0.35 * value_noise(rng, height, width,
-                                              fill.period / 3)
+    field = 0.65 * field + 0.35 * value_noise(rng, height, width, fill.period / 3)
     return np.clip(1.6 * field - 0.3, 0, 1)
 
 
 def _gravel(fill: Fill, height: int, width: int) -> Field:
     rng = np.random.default_rng(fill.seed)
-    stones = value_noise(rng, height, width, max(2., fill.period / 3))
+    stones = value_noise(rng, height, width, max(2.0, fill.period / 3))
     grain = rng.random((height, width), dtype=np.float32)
     return 0.75 * np.clip(4 * stones - 1.5, 0, 1) + 0.25 * grain
 
 
-_FIELDS: Dict[str, Callable[[Fill, int, int], Field]] = {
+_FIELDS: dict[str, Callable[[Fill, int, int], Field]] = {
     'plain': _plain,
     'gradient': _gradient,
     'stripes': _stripes,

@@ -1,5 +1,6 @@
 """Transforms that mmdet lacks."""
-from typing import Optional, Sequence, Tuple
+
+from collections.abc import Sequence
 
 import numpy as np
 from mmcv.transforms import BaseTransform
@@ -32,18 +33,18 @@ class RandomObjectCrop(BaseTransform):
         allow_no_crop: Whether "no crop" is one of the choices.
     """
 
-    def __init__(self,
-                 thresholds: Sequence[float] = (0., .1, .3, .5, .7, .9),
-                 scaling: Tuple[float, float] = (.3, 1.),
-                 aspect_ratio: Tuple[float, float] = (.5, 2.),
-                 num_attempts: int = 50,
-                 allow_no_crop: bool = True) -> None:
+    def __init__(
+        self,
+        thresholds: Sequence[float] = (0.0, 0.1, 0.3, 0.5, 0.7, 0.9),
+        scaling: tuple[float, float] = (0.3, 1.0),
+        aspect_ratio: tuple[float, float] = (0.5, 2.0),
+        num_attempts: int = 50,
+        allow_no_crop: bool = True,
+    ) -> None:
         if not 0 < scaling[0] <= scaling[1] <= 1:
-            raise ValueError('scaling must be a range within (0, 1], got '
-                             f'{scaling}')
+            raise ValueError(f'scaling must be a range within (0, 1], got {scaling}')
         if not 0 < aspect_ratio[0] <= 1 <= aspect_ratio[1]:
-            raise ValueError('aspect_ratio must be a positive range around '
-                             f'1, got {aspect_ratio}')
+            raise ValueError(f'aspect_ratio must be a positive range around 1, got {aspect_ratio}')
         self.thresholds = tuple(thresholds)
         self.scaling = scaling
         self.aspect_ratio = aspect_ratio
@@ -65,8 +66,9 @@ class RandomObjectCrop(BaseTransform):
             ValueError: If there are masks, which are not cropped.
         """
         if {'gt_masks', 'gt_seg_map'} & results.keys():
-            raise ValueError('RandomObjectCrop crops boxes only; load the '
-                             'annotations without masks')
+            raise ValueError(
+                'RandomObjectCrop crops boxes only; load the annotations without masks'
+            )
         boxes = results['gt_bboxes'].numpy()
         crowd = np.asarray(results['gt_ignore_flags'], bool)
         patch = self._choose(boxes[~crowd], results['img'].shape[:2])
@@ -84,8 +86,7 @@ class RandomObjectCrop(BaseTransform):
             results[key] = results[key][kept]
         return results
 
-    def _choose(self, boxes: np.ndarray,
-                size: Tuple[int, int]) -> Optional[np.ndarray]:
+    def _choose(self, boxes: np.ndarray, size: tuple[int, int]) -> np.ndarray | None:
         """The patch (left, top, right, bottom); ``None`` for no crop."""
         choices = [*self.thresholds] + [None] * self.allow_no_crop
         for index in np.random.permutation(len(choices)):
@@ -105,28 +106,27 @@ class RandomObjectCrop(BaseTransform):
         ratio = np.sqrt(
             np.random.uniform(
                 np.maximum(self.aspect_ratio[0], scale**2),
-                np.minimum(self.aspect_ratio[1], scale**-2)))
+                np.minimum(self.aspect_ratio[1], scale**-2),
+            )
+        )
         sides = np.stack([width * scale * ratio, height * scale / ratio], 1)
         sides = np.minimum(sides.astype(int), (width, height))
-        corner = np.random.randint(
-            0, np.maximum(np.array((width, height)) - sides, 1))
+        corner = np.random.randint(0, np.maximum(np.array((width, height)) - sides, 1))
         return np.concatenate([corner, corner + sides], axis=1)
 
 
 def _overlaps(boxes: np.ndarray, patches: np.ndarray) -> np.ndarray:
     """IoU of boxes (N, 4) and patches (P, 4), (N, P)."""
     first, second = boxes[:, None], patches[None]
-    sides = (
-        np.minimum(first[..., 2:], second[..., 2:]) -
-        np.maximum(first[..., :2], second[..., :2]))
+    sides = np.minimum(first[..., 2:], second[..., 2:]) - np.maximum(
+        first[..., :2], second[..., :2]
+    )
     inside = sides.clip(min=0).prod(axis=2)
-    areas = [(each[..., 2:] - each[..., :2]).prod(axis=2)
-             for each in (first, second)]
+    areas = [(each[..., 2:] - each[..., :2]).prod(axis=2) for each in (first, second)]
     return inside / np.maximum(areas[0] + areas[1] - inside, 1e-9)
 
 
 def _centres_inside(boxes: np.ndarray, patches: np.ndarray) -> np.ndarray:
     """Whether patches (P, 4) hold the centres of boxes (N, 4), (N, P)."""
     centres = (boxes[:, None, :2] + boxes[:, None, 2:]) / 2
-    return ((patches[:, :2] <= centres) &
-            (centres < patches[:, 2:])).all(axis=2)
+    return ((patches[:, :2] <= centres) & (centres < patches[:, 2:])).all(axis=2)

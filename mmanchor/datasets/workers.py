@@ -1,17 +1,18 @@
 """Processes that write scenes beside each other."""
+
 import multiprocessing
 import os
 import signal
 import threading
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
-from typing import Callable, Iterable, Iterator, List
 
 import cv2
 
 from .writers import SceneJob, SceneRecord, write_scene
 
-WriteAll = Callable[[List[SceneJob]], Iterable[SceneRecord]]
+WriteAll = Callable[[list[SceneJob]], Iterable[SceneRecord]]
 
 
 @contextmanager

@@ -1,10 +1,11 @@
 """Scenes on disk, in the layouts of ADE20K and COCO."""
+
 import json
 import os
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, List, Sequence, Tuple
 
 import cv2
 import numpy as np
@@ -38,10 +39,7 @@ class Split:
         return self.stream * 1_000_000 + index + 1
 
 
-SPLITS = (
-    Split('train', 0, 'training', 'train2017'),
-    Split('val', 1, 'validation', 'val2017'),
-)
+SPLITS = (Split('train', 0, 'training', 'train2017'), Split('val', 1, 'validation', 'val2017'))
 
 
 @dataclass(frozen=True)
@@ -63,7 +61,7 @@ class SceneJob:
     split: Split
     index: int
     seed: int
-    size: Tuple[int, int]
+    size: tuple[int, int]
     style: SceneStyle
 
 
@@ -76,8 +74,8 @@ class SceneRecord:
         images_with: Names of the classes in the mask.
     """
 
-    annotations: List[dict]
-    images_with: List[str]
+    annotations: list[dict]
+    images_with: list[str]
 
 
 def make_folders(root: Path, layout: str) -> None:
@@ -105,8 +103,7 @@ def write_scene(job: SceneJob) -> SceneRecord:
         What to remember of it.
     """
     rng = np.random.default_rng([job.seed, job.split.stream, job.index])
-    rendering = render(
-        random_scene(rng, job.index, job.size, job.style), job.style)
+    rendering = render(random_scene(rng, job.index, job.size, job.style), job.style)
     image_id = job.split.image_id(job.index)
     stem = f'ADE_{job.split.name}_{job.index + 1:08d}'
     ade, coco = job.root / 'ade', job.root / 'coco'
@@ -114,20 +111,21 @@ def write_scene(job: SceneJob) -> SceneRecord:
     if job.layout != 'coco':
         paths.append(ade / 'images' / job.split.ade / f'{stem}.jpg')
         (ade / 'annotations' / job.split.ade / f'{stem}.png').write_bytes(
-            _encode('.png', rendering.labels))
+            _encode('.png', rendering.labels)
+        )
     if job.layout != 'ade':
         paths.append(coco / job.split.coco / f'{image_id:012d}.jpg')
     _write_image(rendering, paths)
     annotations = []
     for instance in rendering.instances:
-        annotations.append(
-            dict(image_id=image_id, **_coco_annotation(instance)))
+        annotations.append(dict(image_id=image_id, **_coco_annotation(instance)))
     present = np.flatnonzero(np.bincount(rendering.labels.ravel())[1:])
     return SceneRecord(annotations, [DEMO_CLASSES[i] for i in present])
 
 
-def write_coco_index(root: Path, split: Split, size: Sequence[int],
-                     records: List[SceneRecord]) -> None:
+def write_coco_index(
+    root: Path, split: Split, size: Sequence[int], records: list[SceneRecord]
+) -> None:
     """Write a split's ``instances_*.json``.
 
     Args:
@@ -146,7 +144,9 @@ def write_coco_index(root: Path, split: Split, size: Sequence[int],
                 height=size[0],
                 width=size[1],
                 license=1,
-                date_captured='2024-01-01 00:00:00'))
+                date_captured='2024-01-01 00:00:00',
+            )
+        )
         for annotation in record.annotations:
             number = split.stream * 10_000_000 + len(annotations) + 1
             annotations.append(dict(id=number, **annotation))
@@ -156,7 +156,8 @@ def write_coco_index(root: Path, split: Split, size: Sequence[int],
             version='1.0',
             year=2024,
             contributor='mmanchor',
-            date_created='2024/01/01'),
+            date_created='2024/01/01',
+        ),
         licenses=[dict(id=1, name='Apache-2.0', url='')],
         images=images,
         annotations=annotations,
@@ -164,21 +165,24 @@ def write_coco_index(root: Path, split: Split, size: Sequence[int],
             dict(
                 id=thing.category_id,
                 name=thing.name,
-                supercategory='stroke' if thing.stroke else 'shape')
+                supercategory='stroke' if thing.stroke else 'shape',
+            )
             for thing in THINGS
-        ])
+        ],
+    )
     path = root / 'coco' / 'annotations' / f'instances_{split.coco}.json'
     path.write_text(json.dumps(index), encoding='utf-8')
 
 
-def _coco_annotation(instance: Instance) -> Dict[str, object]:
+def _coco_annotation(instance: Instance) -> dict[str, object]:
     encode = mask_to_rle if instance.crowd else mask_to_polygons
     return dict(
         category_id=THINGS[instance.kind].category_id,
         iscrowd=int(instance.crowd),
         bbox=mask_to_box(instance.mask),
         area=float(np.count_nonzero(instance.mask)),
-        segmentation=encode(instance.mask))
+        segmentation=encode(instance.mask),
+    )
 
 
 def _encode(suffix: str, array: np.ndarray, *options: int) -> bytes:
@@ -188,11 +192,13 @@ def _encode(suffix: str, array: np.ndarray, *options: int) -> bytes:
     return data.tobytes()
 
 
-def _write_image(rendering: Rendering, paths: List[Path]) -> None:
+def _write_image(rendering: Rendering, paths: list[Path]) -> None:
     """Write the image once; a second layout shares the file if it can."""
     paths[0].write_bytes(
-        _encode('.jpg', rendering.image[..., ::-1], cv2.IMWRITE_JPEG_QUALITY,
-                rendering.jpeg_quality))
+        _encode(
+            '.jpg', rendering.image[..., ::-1], cv2.IMWRITE_JPEG_QUALITY, rendering.jpeg_quality
+        )
+    )
     for path in paths[1:]:
         try:
             os.link(paths[0], path)

@@ -1,4 +1,5 @@
 """Random numbers that depend on where training is, not on its past."""
+
 import random
 
 import numpy as np

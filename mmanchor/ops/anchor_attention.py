@@ -3,8 +3,9 @@
 Pure torch, no mm* import. Letters: B batch, N tokens, M anchors, D width of a
 head's keys, Dv width of its values.
 """
+
 from contextlib import nullcontext
-from typing import ContextManager, Optional
+from typing import ContextManager
 
 import torch
 from torch import Tensor
@@ -15,10 +16,7 @@ from torch import Tensor
 MIN_ANCHOR_MASS = 1e-20
 
 
-def anchor_assignment(keys: Tensor,
-                      anchors: Tensor,
-                      *,
-                      scale: Optional[float] = None) -> Tensor:
+def anchor_assignment(keys: Tensor, anchors: Tensor, *, scale: float | None = None) -> Tensor:
     r"""Share every token out among the anchors.
 
     .. math:: A_{ij} = \mathrm{softmax}_j (s \, w_j \cdot k_i)
@@ -49,11 +47,9 @@ def anchor_assignment(keys: Tensor,
         return _scores(keys, anchors, scale).softmax(dim=-1)
 
 
-def anchor_attention(keys: Tensor,
-                     values: Tensor,
-                     anchors: Tensor,
-                     *,
-                     scale: Optional[float] = None) -> Tensor:
+def anchor_attention(
+    keys: Tensor, values: Tensor, anchors: Tensor, *, scale: float | None = None
+) -> Tensor:
     r"""Attend to all tokens through the anchors, linear in their number.
 
     .. math:: H = A \, \Delta^{-1} A^\top V, \quad
@@ -88,8 +84,7 @@ def anchor_attention(keys: Tensor,
     _check_keys(keys, anchors)
     _check_values(keys, values)
     with no_autocast(keys):
-        wide = at_least_float32(values,
-                                torch.promote_types(keys.dtype, anchors.dtype))
+        wide = at_least_float32(values, torch.promote_types(keys.dtype, anchors.dtype))
         # No name for the scores: their memory is free once they are shares.
         assign = _scores(keys, anchors, scale).to(wide.dtype).softmax(dim=-1)
         return _through_anchors(assign, wide).to(values.dtype)
@@ -110,8 +105,9 @@ def attention_from_scores(scores: Tensor, values: Tensor) -> Tensor:
         ``values``.
 
     Example:
-        >>> attention_from_scores(torch.zeros(1, 1, 4, 2),
-        ...                       torch.arange(4.).view(1, 1, 4, 1)).flatten()
+        >>> attention_from_scores(
+        ...     torch.zeros(1, 1, 4, 2), torch.arange(4.0).view(1, 1, 4, 1)
+        ... ).flatten()
         tensor([1.5000, 1.5000, 1.5000, 1.5000])
     """
     with no_autocast(scores):
@@ -120,12 +116,9 @@ def attention_from_scores(scores: Tensor, values: Tensor) -> Tensor:
         return _through_anchors(assign, wide).to(values.dtype)
 
 
-def anchor_cross_attention(queries: Tensor,
-                           keys: Tensor,
-                           values: Tensor,
-                           anchors: Tensor,
-                           *,
-                           scale: Optional[float] = None) -> Tensor:
+def anchor_cross_attention(
+    queries: Tensor, keys: Tensor, values: Tensor, anchors: Tensor, *, scale: float | None = None
+) -> Tensor:
     r"""Let some tokens attend to others through the anchors.
 
     .. math:: H = A_q \, \Delta^{-1} A_k^\top V, \quad
@@ -164,19 +157,18 @@ def anchor_cross_attention(queries: Tensor,
     """
     _check_keys(keys, anchors)
     _check_values(keys, values)
-    if queries.dim() != 4 or any(queries.shape[i] != keys.shape[i]
-                                 for i in (0, 1, 3)):
+    if queries.dim() != 4 or any(queries.shape[i] != keys.shape[i] for i in (0, 1, 3)):
         raise ValueError(
             'queries must be (B, heads, Nq, D) with the B, heads and D of '
-            f'keys {tuple(keys.shape)}, got {tuple(queries.shape)}')
+            f'keys {tuple(keys.shape)}, got {tuple(queries.shape)}'
+        )
     with no_autocast(keys):
         return cross_attention_from_scores(
-            _scores(queries, anchors, scale), _scores(keys, anchors, scale),
-            values)
+            _scores(queries, anchors, scale), _scores(keys, anchors, scale), values
+        )
 
 
-def cross_attention_from_scores(query_scores: Tensor, key_scores: Tensor,
-                                values: Tensor) -> Tensor:
+def cross_attention_from_scores(query_scores: Tensor, key_scores: Tensor, values: Tensor) -> Tensor:
     """:func:`anchor_cross_attention` whose scores are known.
 
     Args:
@@ -189,13 +181,12 @@ def cross_attention_from_scores(query_scores: Tensor, key_scores: Tensor,
 
     Example:
         >>> cross_attention_from_scores(
-        ...     torch.zeros(1, 1, 1, 2), torch.zeros(1, 1, 4, 2),
-        ...     torch.arange(4.).view(1, 1, 4, 1)).flatten()
+        ...     torch.zeros(1, 1, 1, 2), torch.zeros(1, 1, 4, 2), torch.arange(4.0).view(1, 1, 4, 1)
+        ... ).flatten()
         tensor([1.5000])
     """
     with no_autocast(key_scores):
-        wide = at_least_float32(
-            values, torch.promote_types(query_scores.dtype, key_scores.dtype))
+        wide = at_least_float32(values, torch.promote_types(query_scores.dtype, key_scores.dtype))
         assign = query_scores.to(wide.dtype).softmax(dim=-1)
         # A query may want an anchor that every key shuns. A Delta^-1 is the
         # softmax over the keys of log A, which needs no bound on Delta.
@@ -204,10 +195,7 @@ def cross_attention_from_scores(query_scores: Tensor, key_scores: Tensor,
         return torch.matmul(assign, means).to(values.dtype)
 
 
-def refine_anchors(keys: Tensor,
-                   anchors: Tensor,
-                   *,
-                   scale: Optional[float] = None) -> Tensor:
+def refine_anchors(keys: Tensor, anchors: Tensor, *, scale: float | None = None) -> Tensor:
     r"""Move anchors to the means of the keys that are assigned to them.
 
     .. math:: u_j = \sum_i A_{ij} k_i / \sum_i A_{ij}
@@ -225,7 +213,7 @@ def refine_anchors(keys: Tensor,
         input).
 
     Example:
-        >>> keys = torch.tensor([[0., 2.], [2., 0.]]).view(1, 1, 2, 2)
+        >>> keys = torch.tensor([[0.0, 2.0], [2.0, 0.0]]).view(1, 1, 2, 2)
         >>> refine_anchors(keys, torch.zeros(1, 2)).flatten()
         tensor([1., 1.])
     """
@@ -245,9 +233,9 @@ def _anchor_means(assign: Tensor, values: Tensor) -> Tensor:
     return torch.matmul(assign.transpose(-2, -1), values) / mass.unsqueeze(-1)
 
 
-def _scores(keys: Tensor, anchors: Tensor, scale: Optional[float]) -> Tensor:
+def _scores(keys: Tensor, anchors: Tensor, scale: float | None) -> Tensor:
     """s w_j . k_i of every token and anchor, (B, heads, N, M)."""
-    scale = keys.shape[-1]**-0.5 if scale is None else scale
+    scale = keys.shape[-1] ** -0.5 if scale is None else scale
     keys = at_least_float32(keys, anchors.dtype)
     # The scale goes onto the few anchors, not onto the many scores; the
     # anchors become a batch of matrices (no copy), since matmul would
@@ -258,9 +246,7 @@ def _scores(keys: Tensor, anchors: Tensor, scale: Optional[float]) -> Tensor:
 
 def at_least_float32(x: Tensor, other: torch.dtype = torch.float32) -> Tensor:
     """``x`` in float64 if it or ``other`` is float64, else in float32."""
-    return x.to(
-        torch.promote_types(
-            torch.promote_types(x.dtype, other), torch.float32))
+    return x.to(torch.promote_types(torch.promote_types(x.dtype, other), torch.float32))
 
 
 def is_autocast_on(x: Tensor) -> bool:
@@ -278,20 +264,20 @@ def no_autocast(x: Tensor) -> ContextManager:
 
 def _check_keys(keys: Tensor, anchors: Tensor) -> None:
     if keys.dim() != 4:
-        raise ValueError('keys must be (B, heads, N, D), got shape '
-                         f'{tuple(keys.shape)}')
+        raise ValueError(f'keys must be (B, heads, N, D), got shape {tuple(keys.shape)}')
     batch, heads, _, width = keys.shape
-    fits = 2 <= anchors.dim() <= 4 and anchors.shape[-2] >= 1 and (
-        anchors.shape[-1] == width)
-    if not fits or anchors.shape[:-2] != (batch, heads)[4 - anchors.dim():]:
+    fits = 2 <= anchors.dim() <= 4 and anchors.shape[-2] >= 1 and (anchors.shape[-1] == width)
+    if not fits or anchors.shape[:-2] != (batch, heads)[4 - anchors.dim() :]:
         raise ValueError(
             f'anchors must be (M, {width}), ({heads}, M, {width}) or '
             f'({batch}, {heads}, M, {width}) with M >= 1 to fit keys '
-            f'{tuple(keys.shape)}, got shape {tuple(anchors.shape)}')
+            f'{tuple(keys.shape)}, got shape {tuple(anchors.shape)}'
+        )
 
 
 def _check_values(keys: Tensor, values: Tensor) -> None:
     if values.dim() != 4 or values.shape[:3] != keys.shape[:3]:
         raise ValueError(
             'values must be (B, heads, N, Dv) with the B, heads and N of keys '
-            f'{tuple(keys.shape)}, got {tuple(values.shape)}')
+            f'{tuple(keys.shape)}, got {tuple(values.shape)}'
+        )

@@ -15,7 +15,6 @@ The sums over tokens may also be taken piece by piece, over bands of an image
 or over devices. All is computed in float32 (float64 for float64 input), also
 under autocast.
 """
-from typing import Optional, Tuple
 
 import torch
 from torch import Tensor
@@ -41,7 +40,7 @@ def assign_heads(scores: Tensor, num_heads: int) -> Tensor:
     return scores.softmax(dim=-1).flatten(2)  # autocast leaves it in float32
 
 
-def token_sums(assign: Tensor, x: Tensor) -> Tuple[Tensor, Tensor]:
+def token_sums(assign: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
     r"""What tokens add to :math:`A^\top X` and :math:`A^\top 1`.
 
     Args:
@@ -53,7 +52,7 @@ def token_sums(assign: Tensor, x: Tensor) -> Tuple[Tensor, Tensor]:
         of the whole.
 
     Example:
-        >>> token_sums(torch.full((1, 4, 2), .5), torch.ones(1, 4, 3))[1]
+        >>> token_sums(torch.full((1, 4, 2), 0.5), torch.ones(1, 4, 3))[1]
         tensor([[2., 2.]])
     """
     with no_autocast(x):
@@ -61,9 +60,14 @@ def token_sums(assign: Tensor, x: Tensor) -> Tuple[Tensor, Tensor]:
         return sums, assign.sum(dim=1)
 
 
-def project_means(sums: Tensor, mass: Tensor, value_weight: Tensor,
-                  value_bias: Optional[Tensor], out_weight: Tensor,
-                  num_heads: int) -> Tensor:
+def project_means(
+    sums: Tensor,
+    mass: Tensor,
+    value_weight: Tensor,
+    value_bias: Tensor | None,
+    out_weight: Tensor,
+    num_heads: int,
+) -> Tensor:
     r"""Means of the anchors through both projections, :math:`W^V_h W^O_h`.
 
     Args:
@@ -78,8 +82,14 @@ def project_means(sums: Tensor, mass: Tensor, value_weight: Tensor,
         What each anchor gives to the output of its tokens, (B, heads * M, C).
 
     Example:
-        >>> project_means(torch.full((1, 4, 2), 6.), torch.full((1, 4), 3.),
-        ...               torch.eye(2), None, torch.eye(2), 2)[0, 0]
+        >>> project_means(
+        ...     torch.full((1, 4, 2), 6.0),
+        ...     torch.full((1, 4), 3.0),
+        ...     torch.eye(2),
+        ...     None,
+        ...     torch.eye(2),
+        ...     2,
+        ... )[0, 0]
         tensor([2., 0.])
     """
     means = sums / mass.clamp_min(MIN_ANCHOR_MASS).unsqueeze(-1)
@@ -94,8 +104,7 @@ def project_means(sums: Tensor, mass: Tensor, value_weight: Tensor,
         return torch.matmul(values, joined).flatten(1, 2)
 
 
-def spread_means(assign: Tensor, means: Tensor,
-                 bias: Optional[Tensor]) -> Tensor:
+def spread_means(assign: Tensor, means: Tensor, bias: Tensor | None) -> Tensor:
     """Outputs of tokens from the projected means of their anchors.
 
     Args:
@@ -107,8 +116,7 @@ def spread_means(assign: Tensor, means: Tensor,
         Y, (B, n, C).
 
     Example:
-        >>> spread_means(torch.full((1, 2, 2), .5), torch.ones(1, 2, 3),
-        ...              torch.ones(3))[0, 0]
+        >>> spread_means(torch.full((1, 2, 2), 0.5), torch.ones(1, 2, 3), torch.ones(3))[0, 0]
         tensor([2., 2., 2.])
     """
     with no_autocast(assign):

@@ -4,9 +4,9 @@ Pure torch, no mm* import. Letters: B batch, R rows (tokens that ask), N tokens
 that are asked, D width of a head, c its reduced width, K number of basis
 vectors, L kept tokens of a row.
 """
+
 import math
 import warnings
-from typing import Tuple
 
 import torch
 import torch.nn.functional as F
@@ -16,8 +16,7 @@ from torch.autograd.function import once_differentiable
 from .anchor_attention import at_least_float32, no_autocast
 
 
-def basis_coefficients(queries: Tensor, keys: Tensor, compress: Tensor,
-                       scale: float) -> Tensor:
+def basis_coefficients(queries: Tensor, keys: Tensor, compress: Tensor, scale: float) -> Tensor:
     r"""How much of each basis vector the attention of a row is made of.
 
     .. math:: C = \mathrm{softmax}_K (s \, Q' (K'^\top P))
@@ -58,8 +57,9 @@ def low_rank_attention(coefficients: Tensor, basis: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def connectivity_scores(coefficients: Tensor, basis: Tensor,
-                        num_coefficients: int, threshold: float) -> Tensor:
+def connectivity_scores(
+    coefficients: Tensor, basis: Tensor, num_coefficients: int, threshold: float
+) -> Tensor:
     r"""How strongly a row is tied to each token; it ranks them.
 
     .. math:: S = \mathrm{top}_n(C) \, B^\top, \quad
@@ -79,10 +79,9 @@ def connectivity_scores(coefficients: Tensor, basis: Tensor,
     Returns:
         S, (B, heads, R, N), in the dtype of ``coefficients``.
     """
-    weights, index = coefficients.topk(
-        min(num_coefficients, coefficients.shape[-1]), sorted=False)
+    weights, index = coefficients.topk(min(num_coefficients, coefficients.shape[-1]), sorted=False)
     kept = torch.zeros_like(coefficients).scatter_(-1, index, weights)
-    strong = F.threshold(basis.to(weights.dtype).abs(), threshold, 0.)
+    strong = F.threshold(basis.to(weights.dtype).abs(), threshold, 0.0)
     with no_autocast(coefficients):
         return kept @ strong.transpose(-2, -1)
 
@@ -104,12 +103,11 @@ def strongest_pairs(scores: Tensor, budget: int) -> Tensor:
         ValueError: If ``budget`` is out of its range.
 
     Example:
-        >>> strongest_pairs(torch.tensor([[[[.1, .3, .2]]]]), 1).item()
+        >>> strongest_pairs(torch.tensor([[[[0.1, 0.3, 0.2]]]]), 1).item()
         1
     """
     if not 1 <= budget <= scores.shape[-1]:
-        raise ValueError(f'budget must be 1 to N={scores.shape[-1]}, got '
-                         f'{budget}')
+        raise ValueError(f'budget must be 1 to N={scores.shape[-1]}, got {budget}')
     return torch.topk(scores, budget, sorted=False)[1]
 
 
@@ -127,14 +125,11 @@ def pairs_to_mask(indices: Tensor, num_tokens: int) -> Tensor:
         >>> pairs_to_mask(torch.tensor([[[[2, 0]]]]), 3).flatten().tolist()
         [True, False, True]
     """
-    mask = torch.zeros((*indices.shape[:-1], num_tokens),
-                       dtype=torch.bool,
-                       device=indices.device)
+    mask = torch.zeros((*indices.shape[:-1], num_tokens), dtype=torch.bool, device=indices.device)
     return mask.scatter_(-1, indices, 1)  # tracing knows no bool here
 
 
-def masked_attention(queries: Tensor, keys: Tensor, values: Tensor,
-                     indices: Tensor) -> Tensor:
+def masked_attention(queries: Tensor, keys: Tensor, values: Tensor, indices: Tensor) -> Tensor:
     r"""Softmax attention over the kept pairs, by masking all the others.
 
     .. math:: H_i = \sum_{j \in I_i} V_j \exp(q_i \cdot k_j / \sqrt D) \,/
@@ -155,8 +150,7 @@ def masked_attention(queries: Tensor, keys: Tensor, values: Tensor,
     return F.scaled_dot_product_attention(queries, keys, values, mask)
 
 
-def gathered_attention(queries: Tensor, keys: Tensor, values: Tensor,
-                       indices: Tensor) -> Tensor:
+def gathered_attention(queries: Tensor, keys: Tensor, values: Tensor, indices: Tensor) -> Tensor:
     """:func:`masked_attention` that multiplies the kept pairs alone.
 
     Keys and values are read where they lie: no (R, L, D) copy of them is
@@ -177,20 +171,17 @@ def gathered_attention(queries: Tensor, keys: Tensor, values: Tensor,
         index = indices + first.view(batch, heads, 1, 1)
         index = index.reshape(batch * heads * num_rows, -1)  # (B h R, L)
         scores = _PairScores.apply(
-            queries.to(wide.dtype).flatten(0, 2),
-            keys.to(wide.dtype).flatten(0, 2), index)
+            queries.to(wide.dtype).flatten(0, 2), keys.to(wide.dtype).flatten(0, 2), index
+        )
         out = F.embedding_bag(
-            index,
-            wide.flatten(0, 2),
-            per_sample_weights=scores.softmax(dim=-1),
-            mode='sum')  # (B h R, D)
+            index, wide.flatten(0, 2), per_sample_weights=scores.softmax(dim=-1), mode='sum'
+        )  # (B h R, D)
         return out.view(batch, heads, num_rows, -1).to(values.dtype)
 
 
-def dense_attention(queries: Tensor,
-                    keys: Tensor,
-                    values: Tensor,
-                    num_absent: int = 0) -> Tuple[Tensor, Tensor]:
+def dense_attention(
+    queries: Tensor, keys: Tensor, values: Tensor, num_absent: int = 0
+) -> tuple[Tensor, Tensor]:
     r"""Softmax attention over all pairs, for the few rows that stay dense.
 
     Args:
@@ -204,15 +195,14 @@ def dense_attention(queries: Tensor,
     Returns:
         Mixed values, (B, heads, R, D), and the weights, (B, heads, R, N).
     """
-    scores = queries @ keys.transpose(-2, -1) * queries.shape[-1]**-0.5
+    scores = queries @ keys.transpose(-2, -1) * queries.shape[-1] ** -0.5
     if num_absent:
         scores = F.pad(scores, (0, 1), value=math.log(num_absent))
-    weights = scores.softmax(dim=-1)[..., :keys.shape[-2]].to(values.dtype)
+    weights = scores.softmax(dim=-1)[..., : keys.shape[-2]].to(values.dtype)
     return weights @ values, weights
 
 
-def reconstruction_loss(queries: Tensor, keys: Tensor,
-                        approximation: Tensor) -> Tensor:
+def reconstruction_loss(queries: Tensor, keys: Tensor, approximation: Tensor) -> Tensor:
     r"""How far low-rank attention is from the full one.
 
     .. math:: \frac{1}{B h R} \sum_i \lVert A'_i -
@@ -232,7 +222,7 @@ def reconstruction_loss(queries: Tensor, keys: Tensor,
     with torch.no_grad(), no_autocast(keys):
         wide = at_least_float32(keys)
         scores = queries.to(wide.dtype) @ wide.transpose(-2, -1)
-        target = (scores * queries.shape[-1]**-0.5).softmax(dim=-1)
+        target = (scores * queries.shape[-1] ** -0.5).softmax(dim=-1)
     return (approximation - target).square().sum(dim=-1).mean()
 
 
@@ -253,25 +243,22 @@ class _PairScores(torch.autograd.Function):
                 index.flatten(),
                 queries.new_zeros(rows * kept),
                 size=(rows, len(keys)),
-                check_invariants=False)
+                check_invariants=False,
+            )
             scores = torch.sparse.sampled_addmm(
-                pattern,
-                queries,
-                keys.t(),
-                beta=0.,
-                alpha=queries.shape[1]**-0.5)
+                pattern, queries, keys.t(), beta=0.0, alpha=queries.shape[1] ** -0.5
+            )
         return scores.values().view(rows, kept)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, grad: Tensor) -> Tuple[Tensor, Tensor, None]:
+    def backward(ctx, grad: Tensor) -> tuple[Tensor, Tensor, None]:
         queries, keys, index = ctx.saved_tensors
-        grad = (grad * queries.shape[1]**-0.5).contiguous()
+        grad = (grad * queries.shape[1] ** -0.5).contiguous()
         with torch.enable_grad():
             keys = keys.detach().requires_grad_()
             # sum_j g_ij k_j; its own gradient for k, given q, is what keys
             # get: sum_i g_ij q_i.
-            for_queries = F.embedding_bag(
-                index, keys, per_sample_weights=grad, mode='sum')
-        for_keys, = torch.autograd.grad(for_queries, keys, queries)
+            for_queries = F.embedding_bag(index, keys, per_sample_weights=grad, mode='sum')
+        (for_keys,) = torch.autograd.grad(for_queries, keys, queries)
         return for_queries.detach(), for_keys, None

@@ -1,5 +1,6 @@
 """Boxes with their names and scores."""
-from typing import Optional, Sequence, Tuple
+
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -11,15 +12,17 @@ _SHADE = (0, 0, 0)
 _SHADE_OPACITY = 0.3
 
 
-def draw_boxes(image: np.ndarray,
-               boxes: np.ndarray,
-               labels: Sequence[int],
-               classes: Sequence[str],
-               palette: Sequence[Sequence[int]],
-               scores: Optional[Sequence[float]] = None,
-               opacity: float = 0.15,
-               font_size: Optional[int] = None,
-               dashed: bool = False) -> np.ndarray:
+def draw_boxes(
+    image: np.ndarray,
+    boxes: np.ndarray,
+    labels: Sequence[int],
+    classes: Sequence[str],
+    palette: Sequence[Sequence[int]],
+    scores: Sequence[float] | None = None,
+    opacity: float = 0.15,
+    font_size: int | None = None,
+    dashed: bool = False,
+) -> np.ndarray:
     """Draw boxes, their names and their scores.
 
     Small boxes lie over large ones. Names stand within the picture, where
@@ -54,8 +57,9 @@ def draw_boxes(image: np.ndarray,
     boxes = np.asarray(boxes, float).reshape(-1, 4)
     for name, values in (('labels', labels), ('scores', scores)):
         if values is not None and len(values) != len(boxes):
-            raise ValueError(f'{name} must hold one value for each of the '
-                             f'{len(boxes)} boxes, got {len(values)}')
+            raise ValueError(
+                f'{name} must hold one value for each of the {len(boxes)} boxes, got {len(values)}'
+            )
     side = min(image.shape[:2])
     width = max(1.5, 1 + side / 240)
     order, boxes = _visible(boxes, image.shape, width)
@@ -68,17 +72,14 @@ def draw_boxes(image: np.ndarray,
     if font_size is None:
         font_size = _font_size(side, len(boxes))
     if font_size > 0:
-        rest = [''] * len(order) if scores is None else [
-            f'{100 * scores[i]:.0f}%' for i in order
-        ]
+        rest = [''] * len(order) if scores is None else [f'{100 * scores[i]:.0f}%' for i in order]
         texts = [(classes[label], end) for label, end in zip(labels, rest)]
         around = boxes + width / 2 * np.array([-1, -1, 1, 1])
         write_chips(canvas, around, texts, colours, font_size)
     return canvas.round().astype(np.uint8)
 
 
-def write_caption(image: np.ndarray, name: str, rest: str,
-                  colour: Sequence[int]) -> np.ndarray:
+def write_caption(image: np.ndarray, name: str, rest: str, colour: Sequence[int]) -> np.ndarray:
     """Write a name on a plate into the upper left corner of a picture.
 
     Args:
@@ -93,19 +94,21 @@ def write_caption(image: np.ndarray, name: str, rest: str,
     canvas = as_rgb(image).astype(np.float32)
     height, width = canvas.shape[:2]
     whole = np.array([[0, 0, width, height]], float)
-    write_chips(canvas, whole, [(name, rest)], [tuple(map(int, colour))],
-                _font_size(min(height, width), 1))
+    write_chips(
+        canvas, whole, [(name, rest)], [tuple(map(int, colour))], _font_size(min(height, width), 1)
+    )
     return canvas.round().astype(np.uint8)
 
 
 def _font_size(side: int, num_boxes: int) -> int:
     """A height of letters for a picture; crowds get smaller ones."""
-    crowd = min(1, (20 / max(num_boxes, 1))**.25)
+    crowd = min(1, (20 / max(num_boxes, 1)) ** 0.25)
     return max(10, round((6 + side / 54) * crowd))
 
 
-def _visible(boxes: np.ndarray, shape: Sequence[int],
-             width: float) -> Tuple[np.ndarray, np.ndarray]:
+def _visible(
+    boxes: np.ndarray, shape: Sequence[int], width: float
+) -> tuple[np.ndarray, np.ndarray]:
     """Large boxes first: their numbers, and the parts in the picture.
 
     The lines of boxes that stick out, ``width`` pixels wide, run along the
@@ -124,20 +127,20 @@ def _visible(boxes: np.ndarray, shape: Sequence[int],
     return order[by_area], boxes[by_area]
 
 
-def _fill(image: np.ndarray, boxes: np.ndarray,
-          colours: Sequence[Tuple[int, ...]], opacity: float) -> np.ndarray:
+def _fill(
+    image: np.ndarray, boxes: np.ndarray, colours: Sequence[tuple[int, ...]], opacity: float
+) -> np.ndarray:
     """A float copy of a picture, boxes filled; small ones over large."""
     fill = image.astype(np.float32)
-    for (left, top, right, bottom), colour in zip(boxes.round().astype(int),
-                                                  colours):
+    for (left, top, right, bottom), colour in zip(boxes.round().astype(int), colours):
         fill[top:bottom, left:right] = colour
     return fill * opacity + image * np.float32(1 - opacity)
 
 
-def _outline(canvas: np.ndarray, box: np.ndarray, colour: Tuple[int, ...],
-             width: float, dashed: bool) -> None:
+def _outline(
+    canvas: np.ndarray, box: np.ndarray, colour: tuple[int, ...], width: float, dashed: bool
+) -> None:
     """Draw a line with a shade that parts it from what has its colour."""
     look = dict(radius=width, dash=4 * width if dashed else 0)
-    outline_rectangle(
-        canvas, box, _SHADE, width + 2, opacity=_SHADE_OPACITY, **look)
+    outline_rectangle(canvas, box, _SHADE, width + 2, opacity=_SHADE_OPACITY, **look)
     outline_rectangle(canvas, box, colour, width, **look)

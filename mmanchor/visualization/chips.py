@@ -1,5 +1,6 @@
 """Names on small plates beside their boxes, where they hide least."""
-from typing import List, Optional, Sequence, Tuple
+
+from collections.abc import Sequence
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -9,14 +10,18 @@ from .text import load_font
 
 # What a plate costs that hides all of another one; hiding all of a box
 # costs 1.
-_HIDDEN_NAME = 1000.
+_HIDDEN_NAME = 1000.0
 # What the next best place costs: rows above the box come first.
-_NEXT_PLACE = .02
+_NEXT_PLACE = 0.02
 
 
-def write_chips(canvas: np.ndarray, boxes: np.ndarray,
-                texts: Sequence[Tuple[str, str]],
-                colours: Sequence[Sequence[int]], font_size: int) -> None:
+def write_chips(
+    canvas: np.ndarray,
+    boxes: np.ndarray,
+    texts: Sequence[tuple[str, str]],
+    colours: Sequence[Sequence[int]],
+    font_size: int,
+) -> None:
     """Write a name beside each box; small boxes choose their places first.
 
     Args:
@@ -32,7 +37,7 @@ def write_chips(canvas: np.ndarray, boxes: np.ndarray,
     if height > canvas.shape[0]:
         return
     widest = min(canvas.shape[1], max(canvas.shape[1] / 2, 12 * font_size))
-    taken: List[np.ndarray] = []
+    taken: list[np.ndarray] = []
     areas = (boxes[:, 2:] - boxes[:, :2]).prod(1)
     chosen = []
     for i in np.argsort(areas, kind='stable'):
@@ -53,8 +58,7 @@ def write_chips(canvas: np.ndarray, boxes: np.ndarray,
         _write(canvas, place, text, colour, font, pad)
 
 
-def _fitting(name: str, rest: str, width: float,
-             font: ImageFont.FreeTypeFont) -> Optional[str]:
+def _fitting(name: str, rest: str, width: float, font: ImageFont.FreeTypeFont) -> str | None:
     """As much of a name as fits; ``None`` if nothing does."""
     # A line feed or half a character would stop the drawing.
     name = ' '.join(name.split())
@@ -72,23 +76,21 @@ def _fitting(name: str, rest: str, width: float,
     return text if font.getlength(text) <= width else None
 
 
-def _places(box: np.ndarray, width: int, height: int,
-            shape: Sequence[int]) -> np.ndarray:
+def _places(box: np.ndarray, width: int, height: int, shape: Sequence[int]) -> np.ndarray:
     """Where a plate may stand, (K, 4), the best first, in the picture."""
     left, top, right, bottom = box.round()
     above, below = top - height, bottom
     free = right - left - width
     ends, between = (0, free), (free / 2, free / 4, free * 3 / 4)
     corners = [(left + x, above) for x in (*ends, between[0])]
-    corners += [(left + x, y) for y in (below, top, bottom - height)
-                for x in ends]
+    corners += [(left + x, y) for y in (below, top, bottom - height) for x in ends]
     sides = (top, bottom - height, (top + bottom - height) / 2)
     corners += [(x, y) for y in sides for x in (right, left - width)]
-    corners += [(left + x, y) for y in (above, below, top, bottom - height)
-                for x in between]
+    corners += [(left + x, y) for y in (above, below, top, bottom - height) for x in between]
     for step in (1, 2, 3):
-        corners += [(left + x, y) for x in ends
-                    for y in (above - step * height, below + step * height)]
+        corners += [
+            (left + x, y) for x in ends for y in (above - step * height, below + step * height)
+        ]
     corners = np.array(corners).round()
     space = (shape[1] - width, shape[0] - height)
     corners = np.clip(corners, 0, space)
@@ -103,26 +105,27 @@ def _covered(places: np.ndarray, boxes: np.ndarray) -> np.ndarray:
     return (last - first).clip(0).prod(2) / areas.clip(1)
 
 
-def _write(canvas: np.ndarray, place: np.ndarray, text: str,
-           colour: Sequence[int], font: ImageFont.FreeTypeFont,
-           pad: int) -> None:
+def _write(
+    canvas: np.ndarray,
+    place: np.ndarray,
+    text: str,
+    colour: Sequence[int],
+    font: ImageFont.FreeTypeFont,
+    pad: int,
+) -> None:
     """Draw a plate of a colour, and a text on it that can be read."""
     left, top, right, bottom = place.astype(int)
     fill_rectangle(canvas, place, colour, radius=(bottom - top) / 6)
     letters = Image.new('L', (right - left, bottom - top))
     middle = (bottom - top) / 2
-    ImageDraw.Draw(letters).text((pad, middle),
-                                 text,
-                                 fill=255,
-                                 font=font,
-                                 anchor='lm')
+    ImageDraw.Draw(letters).text((pad, middle), text, fill=255, font=font, anchor='lm')
     ink = (0, 0, 0) if _is_bright(colour) else (255, 255, 255)
     paint(canvas, top, left, np.asarray(letters, np.float32) / 255, ink)
 
 
 def _is_bright(colour: Sequence[int]) -> bool:
     """Whether black has more contrast to a colour than white (WCAG 2)."""
-    linear = (np.asarray(colour[:3], float) / 255)**2.2
-    luminance = linear @ (.2126, .7152, .0722)
+    linear = (np.asarray(colour[:3], float) / 255) ** 2.2
+    luminance = linear @ (0.2126, 0.7152, 0.0722)
     # (luminance + .05) / .05 > 1.05 / (luminance + .05)
-    return luminance > .179
+    return luminance > 0.179

@@ -1,6 +1,7 @@
 """Label maps as colours: a mask over its picture, and a legend of classes."""
+
 import colorsys
-from typing import Optional, Sequence, Tuple
+from collections.abc import Sequence
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -10,7 +11,7 @@ from .text import load_font
 Palette = Sequence[Sequence[int]]
 
 
-def distinct_palette(num_classes: int) -> Tuple[Tuple[int, int, int], ...]:
+def distinct_palette(num_classes: int) -> tuple[tuple[int, int, int], ...]:
     """Colours that neighbouring class indices tell apart.
 
     The hue goes round by the golden ratio, so that consecutive classes lie
@@ -55,14 +56,11 @@ def as_rgb(image: np.ndarray) -> np.ndarray:
     if image.ndim == 2:
         return np.repeat(image[..., None], 3, axis=2)
     if image.ndim != 3 or image.shape[2] != 3:
-        raise ValueError(
-            f'image must be (H, W) or (H, W, 3), got {image.shape}')
+        raise ValueError(f'image must be (H, W) or (H, W, 3), got {image.shape}')
     return image
 
 
-def colour_mask(mask: np.ndarray,
-                palette: Palette,
-                ignore_index: Optional[int] = 255) -> np.ndarray:
+def colour_mask(mask: np.ndarray, palette: Palette, ignore_index: int | None = 255) -> np.ndarray:
     """A label map in the colours of its classes; ignored pixels are black.
 
     Args:
@@ -79,8 +77,7 @@ def colour_mask(mask: np.ndarray,
     """
     mask = np.asarray(mask)
     if mask.ndim != 2 or not np.issubdtype(mask.dtype, np.integer):
-        raise ValueError('mask must be (H, W) integers, got '
-                         f'{mask.dtype} of shape {mask.shape}')
+        raise ValueError(f'mask must be (H, W) integers, got {mask.dtype} of shape {mask.shape}')
     colours = np.asarray(palette, dtype=np.uint8).reshape(-1, 3)
     known = np.ones(mask.shape, dtype=bool)
     if ignore_index is not None:
@@ -89,17 +86,20 @@ def colour_mask(mask: np.ndarray,
     if labels.size and (labels.min() < 0 or labels.max() >= len(colours)):
         raise ValueError(
             f'mask holds labels {labels.min()} to {labels.max()}, but palette '
-            f'has {len(colours)} colours (0 to {len(colours) - 1})')
+            f'has {len(colours)} colours (0 to {len(colours) - 1})'
+        )
     out = np.zeros((*mask.shape, 3), dtype=np.uint8)
     out[known] = colours[labels]
     return out
 
 
-def overlay_mask(image: np.ndarray,
-                 mask: np.ndarray,
-                 palette: Palette,
-                 opacity: float = 0.6,
-                 ignore_index: Optional[int] = 255) -> np.ndarray:
+def overlay_mask(
+    image: np.ndarray,
+    mask: np.ndarray,
+    palette: Palette,
+    opacity: float = 0.6,
+    ignore_index: int | None = 255,
+) -> np.ndarray:
     """Lay the colours of a label map over its picture.
 
     Args:
@@ -122,8 +122,9 @@ def overlay_mask(image: np.ndarray,
     image = as_rgb(image)
     colours = colour_mask(mask, palette, ignore_index)
     if colours.shape != image.shape:
-        raise ValueError(f'mask is {np.shape(mask)}, but image is '
-                         f'{image.shape[:2]} (height, width)')
+        raise ValueError(
+            f'mask is {np.shape(mask)}, but image is {image.shape[:2]} (height, width)'
+        )
     mixed = (1 - opacity) * image + opacity * colours
     out = np.round(mixed).astype(np.uint8)
     if ignore_index is not None:
@@ -132,10 +133,9 @@ def overlay_mask(image: np.ndarray,
     return out
 
 
-def class_legend(classes: Sequence[str],
-                 palette: Palette,
-                 width: int,
-                 font_size: int = 14) -> np.ndarray:
+def class_legend(
+    classes: Sequence[str], palette: Palette, width: int, font_size: int = 14
+) -> np.ndarray:
     """Colour swatches with class names, in as many lines as they need.
 
     Args:
@@ -160,12 +160,10 @@ def class_legend(classes: Sequence[str],
     draw = ImageDraw.Draw(picture)
     for name, colour, (x, y) in zip(classes, palette, places):
         top = y + (line - font_size) // 2
-        draw.rectangle((x, top, x + font_size, top + font_size),
-                       fill=tuple(int(value) for value in colour),
-                       outline='black')
-        draw.text((x + font_size + gap, y + line // 2),
-                  name,
-                  fill='black',
-                  font=font,
-                  anchor='lm')
+        draw.rectangle(
+            (x, top, x + font_size, top + font_size),
+            fill=tuple(int(value) for value in colour),
+            outline='black',
+        )
+        draw.text((x + font_size + gap, y + line // 2), name, fill='black', font=font, anchor='lm')
     return np.asarray(picture)

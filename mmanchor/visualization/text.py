@@ -1,12 +1,13 @@
 """One font for every drawing, found without the system's help."""
-from functools import lru_cache
+
+from functools import cache
 from pathlib import Path
 
 import matplotlib
 from PIL import ImageFont
 
 
-@lru_cache(maxsize=None)
+@cache
 def load_font(size: int) -> ImageFont.FreeTypeFont:
     """DejaVu Sans, which matplotlib carries on every system.
 

@@ -1,4 +1,5 @@
 """The rows of the ablations, what they train, and their table."""
+
 import json
 from pathlib import Path
 
@@ -10,8 +11,7 @@ from mmanchor.apis.ablation_costs import anchors_per_token
 from mmanchor.apis.ablation_report import ablation_table, write_report
 from mmanchor.apis.complexity import build_test_model
 from mmanchor.cli.main import main
-from mmanchor.models.layers import (LearnedAnchorAttention, SoftmaxAttention,
-                                    TokenAnchorAttention)
+from mmanchor.models.layers import LearnedAnchorAttention, SoftmaxAttention, TokenAnchorAttention
 
 
 def attention_of(name):
@@ -19,13 +19,8 @@ def attention_of(name):
 
 
 def test_the_rows_of_table_4_differ_in_the_attention_alone():
-    kinds = {
-        name: type(attention_of(name))
-        for name in ('w64-softmax', 'w64-token', 'w64-m30')
-    }
-    assert list(kinds.values()) == [
-        SoftmaxAttention, TokenAnchorAttention, LearnedAnchorAttention
-    ]
+    kinds = {name: type(attention_of(name)) for name in ('w64-softmax', 'w64-token', 'w64-m30')}
+    assert list(kinds.values()) == [SoftmaxAttention, TokenAnchorAttention, LearnedAnchorAttention]
     cfgs = [ROWS[name].config() for name in kinds]
     for cfg in cfgs:
         for key in ('attention', 'num_anchors'):
@@ -58,8 +53,7 @@ def test_how_far_a_token_is_shared_out_before_training():
         layer.attn.anchors.data[0] = 0
         layer.attn.anchors.data[1:] = layer.attn.anchors.new_tensor(1e9)
     assert 1 <= anchors_per_token(even, images) <= 9 + 1e-4
-    assert anchors_per_token(
-        build_test_model(ROWS['w64-softmax'].config()), images) is None
+    assert anchors_per_token(build_test_model(ROWS['w64-softmax'].config()), images) is None
 
 
 def test_a_run_is_known_by_its_recipe():
@@ -75,12 +69,13 @@ def test_a_run_is_known_by_its_recipe():
 @pytest.mark.slow
 def test_a_row_trains_and_is_not_trained_again(tmp_path):
     results = run_ablation(tmp_path, ['w64-m30'], 1, 4, 1)
-    row, = results['rows']
-    run, = row['runs']
+    (row,) = results['rows']
+    (run,) = row['runs']
     # Hardly trained: better than chance, far from good.
     assert 10 < run['accuracy'] < 95 and 0 < run['loss'] < 2.3
-    assert row['cost']['deploy'] and row['cost']['params'] < 110e3 and row[
-        'cost']['microseconds'] > 0
+    assert (
+        row['cost']['deploy'] and row['cost']['params'] < 110e3 and row['cost']['microseconds'] > 0
+    )
     again = run_ablation(tmp_path, ['w64-m30', 'w64-m30'], 1, 4, 1)
     assert again['rows'][0]['runs'] == [run]
     assert json.loads((tmp_path / 'results.json').read_text()) == again
@@ -89,12 +84,15 @@ def test_a_row_trains_and_is_not_trained_again(tmp_path):
     assert plot.stat().st_size > 10000
 
 
-@pytest.mark.parametrize('words, said', [
-    (['--rows', 'w64-m31'], 'w64-m31'),
-    (['--seeds', '0'], '--seeds must be 1 or more, got 0'),
-    (['--epochs', '3'], '--epochs must be 4 or more, got 3'),
-    (['--jobs', '0'], '--jobs must be 1 or more, got 0'),
-])
+@pytest.mark.parametrize(
+    'words, said',
+    [
+        (['--rows', 'w64-m31'], 'w64-m31'),
+        (['--seeds', '0'], '--seeds must be 1 or more, got 0'),
+        (['--epochs', '3'], '--epochs must be 4 or more, got 3'),
+        (['--jobs', '0'], '--jobs must be 1 or more, got 0'),
+    ],
+)
 def test_wrong_options_are_named(words, said, tmp_path, capsys):
     out = ['--out-dir', str(tmp_path / 'out')]
     assert main(['ablation', *words, *out]) == 1
@@ -109,8 +107,9 @@ def test_the_documents_show_the_results_that_lie_beside_them():
     assert ablation_table(results) in (root / 'docs/ablation.md').read_text()
     readme = (root / 'README.md').read_text()
     for name in ('softmax', 'token', 'm30', 'sharp', 'sharp-local'):
-        row, = (row for row in results['rows'] if row['name'] == f'w64-{name}')
+        (row,) = (row for row in results['rows'] if row['name'] == f'w64-{name}')
         mean, spread = mean_and_spread(row['runs'])
         loss = sum(run['loss'] for run in row['runs']) / len(row['runs'])
-        assert (f'| {mean:.1f} ± {spread:.1f} | {loss:.3f} | '
-                f'{row["cost"]["macs"] / 1e6:.2f}M |') in readme
+        assert (
+            f'| {mean:.1f} ± {spread:.1f} | {loss:.3f} | {row["cost"]["macs"] / 1e6:.2f}M |'
+        ) in readme

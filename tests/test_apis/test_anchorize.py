@@ -1,4 +1,5 @@
 """Anchors take the place of softmax attention in models of four libraries."""
+
 import copy
 import io
 
@@ -20,8 +21,7 @@ TIMM = dict(**SIZE, embed_dim=48, depth=2, num_heads=3, num_classes=5)
 
 
 def mmpretrain_vit(**kwargs):
-    arch = dict(
-        embed_dims=48, num_layers=2, num_heads=3, feedforward_channels=96)
+    arch = dict(embed_dims=48, num_layers=2, num_heads=3, feedforward_channels=96)
     return MMPretrainViT(arch, **SIZE, **kwargs)
 
 
@@ -30,23 +30,16 @@ def torchvision_vit():
 
 
 BUILDERS = {
-    'ours':
-    lambda: AnchorFormer(ARCH, img_size=64, attention='softmax'),
-    'ours with biases and convolutions':
-    lambda: AnchorFormer(
-        ARCH, img_size=64, attention=dict(**SOFTMAX, depthwise=True)),
-    'our classifier':
-    lambda: classifier(SOFTMAX, distilled=True),
-    'mmpretrain':
-    mmpretrain_vit,
-    'mmpretrain with layer scale':
-    lambda: mmpretrain_vit(layer_scale_init_value=.5),
-    'timm':
-    lambda: TimmViT(**TIMM),
-    'timm without biases':
-    lambda: TimmViT(**TIMM, qkv_bias=False, proj_bias=False),
-    'torchvision':
-    torchvision_vit,
+    'ours': lambda: AnchorFormer(ARCH, img_size=64, attention='softmax'),
+    'ours with biases and convolutions': lambda: AnchorFormer(
+        ARCH, img_size=64, attention=dict(**SOFTMAX, depthwise=True)
+    ),
+    'our classifier': lambda: classifier(SOFTMAX, distilled=True),
+    'mmpretrain': mmpretrain_vit,
+    'mmpretrain with layer scale': lambda: mmpretrain_vit(layer_scale_init_value=0.5),
+    'timm': lambda: TimmViT(**TIMM),
+    'timm without biases': lambda: TimmViT(**TIMM, qkv_bias=False, proj_bias=False),
+    'torchvision': torchvision_vit,
 }
 
 
@@ -85,7 +78,7 @@ def without_queries_and_keys(model):
     for softmax in find_softmax(model).values():
         for param in (softmax.weight, softmax.bias):
             if param is not None:
-                nn.init.zeros_(param.data[:2 * softmax.embed_dims])
+                nn.init.zeros_(param.data[: 2 * softmax.embed_dims])
     return model
 
 
@@ -96,8 +89,7 @@ def test_where_attention_is_a_mean_nothing_changes(model, images, calibrated):
     wanted = outputs(model, images)
     assert anchorize(model, 4, [images] if calibrated else None) is model
     assert len(anchored(model)) == 2
-    torch.testing.assert_close(
-        outputs(model, images), wanted, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(outputs(model, images), wanted, rtol=1e-4, atol=1e-5)
 
 
 def test_keys_values_and_projections_stay(model, images):
@@ -121,8 +113,7 @@ def test_every_parameter_learns(model, images):
     for name, param in model.named_parameters():
         assert param.grad is not None, name
         assert param.grad.isfinite().all(), name
-    assert all(module.anchors.grad.any()
-               for module in anchored(model).values())
+    assert all(module.anchors.grad.any() for module in anchored(model).values())
 
 
 @torch.no_grad()
@@ -132,8 +123,7 @@ def test_the_deploy_form_is_the_same(model, images):
     for module in anchored(model).values():
         module.switch_to_deploy()
         assert module.deploy
-    torch.testing.assert_close(
-        outputs(model, images), wanted, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(outputs(model, images), wanted, rtol=1e-4, atol=1e-5)
 
 
 @torch.no_grad()
@@ -149,8 +139,7 @@ def test_weights_load_into_another_anchorized_model(model, images):
 
 def test_the_twin_becomes_an_anchorformer(images):
     twin = BUILDERS['ours']()
-    attention = dict(
-        type='mmanchor.LearnedAnchorAttention', per_head_anchors=True)
+    attention = dict(type='mmanchor.LearnedAnchorAttention', per_head_anchors=True)
     ours = AnchorFormer(ARCH, img_size=64, num_anchors=4, attention=attention)
     ours.load_state_dict(anchorize(twin, 4, [images]).state_dict())
 
@@ -159,7 +148,8 @@ def test_anchors_are_means_of_queries_and_keys(images):
     model = TimmViT(**TIMM).eval()
     seen = []
     model.blocks[0].attn.register_forward_pre_hook(
-        lambda module, args: seen.append(module.qkv(args[0])[..., :96]))
+        lambda module, args: seen.append(module.qkv(args[0])[..., :96])
+    )
     # As many anchors as there are of both: each anchor is one.
     num = 2 * 17 * len(images)
     anchorize(model, num, [images])
@@ -186,8 +176,7 @@ def test_forms_of_batches_give_the_same(images, name):
     assert str(first.state_dict()) == str(second.state_dict())
     if name == 'our classifier':
         batch = dict(inputs=list(images))
-        third.data_preprocessor = MODELS.build(
-            dict(type='ClsDataPreprocessor'))
+        third.data_preprocessor = MODELS.build(dict(type='ClsDataPreprocessor'))
         anchorize(third, 4, [batch])
         assert str(first.state_dict()) == str(third.state_dict())
 
@@ -201,11 +190,11 @@ def test_a_large_sample_is_bounded(images, monkeypatch):
 
 
 def test_training_mode_and_dropout_stay(images):
-    model = TimmViT(**TIMM, proj_drop_rate=.25).train()
+    model = TimmViT(**TIMM, proj_drop_rate=0.25).train()
     model.norm.eval()
     anchorize(model, 4, [images])
     attention = model.blocks[1].attn
-    assert attention.training and attention.proj_drop.p == .25
+    assert attention.training and attention.proj_drop.p == 0.25
     assert model.blocks[0].mlp.training and not model.norm.training
     assert not attention._forward_pre_hooks
 
@@ -216,11 +205,7 @@ def test_a_runner_does_not_draw_the_weights_anew(name):
     if name == 'our classifier':
         model = BUILDERS[name]()
     else:
-        model = MODELS.build(
-            dict(
-                type='TimmClassifier',
-                model_name='vit_tiny_patch16_224',
-                **TIMM))
+        model = MODELS.build(dict(type='TimmClassifier', model_name='vit_tiny_patch16_224', **TIMM))
     anchorize(model, 4)
     before = copy.deepcopy(model.state_dict())
     model.init_weights()  # as Runner.train does
@@ -229,37 +214,38 @@ def test_a_runner_does_not_draw_the_weights_anew(name):
 
 
 def test_kept_modules_are_left_alone(images):
-    model = anchorize(TimmViT(**TIMM), 4, [images], keep=('blocks.0', ))
+    model = anchorize(TimmViT(**TIMM), 4, [images], keep=('blocks.0',))
     assert list(anchored(model)) == ['blocks.1.attn']
     with pytest.raises(ValueError, match="keep names 'block'"):
-        anchorize(TimmViT(**TIMM), 4, keep=('block', ))
+        anchorize(TimmViT(**TIMM), 4, keep=('block',))
 
 
 class Tokens(nn.Sequential):
     """A model of layers from torch alone."""
 
     def __init__(self):
-        super().__init__(
-            nn.TransformerEncoderLayer(48, 3, 96, batch_first=True))
+        super().__init__(nn.TransformerEncoderLayer(48, 3, 96, batch_first=True))
 
 
 def swin():
     return create_model(
-        'swin_tiny_patch4_window7_224',
-        img_size=56,
-        embed_dim=24,
-        depths=(1, ),
-        num_heads=(3, ))
+        'swin_tiny_patch4_window7_224', img_size=56, embed_dim=24, depths=(1,), num_heads=(3,)
+    )
 
 
-@pytest.mark.parametrize('build, message', [
-    (lambda: TimmViT(**TIMM, qk_norm=True),
-     "'blocks.0.attn' cannot be replaced: it has q_norm, as qk_norm"),
-    (swin, "WindowAttention 'layers.0.blocks.0.attn' cannot be replaced"),
-    (Tokens, "'0.self_attn' cannot .* part of a TransformerEncoderLayer"),
-    (lambda: nn.Linear(3, 3), 'the Linear has no softmax attention'),
-    (lambda: AnchorFormer(ARCH), 'the AnchorFormer has no softmax attention'),
-])
+@pytest.mark.parametrize(
+    'build, message',
+    [
+        (
+            lambda: TimmViT(**TIMM, qk_norm=True),
+            "'blocks.0.attn' cannot be replaced: it has q_norm, as qk_norm",
+        ),
+        (swin, "WindowAttention 'layers.0.blocks.0.attn' cannot be replaced"),
+        (Tokens, "'0.self_attn' cannot .* part of a TransformerEncoderLayer"),
+        (lambda: nn.Linear(3, 3), 'the Linear has no softmax attention'),
+        (lambda: AnchorFormer(ARCH), 'the AnchorFormer has no softmax attention'),
+    ],
+)
 def test_what_cannot_be_replaced_is_named(build, message):
     model = build()
     before = list(model.state_dict())
@@ -268,15 +254,18 @@ def test_what_cannot_be_replaced_is_named(build, message):
     assert list(model.state_dict()) == before
 
 
-@pytest.mark.parametrize('num_anchors, calibration, message', [
-    (0, None, 'num_anchors must be at least 1, got 0'),
-    (35, [torch.rand(1, 3, 64, 64)], '35 clusters need .* got 34; give more'),
-    (4, [], "no batch of images that reached 'blocks.0.attn'"),
-    (4, [torch.rand(3, 64, 64)], r'\(B, 3, H, W\), got \(3, 64, 64\)'),
-    (4, ['a.png'], r'\(B, 3, H, W\), got str'),
-    (4, [()], r'\(B, 3, H, W\), got tuple'),
-    (4, [dict(inputs=[])], 'the VisionTransformer has no data_preprocessor'),
-])
+@pytest.mark.parametrize(
+    'num_anchors, calibration, message',
+    [
+        (0, None, 'num_anchors must be at least 1, got 0'),
+        (35, [torch.rand(1, 3, 64, 64)], '35 clusters need .* got 34; give more'),
+        (4, [], "no batch of images that reached 'blocks.0.attn'"),
+        (4, [torch.rand(3, 64, 64)], r'\(B, 3, H, W\), got \(3, 64, 64\)'),
+        (4, ['a.png'], r'\(B, 3, H, W\), got str'),
+        (4, [()], r'\(B, 3, H, W\), got tuple'),
+        (4, [dict(inputs=[])], 'the VisionTransformer has no data_preprocessor'),
+    ],
+)
 def test_bad_arguments_change_nothing(num_anchors, calibration, message):
     model = TimmViT(**TIMM)
     with pytest.raises(ValueError, match=message):

@@ -1,4 +1,5 @@
 """The classifiers' recipe on small data, by our commands and mmpretrain's."""
+
 import json
 import pickle
 
@@ -68,29 +69,22 @@ def test_views_are_averaged(project, checkpoint, tmp_path):
     assert 'accuracy/top1' in score(cfg, checkpoint, tta=True)
 
 
-def test_predictions_go_to_a_folder_of_masks_nowhere(project, checkpoint,
-                                                     tmp_path):
+def test_predictions_go_to_a_folder_of_masks_nowhere(project, checkpoint, tmp_path):
     cfg = load_config(project, {}, tmp_path)
     with pytest.raises(UserError, match='must be a .pkl file'):
         score(cfg, checkpoint, out=tmp_path / 'masks')
 
 
-def test_predict_names_the_likeliest_classes(project, checkpoint, tmp_path,
-                                             capsys):
+def test_predict_names_the_likeliest_classes(project, checkpoint, tmp_path, capsys):
     cfg = load_config(project)
     source = project.parent / 'data' / 'val' / 'red'
     summary = predict_files(
-        cfg,
-        checkpoint,
-        str(source),
-        tmp_path,
-        device='cpu',
-        options=PredictOptions(batch_size=2))
+        cfg, checkpoint, str(source), tmp_path, device='cpu', options=PredictOptions(batch_size=2)
+    )
     assert summary.done == 4
     assert 'Inference' not in capsys.readouterr().out  # a bar for each batch
     results = json.loads((tmp_path / 'predictions.json').read_text())
-    assert [each['file']
-            for each in results] == [f'{i}.JPEG' for i in range(4)]
+    assert [each['file'] for each in results] == [f'{i}.JPEG' for i in range(4)]
     for each in results:
         found = each['predictions']
         assert {one['class'] for one in found} == set(COLOURS)
@@ -102,76 +96,80 @@ def test_predict_names_the_likeliest_classes(project, checkpoint, tmp_path,
     assert painted.size == Image.open(source / '0.JPEG').size
 
 
-@pytest.mark.parametrize('options, message', [
-    (dict(ann_file='x.json'),
-     '--ann-file is for detection, and .* is a config '
-     'of classification'),
-    (dict(masks=True), '--masks is for segmentation'),
-    (dict(opacity=.5), '--opacity is for segmentation'),
-    (dict(color_masks=True), '--color-masks is for segmentation'),
-])
-def test_options_of_other_tasks_are_refused(project, checkpoint, tmp_path,
-                                            options, message):
+@pytest.mark.parametrize(
+    'options, message',
+    [
+        (
+            dict(ann_file='x.json'),
+            '--ann-file is for detection, and .* is a config of classification',
+        ),
+        (dict(masks=True), '--masks is for segmentation'),
+        (dict(opacity=0.5), '--opacity is for segmentation'),
+        (dict(color_masks=True), '--color-masks is for segmentation'),
+    ],
+)
+def test_options_of_other_tasks_are_refused(project, checkpoint, tmp_path, options, message):
     with pytest.raises(UserError, match=message):
         predict_files(
             load_config(project),
             checkpoint,
             str(project.parent / 'data' / 'val' / 'red'),
             tmp_path,
-            options=PredictOptions(**options))
+            options=PredictOptions(**options),
+        )
 
 
-def test_mmpretrains_interfaces_take_config_and_checkpoint(
-        project, checkpoint, picture):
+def test_mmpretrains_interfaces_take_config_and_checkpoint(project, checkpoint, picture):
     model = get_model(str(project), pretrained=str(checkpoint), device='cpu')
-    one, = ImageClassificationInferencer(model)(str(picture))
+    (one,) = ImageClassificationInferencer(model)(str(picture))
     inferencer = ImageClassificationInferencer(
-        str(project), pretrained=str(checkpoint), device='cpu')
-    two, = inferencer(str(picture))
+        str(project), pretrained=str(checkpoint), device='cpu'
+    )
+    (two,) = inferencer(str(picture))
     assert one['pred_class'] == two['pred_class']
     assert two['pred_class'] in COLOURS
     np.testing.assert_allclose(one['pred_scores'], two['pred_scores'])
 
 
-def test_the_deploy_form_gives_the_same_scores(project, checkpoint, picture,
-                                               tmp_path):
+def test_the_deploy_form_gives_the_same_scores(project, checkpoint, picture, tmp_path):
     out = tmp_path / 'deploy.pth'
     report = export_deploy(load_config(project), checkpoint, out)
     assert report.params_after != report.params_before
     both = [
-        ImageClassificationInferencer(
-            str(config), pretrained=str(weights),
-            device='cpu')(str(picture))[0]['pred_scores']
+        ImageClassificationInferencer(str(config), pretrained=str(weights), device='cpu')(
+            str(picture)
+        )[0]['pred_scores']
         for config, weights in ((project, checkpoint), (report.config, out))
     ]
     np.testing.assert_allclose(*both, atol=1e-5)
 
 
-@pytest.mark.parametrize('name', [
-    'anchorformer-t-distilled_8xb128-300e_in1k-224',
-])
+@pytest.mark.parametrize('name', ['anchorformer-t-distilled_8xb128-300e_in1k-224'])
 def test_other_classifiers_deploy_too(name, tmp_path):
     cfg = load_config(name, {'model.head.num_classes': 3})
     with DefaultScope.overwrite_default_scope('mmpretrain'):
         state = MODELS.build(cfg.model).state_dict()
     torch.save(dict(state_dict=state), tmp_path / 'trained.pth')
-    report = export_deploy(cfg, tmp_path / 'trained.pth',
-                           tmp_path / 'deploy.safetensors')
+    report = export_deploy(cfg, tmp_path / 'trained.pth', tmp_path / 'deploy.safetensors')
     deployed = load_config(report.config)
     with DefaultScope.overwrite_default_scope('mmpretrain'):
         model = MODELS.build(deployed.model)
     assert sum(p.numel() for p in model.parameters()) == report.params_after
 
 
-@pytest.mark.parametrize('name, options, message', [
-    ('sparsifiner-t_8xb128-300e_in1k-224', {}, 'has no deploy form'),
-    ('deit-t_8xb128-300e_in1k-224', {}, 'has no deploy form'),
-    ('levit-128s_8xb256-1000e_in1k-224', {
-        'model.head.type': 'LeViTClsHead'
-    }, 'cannot be built: .*LeViTClsHead'),
-])
-def test_what_has_no_deploy_form_writes_nothing(name, options, message,
-                                                tmp_path):
+@pytest.mark.parametrize(
+    'name, options, message',
+    [
+        ('sparsifiner-t_8xb128-300e_in1k-224', {}, 'has no deploy form'),
+        ('deit-t_8xb128-300e_in1k-224', {}, 'has no deploy form'),
+        (
+            'levit-128s_8xb256-1000e_in1k-224',
+            {'model.head.type': 'LeViTClsHead'},
+            'cannot be built: .*LeViTClsHead',
+        ),
+    ],
+)
+def test_what_has_no_deploy_form_writes_nothing(name, options, message, tmp_path):
     cfg = load_config(name, {**options, 'model.head.num_classes': 3})
     with DefaultScope.overwrite_default_scope('mmpretrain'):
         state = MODELS.build(cfg.model).state_dict()
@@ -184,11 +182,7 @@ def test_what_has_no_deploy_form_writes_nothing(name, options, message,
 
 def test_missing_images_are_named(project, tmp_path, capsys):
     wrong = f'train_dataloader.dataset.data_root={tmp_path}/none'
-    assert main([
-        'train',
-        str(project), '--work-dir',
-        str(tmp_path), '--cfg-options', wrong
-    ]) != 0
+    assert main(['train', str(project), '--work-dir', str(tmp_path), '--cfg-options', wrong]) != 0
     error = capsys.readouterr().err
     assert f'{tmp_path}/none' in error and 'Traceback' not in error
 
@@ -215,7 +209,7 @@ def test_torn_pictures_and_empty_classes_are_found(tmp_path):
         path.unlink()
     cfg = load_config(write_config(tmp_path, CLASSIFICATION, data))
     train, val = check_data(cfg)
-    problem, = train.problems
+    (problem,) = train.problems
     assert problem.code == 'unreadable' and str(torn) in problem.examples[0]
     # mmpretrain itself refuses a folder without pictures, or counts none.
     assert [problem.code for problem in val.problems] == ['empty_class']
@@ -226,7 +220,7 @@ def test_classes_in_another_order_than_the_folders_are_found(project):
     cfg = load_config(project)
     swapped = tuple(reversed(COLOURS))
     cfg.train_dataloader.dataset.metainfo.classes = swapped
-    report, = check_data(cfg, ['train'])
+    (report,) = check_data(cfg, ['train'])
     assert [problem.code for problem in report.problems] == ['class_order']
     assert str(COLOURS) in report.problems[0].message
 
@@ -235,9 +229,10 @@ def test_more_folders_than_classes_are_told_before_training(project, tmp_path):
     key = 'train_dataloader.dataset.metainfo.classes'
     cfg = load_config(project, {key: list(COLOURS[:-1])}, tmp_path)
     with pytest.raises(
-            UserError,
-            match=rf'train has {len(COLOURS)} folders .*there are '
-            rf'{len(COLOURS) - 1} classes.*model.head.num_classes'):
+        UserError,
+        match=rf'train has {len(COLOURS)} folders .*there are '
+        rf'{len(COLOURS) - 1} classes.*model.head.num_classes',
+    ):
         train_model(cfg)
 
 

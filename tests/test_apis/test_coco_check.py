@@ -21,7 +21,7 @@ def spoil(tiny, tmp_path):
         cfg = load_config(tiny / 'det.py')
         cfg.train_dataloader.dataset.data_root = str(data)
         cfg.train_dataloader.dataset.metainfo.update(metainfo)
-        report, = check_data(cfg, ['train'])
+        (report,) = check_data(cfg, ['train'])
         return report
 
     return run
@@ -43,12 +43,8 @@ def test_sound_file_is_clean(spoil):
 
 def test_names_are_compared_both_ways(spoil):
     found = codes(spoil(nothing, classes=('Red', 'green', 'violet')))
-    assert found['class_not_in_file'].examples == [
-        "Red (near 'red')", 'violet'
-    ]
-    assert found['category_not_in_metainfo'].examples == [
-        "red (near 'Red')", 'blue'
-    ]
+    assert found['class_not_in_file'].examples == ["Red (near 'red')", 'violet']
+    assert found['category_not_in_metainfo'].examples == ["red (near 'Red')", 'blue']
 
 
 def test_part_of_the_categories_is_no_problem(spoil):
@@ -62,35 +58,39 @@ def test_other_order_would_swap_names(spoil):
     assert "('red', 'green', 'blue')" in problem['class_order'].message
 
 
-@pytest.mark.parametrize('box, code', [
-    ([20, 5, 14, 3], 'box_outside'),
-    ([-3, 5, 14, 3], 'box_outside'),
-    ([5, 5, 0, 3], 'empty_box'),
-    ([5, 5, 3, -1], 'empty_box'),
-    ([5, 5, 3], 'not_a_box'),
-    ([5, 5, 3, float('nan')], 'not_a_box'),
-    ([5, 5, 3, None], 'not_a_box'),
-])
+@pytest.mark.parametrize(
+    'box, code',
+    [
+        ([20, 5, 14, 3], 'box_outside'),
+        ([-3, 5, 14, 3], 'box_outside'),
+        ([5, 5, 0, 3], 'empty_box'),
+        ([5, 5, 3, -1], 'empty_box'),
+        ([5, 5, 3], 'not_a_box'),
+        ([5, 5, 3, float('nan')], 'not_a_box'),
+        ([5, 5, 3, None], 'not_a_box'),
+    ],
+)
 def test_impossible_boxes(spoil, box, code):
-    report = spoil(
-        lambda content, _: content['annotations'][1].update(bbox=box))
+    report = spoil(lambda content, _: content['annotations'][1].update(bbox=box))
     assert list(codes(report)) == [code]
     assert codes(report)[code].examples[0].startswith('annotation 2: ')
 
 
 def test_box_may_stick_out_by_a_rounding(spoil):
-    report = spoil(lambda content, _: content['annotations'][0].update(
-        bbox=[-0.5, 0, 33, 32]))
+    report = spoil(lambda content, _: content['annotations'][0].update(bbox=[-0.5, 0, 33, 32]))
     assert not report.problems
 
 
-@pytest.mark.parametrize('key, field, value, code', [
-    ('annotations', 'image_id', 77, 'unknown_image'),
-    ('annotations', 'category_id', 77, 'unknown_category'),
-    ('annotations', 'id', 2, 'duplicate'),
-    ('images', 'width', 48, 'size'),
-    ('images', 'file_name', 'gone.jpg', 'missing_image'),
-])
+@pytest.mark.parametrize(
+    'key, field, value, code',
+    [
+        ('annotations', 'image_id', 77, 'unknown_image'),
+        ('annotations', 'category_id', 77, 'unknown_category'),
+        ('annotations', 'id', 2, 'duplicate'),
+        ('images', 'width', 48, 'size'),
+        ('images', 'file_name', 'gone.jpg', 'missing_image'),
+    ],
+)
 def test_broken_references(spoil, key, field, value, code):
     report = spoil(lambda content, _: content[key][0].update({field: value}))
     assert list(codes(report)) == [code]
@@ -102,14 +102,12 @@ def test_annotation_without_area(spoil):
 
 
 def test_torn_picture(spoil):
-    report = spoil(lambda _, folder:
-                   (folder / 'train_000.jpg').write_bytes(b'\xff\xd8junk'))
+    report = spoil(lambda _, folder: (folder / 'train_000.jpg').write_bytes(b'\xff\xd8junk'))
     assert list(codes(report)) == ['unreadable_image']
 
 
 def test_narrow_boxes_are_noted(spoil):
-    report = spoil(lambda content, _: content['annotations'][0].update(
-        bbox=[5, 5, 0.5, 3]))
+    report = spoil(lambda content, _: content['annotations'][0].update(bbox=[5, 5, 0.5, 3]))
     assert 'narrower than one pixel' in report.notes[0]
 
 

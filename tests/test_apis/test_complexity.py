@@ -1,12 +1,19 @@
 """Costs: closed-form counts, and the goals of the segmentors."""
+
 import pytest
 from mmengine.config import Config
 from mmengine.logging import MMLogger
 from torch import nn
 
-from mmanchor.apis.complexity import (build_test_model, complexity_of_forms,
-                                      count_by_module, count_complexity,
-                                      default_size, of_forms, switch_to_deploy)
+from mmanchor.apis.complexity import (
+    build_test_model,
+    complexity_of_forms,
+    count_by_module,
+    count_complexity,
+    default_size,
+    of_forms,
+    switch_to_deploy,
+)
 from mmanchor.apis.config import load_config
 from mmanchor.apis.errors import UserError
 from mmanchor.models import AnchorFormer
@@ -31,21 +38,17 @@ def test_counting_is_silent(monkeypatch):
 def test_backbone_counts_agree_with_the_formulas(deploy):
     width, layers, heads, anchors, ratio = 32, 2, 2, 5, 2
     model = AnchorFormer(
-        dict(
-            embed_dims=width,
-            num_layers=layers,
-            num_heads=heads,
-            mlp_ratio=ratio),
+        dict(embed_dims=width, num_layers=layers, num_heads=heads, mlp_ratio=ratio),
         img_size=32,
         patch_size=8,
         num_anchors=anchors,
         final_norm=False,
-        deploy=deploy).eval()
+        deploy=deploy,
+    ).eval()
     tokens = 16
     head_width = width // heads
     keys = heads * anchors if deploy else width
-    linear = (
-        width * (keys + width) + width * width + 2 * ratio * width * width)
+    linear = width * (keys + width) + width * width + 2 * ratio * width * width
     # Scores, A^T V and A (A^T V): tokens x anchors x width each, over all
     # heads.
     mixing = 3 * tokens * anchors * width
@@ -65,10 +68,10 @@ def test_backbone_counts_agree_with_the_formulas(deploy):
     assert sum(p.numel() for p in model.parameters()) == params
 
 
-@pytest.mark.parametrize('name, params, macs', [
-    ('upernet_anchorformer_ade', 49.6e6, 928.1e9),
-    ('fpn_anchorformer_ade', 21.6e6, 193.7e9),
-])
+@pytest.mark.parametrize(
+    'name, params, macs',
+    [('upernet_anchorformer_ade', 49.6e6, 928.1e9), ('fpn_anchorformer_ade', 21.6e6, 193.7e9)],
+)
 def test_segmentors_cost_no_more_than_the_paper_reports(name, params, macs):
     """Table 3 of the paper: 512 x 2048, 150 classes; ours in deploy form."""
     forms = complexity_of_forms(load_config(name), (512, 2048))
@@ -112,8 +115,9 @@ def test_training_only_heads_are_not_counted():
 
 
 def test_a_model_without_a_deploy_form_has_one_row():
-    cfg = load_config('upernet_anchorformer-demo_1xb8-1100_demo-128',
-                      {'model.backbone.attention': 'softmax'})
+    cfg = load_config(
+        'upernet_anchorformer-demo_1xb8-1100_demo-128', {'model.backbone.attention': 'softmax'}
+    )
     # The backbone offers the switch, whatever its attention makes of it.
     forms = complexity_of_forms(cfg, (64, 64))
     assert forms['training'] == forms['deploy']
@@ -124,10 +128,10 @@ def test_sizes_that_the_model_cannot_take_are_refused():
         dict(
             default_scope='mmengine',
             model=dict(
-                type='mmanchor.SimpleFeaturePyramid',
-                in_channels=8,
-                out_channels=(4, ),
-                scales=(2, ))))
+                type='mmanchor.SimpleFeaturePyramid', in_channels=8, out_channels=(4,), scales=(2,)
+            ),
+        )
+    )
     with pytest.raises(UserError, match='32 x 48'):
         complexity_of_forms(cfg, (32, 48))
 
@@ -143,20 +147,20 @@ def test_sizes_that_a_model_asserts_are_refused():
     def count(model, size):
         assert size == (64, 64), 'its size'
 
-    cfg = Config(
-        dict(
-            default_scope='mmengine',
-            model=dict(type='mmanchor.AnchorFormer')))
+    cfg = Config(dict(default_scope='mmengine', model=dict(type='mmanchor.AnchorFormer')))
     with pytest.raises(UserError, match='AssertionError: its size'):
         of_forms(cfg, (32, 48), count)
 
 
-@pytest.mark.parametrize('name, size',
-                         [('upernet_anchorformer_ade', (512, 2048)),
-                          ('mmpretrain::efficientnet/'
-                           'efficientnet-b3_8xb32_in1k.py', (300, 300)),
-                          ('picodet_anchorformer-t_coco', (416, 416)),
-                          ('picodet_esnet-l_8xb32-250e_coco-640', (640, 640))])
+@pytest.mark.parametrize(
+    'name, size',
+    [
+        ('upernet_anchorformer_ade', (512, 2048)),
+        ('mmpretrain::efficientnet/efficientnet-b3_8xb32_in1k.py', (300, 300)),
+        ('picodet_anchorformer-t_coco', (416, 416)),
+        ('picodet_esnet-l_8xb32-250e_coco-640', (640, 640)),
+    ],
+)
 def test_the_size_that_is_usually_counted(name, size):
     assert default_size(load_config(name)) == size
 
@@ -168,12 +172,12 @@ def test_a_pipeline_without_a_size_asks_for_one():
         default_size(cfg)
 
 
-@pytest.mark.parametrize('name, params, macs', [('t', 2.9e6, 1.1e9),
-                                                ('s', 5.5e6, 1.7e9),
-                                                ('b', 8.6e6, 2.8e9)])
+@pytest.mark.parametrize(
+    'name, params, macs', [('t', 2.9e6, 1.1e9), ('s', 5.5e6, 1.7e9), ('b', 8.6e6, 2.8e9)]
+)
 def test_detectors_keep_to_the_papers_budgets(name, params, macs):
     """Table 2 of the paper, at 416 x 416; ours in deploy form."""
     cfg = load_config(f'picodet_anchorformer-{name}_coco')
     counts = complexity_of_forms(cfg, (416, 416))['deploy']
-    assert .9 * params <= counts.params <= params
+    assert 0.9 * params <= counts.params <= params
     assert counts.macs <= macs

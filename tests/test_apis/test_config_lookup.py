@@ -3,28 +3,32 @@ from pathlib import Path
 import pytest
 
 from mmanchor.apis import config as config_module
-from mmanchor.apis.config import (find_config, list_configs, load_config,
-                                  parse_options, toolbox)
+from mmanchor.apis.config import find_config, list_configs, load_config, parse_options, toolbox
 from mmanchor.apis.errors import UserError
 
 
 @pytest.fixture
 def root(tmp_path, monkeypatch):
     """A folder of configs in the place of ours."""
-    for name in ('entry', 'seg/unet_a', 'seg/unet_b', 'x/same', 'y/same',
-                 '_base_/hidden'):
+    for name in ('entry', 'seg/unet_a', 'seg/unet_b', 'x/same', 'y/same', '_base_/hidden'):
         path = tmp_path / 'configs' / f'{name}.py'
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("default_scope = 'mmseg'\nvalue = 1\n")
-    monkeypatch.setattr(config_module, 'config_root',
-                        lambda: tmp_path / 'configs')
+    monkeypatch.setattr(config_module, 'config_root', lambda: tmp_path / 'configs')
     return tmp_path / 'configs'
 
 
-@pytest.mark.parametrize('name', [
-    'unet_a', 'unet_a.py', 'seg/unet_a', 'seg/unet_a.py', 'mmanchor::unet_a',
-    'mmanchor::seg/unet_a.py'
-])
+@pytest.mark.parametrize(
+    'name',
+    [
+        'unet_a',
+        'unet_a.py',
+        'seg/unet_a',
+        'seg/unet_a.py',
+        'mmanchor::unet_a',
+        'mmanchor::seg/unet_a.py',
+    ],
+)
 def test_name_finds_the_file(root, name):
     assert find_config(name) == root / 'seg' / 'unet_a.py'
 
@@ -36,18 +40,19 @@ def test_path_comes_before_names(root, tmp_path, monkeypatch):
 
 
 def test_bases_are_no_configs(root):
-    assert list_configs() == [
-        'entry', 'seg/unet_a', 'seg/unet_b', 'x/same', 'y/same'
-    ]
+    assert list_configs() == ['entry', 'seg/unet_a', 'seg/unet_b', 'x/same', 'y/same']
     with pytest.raises(UserError, match='hidden'):
         find_config('hidden')
 
 
-@pytest.mark.parametrize('name, message', [
-    ('same', 'several configs; choose one of x/same, y/same'),
-    ('unet_c', 'did you mean seg/unet_'),
-    ('far/off.py', "no config file 'far/off.py'.* did you mean entry"),
-])
+@pytest.mark.parametrize(
+    'name, message',
+    [
+        ('same', 'several configs; choose one of x/same, y/same'),
+        ('unet_c', 'did you mean seg/unet_'),
+        ('far/off.py', "no config file 'far/off.py'.* did you mean entry"),
+    ],
+)
 def test_wrong_name_gives_a_choice(root, name, message):
     with pytest.raises(UserError, match=message):
         find_config(name)
@@ -64,11 +69,16 @@ def test_configs_of_the_toolboxes_are_found_too():
     assert path.as_posix().endswith(f'mmdet/.mim/configs/{name}.py')
 
 
-@pytest.mark.parametrize('name, message', [
-    ('mmdet::rtmdet/rtmdet_tini_8xb32-300e_coco.py',
-     'mmdet came with no config .* did you mean rtmdet/rtmdet_tiny_8xb32'),
-    ('nobody::x/y.py', "the package 'nobody', which is not installed"),
-])
+@pytest.mark.parametrize(
+    'name, message',
+    [
+        (
+            'mmdet::rtmdet/rtmdet_tini_8xb32-300e_coco.py',
+            'mmdet came with no config .* did you mean rtmdet/rtmdet_tiny_8xb32',
+        ),
+        ('nobody::x/y.py', "the package 'nobody', which is not installed"),
+    ],
+)
 def test_wrong_config_of_a_toolbox_is_named(name, message):
     with pytest.raises(UserError, match=message):
         find_config(name)
@@ -95,13 +105,7 @@ optim = dict(momentum=.9)
 
 def test_options_are_read_as_openmmlab_reads_them():
     words = ['a.b=1', 'c=x,y', 'd=[(1,2)]', 'e=None', 'f=k=v']
-    assert parse_options(words) == {
-        'a.b': 1,
-        'c': ['x', 'y'],
-        'd': [(1, 2)],
-        'e': None,
-        'f': 'k=v'
-    }
+    assert parse_options(words) == {'a.b': 1, 'c': ['x', 'y'], 'd': [(1, 2)], 'e': None, 'f': 'k=v'}
     assert parse_options(None) == {}
 
 
@@ -111,12 +115,15 @@ def test_options_that_are_no_pairs(words):
         parse_options(words)
 
 
-@pytest.mark.parametrize('text, message', [
-    ('a = (', 'SyntaxError'),
-    ("_base_ = 'nowhere.py'", 'FileNotFoundError'),
-    ('a = undefined', 'NameError'),
-    ("custom_imports = dict(imports=['nowhere'])", 'ImportError'),
-])
+@pytest.mark.parametrize(
+    'text, message',
+    [
+        ('a = (', 'SyntaxError'),
+        ("_base_ = 'nowhere.py'", 'FileNotFoundError'),
+        ('a = undefined', 'NameError'),
+        ("custom_imports = dict(imports=['nowhere'])", 'ImportError'),
+    ],
+)
 def test_config_that_cannot_be_read(tmp_path, text, message):
     path = tmp_path / 'broken.py'
     path.write_text(text)

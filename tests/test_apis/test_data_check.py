@@ -20,7 +20,7 @@ def check(tiny, data, limit=None, **dataset):
     cfg = load_config(tiny / 'seg.py')
     cfg.train_dataloader.dataset.data_root = str(data)
     cfg.train_dataloader.dataset.update(dataset)
-    report, = check_data(cfg, ['train'], limit)
+    (report,) = check_data(cfg, ['train'], limit)
     return report
 
 
@@ -34,11 +34,10 @@ def write_mask(data, pixels, name='train_000'):
 
 def test_sound_data_is_clean(tiny):
     reports = check_data(load_config(tiny / 'seg.py'))
-    assert [report.splits for report in reports] == [['train'],
-                                                     ['val', 'test']]
+    assert [report.splits for report in reports] == [['train'], ['val', 'test']]
     assert not any(report.problems for report in reports)
     assert reports[0].counts == {'images': 6, 'masks': 6, 'files read': 6}
-    note, = reports[0].notes
+    (note,) = reports[0].notes
     assert 'labels 1 to 4 are the classes 0 to 3' in note
 
 
@@ -59,8 +58,7 @@ def test_labels_beyond_the_classes(tiny, data):
 
 def test_255_is_ignored_with_and_without_reduction(tiny, data):
     for path in (data / 'annotations/training').iterdir():
-        Image.fromarray(np.array([[1, 255]], np.uint8)).resize((32, 32),
-                                                               0).save(path)
+        Image.fromarray(np.array([[1, 255]], np.uint8)).resize((32, 32), 0).save(path)
     assert not check(tiny, data).problems
     assert not check(tiny, data, reduce_zero_label=False).problems
 
@@ -82,11 +80,14 @@ def test_other_ignore_index_is_allowed(tiny, data):
     assert codes(check(tiny, data, **options))['labels'].count == 6
 
 
-@pytest.mark.parametrize('pixels, code', [
-    (np.ones((32, 32, 3), np.uint8), 'mask_channels'),
-    (np.ones((32, 32), np.uint16), 'mask_channels'),
-    (np.ones((16, 32), np.uint8), 'size'),
-])
+@pytest.mark.parametrize(
+    'pixels, code',
+    [
+        (np.ones((32, 32, 3), np.uint8), 'mask_channels'),
+        (np.ones((32, 32), np.uint16), 'mask_channels'),
+        (np.ones((16, 32), np.uint8), 'size'),
+    ],
+)
 def test_masks_of_another_shape(tiny, data, pixels, code):
     write_mask(data, pixels)
     assert list(codes(check(tiny, data))) == [code]
@@ -127,7 +128,7 @@ def test_reading_is_spread_evenly():
 
 def test_heads_that_do_not_fit_the_classes(tiny):
     cfg = load_config(tiny / 'seg.py', {'model.decode_head.num_classes': 7})
-    report, = check_data(cfg, ['train'])
+    (report,) = check_data(cfg, ['train'])
     message = codes(report)['num_classes'].message
     assert 'model.decode_head.num_classes is 7' in message
 
@@ -135,13 +136,12 @@ def test_heads_that_do_not_fit_the_classes(tiny):
 def test_pipeline_that_contradicts_the_data_set(tiny):
     cfg = load_config(tiny / 'seg.py')
     cfg.train_dataloader.dataset.pipeline[1].reduce_zero_label = False
-    report, = check_data(cfg, ['train'])
+    (report,) = check_data(cfg, ['train'])
     assert list(codes(report)) == ['reduce_zero_label']
 
 
 def test_subset_of_known_classes_keeps_the_numbers_of_the_masks(tiny, data):
     write_mask(data, np.full((32, 32), 150, np.uint8))
     classes = ('wall', 'building', 'sky', 'floor')
-    report = check(
-        tiny, data, type='ADE20KDataset', metainfo=dict(classes=classes))
+    report = check(tiny, data, type='ADE20KDataset', metainfo=dict(classes=classes))
     assert not report.problems

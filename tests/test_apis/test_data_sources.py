@@ -9,8 +9,7 @@ from mmanchor.apis.errors import UserError
 
 
 def wrapped(dataset, scope='mmseg'):
-    return Config(
-        dict(default_scope=scope, train_dataloader=dict(dataset=dataset)))
+    return Config(dict(default_scope=scope, train_dataloader=dict(dataset=dataset)))
 
 
 def test_wrappers_are_taken_off():
@@ -22,9 +21,10 @@ def test_wrappers_are_taken_off():
             pipeline=[dict(type='B')],
             dataset=dict(
                 type='ConcatDataset',
-                datasets=[
-                    dict(type='RepeatDataset', times=2, dataset=leaf), other
-                ])))
+                datasets=[dict(type='RepeatDataset', times=2, dataset=leaf), other],
+            ),
+        )
+    )
     first, second = data_sources(cfg, ['train', 'val'])
     assert first.get('data_root') == 'a' and second.get('data_root') == 'b'
     assert [step['type'] for step in first.pipeline] == ['A', 'B']
@@ -32,24 +32,27 @@ def test_wrappers_are_taken_off():
 
 
 def test_defaults_come_from_the_class():
-    source, = data_sources(wrapped(dict(type='ADE20KDataset')))
+    (source,) = data_sources(wrapped(dict(type='ADE20KDataset')))
     assert source.get('reduce_zero_label') is True
     assert source.get('seg_map_suffix') == '.png'
     assert source.get('ignore_index') == 255, 'from the parent class'
     assert len(source.classes) == 150
-    source, = data_sources(
-        wrapped(dict(type='ADE20KDataset', img_suffix='.jpeg')))
+    (source,) = data_sources(wrapped(dict(type='ADE20KDataset', img_suffix='.jpeg')))
     assert source.get('img_suffix') == '.jpeg'
 
 
 def test_paths_are_joined_as_the_data_set_joins_them():
-    source, = data_sources(
+    (source,) = data_sources(
         wrapped(
             dict(
                 type='CocoDataset',
                 data_root='root',
                 ann_file='a.json',
-                data_prefix=dict(img='/absolute')), 'mmdet'))
+                data_prefix=dict(img='/absolute'),
+            ),
+            'mmdet',
+        )
+    )
     assert source.ann_file == 'root/a.json' and source.kind == 'detection'
     assert source.folder('img') == '/absolute'
 
@@ -70,15 +73,19 @@ def test_missing_ade20k_says_where_what_and_whence(tmp_path, monkeypatch):
         dict(
             type='ADE20KDataset',
             data_root='data/ade/ADEChallengeData2016',
-            data_prefix=dict(
-                img_path='images/training',
-                seg_map_path='annotations/training')))
+            data_prefix=dict(img_path='images/training', seg_map_path='annotations/training'),
+        )
+    )
     with pytest.raises(UserError) as caught:
         require_data(cfg, ['train'])
     message = str(caught.value)
-    for part in ('data/ade/ADEChallengeData2016/images/training/NAME.jpg',
-                 'annotations/training/NAME.png', str(tmp_path),
-                 'ADEChallengeData2016.zip', 'mmanchor make-demo-data'):
+    for part in (
+        'data/ade/ADEChallengeData2016/images/training/NAME.jpg',
+        'annotations/training/NAME.png',
+        str(tmp_path),
+        'ADEChallengeData2016.zip',
+        'mmanchor make-demo-data',
+    ):
         assert part in message
 
 
@@ -88,9 +95,10 @@ def test_missing_coco_is_offered_unless_the_classes_are_others(own_classes):
         type='CocoDataset',
         data_root='nowhere',
         ann_file='annotations/instances_val2017.json',
-        data_prefix=dict(img='val2017/'))
+        data_prefix=dict(img='val2017/'),
+    )
     if own_classes:
-        dataset['metainfo'] = dict(classes=('screw', ))
+        dataset['metainfo'] = dict(classes=('screw',))
     with pytest.raises(UserError) as caught:
         require_data(wrapped(dataset, 'mmdet'), ['train'])
     message = str(caught.value)
@@ -111,9 +119,7 @@ def test_folder_without_pictures(tiny, tmp_path):
 
 
 def test_remote_data_is_not_looked_for():
-    require_data(
-        wrapped(dict(type='ADE20KDataset', data_root='s3://bucket')),
-        ['train'])
+    require_data(wrapped(dict(type='ADE20KDataset', data_root='s3://bucket')), ['train'])
 
 
 def test_classification_says_where_imagenet_should_be():

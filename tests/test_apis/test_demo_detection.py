@@ -1,4 +1,5 @@
 """The detection demo, at a size that takes seconds."""
+
 import cv2
 import pytest
 
@@ -35,8 +36,7 @@ def test_it_trains_scores_draws_and_goes_on(tmp_path):
         assert detector.checkpoint.endswith('epoch_2.pth')
         assert detector.minutes > before.minutes
         assert set(detector.metrics) == set(METRICS)
-        assert all(score is None or 0 <= score <= 1
-                   for score in detector.metrics.values())
+        assert all(score is None or 0 <= score <= 1 for score in detector.metrics.values())
     anchors, plain = second.detectors.values()
     assert anchors.cost() == anchors.complexity['deploy']
     assert anchors.cost().params > plain.cost().params
@@ -51,11 +51,18 @@ def test_it_trains_scores_draws_and_goes_on(tmp_path):
 @pytest.mark.slow
 def test_the_command_prints_one_table(tmp_path, capsys):
     options = [f'{key}={value}' for key, value in TINY.items()]
-    status = main([
-        'demo', 'detection', '--data-root',
-        str(tmp_path / 'data'), '--work-dir',
-        str(tmp_path / 'work'), '--cfg-options', *options
-    ])
+    status = main(
+        [
+            'demo',
+            'detection',
+            '--data-root',
+            str(tmp_path / 'data'),
+            '--work-dir',
+            str(tmp_path / 'work'),
+            '--cfg-options',
+            *options,
+        ]
+    )
     assert status == 0
     out = capsys.readouterr().out
     for word in ('AnchorESNet', 'ESNet', 'parameters', 'GMACs', *METRICS):

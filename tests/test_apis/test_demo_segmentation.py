@@ -1,4 +1,5 @@
 """The demo, at a size that takes seconds."""
+
 import json
 
 import cv2
@@ -23,21 +24,18 @@ def test_it_trains_scores_draws_and_goes_on(tmp_path):
     options = dict(TINY, **{'train_cfg.max_iters': 1})
     args = (tmp_path / 'data', tmp_path / 'work')
     first = run_segmentation_demo(*args, options, lines.append)
-    assert [line[:3] for line in lines
-            if line[0] != ' '] == ['1/5', '2/5', '3/5', '4/5', '5/5']
+    assert [line[:3] for line in lines if line[0] != ' '] == ['1/5', '2/5', '3/5', '4/5', '5/5']
     assert first.files['checkpoint'].endswith('iter_1.pth')
 
     # The same folders with more to train: it goes on from iteration 1.
     second = run_segmentation_demo(*args, TINY, lines.append)
     assert second.files['checkpoint'].endswith('iter_2.pth')
     assert second.untrained == first.untrained
-    log = '\n'.join(path.read_text()
-                    for path in (tmp_path / 'work').rglob('*.log'))
+    log = '\n'.join(path.read_text() for path in (tmp_path / 'work').rglob('*.log'))
     assert 'resumed epoch' in log or 'resuming from' in log
 
     assert 0 <= second.metrics['mIoU'] <= 100
-    assert second.complexity['deploy'].params < second.complexity[
-        'training'].params
+    assert second.complexity['deploy'].params < second.complexity['training'].params
     grid = cv2.imread(second.files['predictions'])
     assert grid.shape[1] > 6 * 256 and grid.shape[0] > 4 * 256
     kept = json.loads((tmp_path / 'work' / 'demo.json').read_text())

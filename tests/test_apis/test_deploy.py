@@ -1,4 +1,5 @@
 """Exporting the deploy form."""
+
 import pytest
 import torch
 from mmengine.config import Config
@@ -30,10 +31,10 @@ def test_the_exported_files_build_the_same_model(trained, tmp_path, suffix):
     report = export_deploy(load_config(NAME), path, out)
     assert report.params_after < report.params_before
     assert report.difference < 1e-5
-    assert sorted(each.name for each in tmp_path.iterdir()) == sorted(
-        [out.name, 'deploy.py'])
+    assert sorted(each.name for each in tmp_path.iterdir()) == sorted([out.name, 'deploy.py'])
 
     from mmengine.runner import load_checkpoint
+
     cfg = Config.fromfile(str(report.config))
     assert cfg.model.backbone.deploy is True
     with DefaultScope.overwrite_default_scope('mmseg'):
@@ -45,19 +46,16 @@ def test_the_exported_files_build_the_same_model(trained, tmp_path, suffix):
 
 
 def test_the_command_says_what_changed(trained, tmp_path, capsys):
-    status = main(
-        ['export-deploy', NAME,
-         str(trained[1]),
-         str(tmp_path / 'out.pth')])
+    status = main(['export-deploy', NAME, str(trained[1]), str(tmp_path / 'out.pth')])
     printed = capsys.readouterr().out
     assert status == 0
     assert 'fewer' in printed and 'out.py' in printed
 
 
-@pytest.mark.parametrize('out, message', [
-    ('out.onnx', 'must end in .pth or .safetensors'),
-    ('iter_1.pth', 'is the checkpoint itself'),
-])
+@pytest.mark.parametrize(
+    'out, message',
+    [('out.onnx', 'must end in .pth or .safetensors'), ('iter_1.pth', 'is the checkpoint itself')],
+)
 def test_bad_names_are_refused(trained, out, message):
     with pytest.raises(UserError, match=message):
         export_deploy(load_config(NAME), trained[1], trained[1].parent / out)
@@ -71,8 +69,7 @@ def test_a_checkpoint_of_another_model_leaves_nothing(trained, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_a_deploy_checkpoint_is_refused_by_the_training_form(
-        trained, tmp_path):
+def test_a_deploy_checkpoint_is_refused_by_the_training_form(trained, tmp_path):
     out = tmp_path / 'deploy.pth'
     export_deploy(load_config(NAME), trained[1], out)
     with pytest.raises(UserError, match='is not of this model.*anchors'):

@@ -1,4 +1,5 @@
 """How errors of other people's code are told."""
+
 from mmanchor.apis.errors import in_one_line
 
 

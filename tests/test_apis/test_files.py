@@ -10,10 +10,9 @@ from mmanchor.apis.files import make_folder, replacing, write_json
 def test_failed_write_keeps_the_old_file(tmp_path):
     path = tmp_path / 'a.txt'
     path.write_text('old')
-    with pytest.raises(RuntimeError):
-        with replacing(path) as part:
-            part.write_text('half')
-            raise RuntimeError
+    with pytest.raises(RuntimeError), replacing(path) as part:
+        part.write_text('half')
+        raise RuntimeError
     assert path.read_text() == 'old'
     assert list(tmp_path.iterdir()) == [path]
 
@@ -27,8 +26,7 @@ def test_temporary_name_keeps_the_suffix(tmp_path):
 
 def test_json_takes_numpy_numbers(tmp_path):
     write_json(tmp_path / 'a.json', dict(a=np.float32(0.5), b=np.arange(2)))
-    assert json.loads((tmp_path / 'a.json').read_text()) == dict(
-        a=0.5, b=[0, 1])
+    assert json.loads((tmp_path / 'a.json').read_text()) == dict(a=0.5, b=[0, 1])
 
 
 def test_file_in_the_way_of_a_folder(tmp_path):

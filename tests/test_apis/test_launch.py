@@ -21,18 +21,23 @@ def test_cpu_gets_gloo_and_plain_batch_norm(monkeypatch):
     started = []
     monkeypatch.setattr(launch, 'get_device', lambda: 'cpu')
     monkeypatch.setattr(launch, 'is_distributed', lambda: False)
-    monkeypatch.setattr(launch.distributed, 'init_process_group',
-                        started.append)
-    for name, value in (('RANK', '0'), ('WORLD_SIZE', '2'),
-                        ('LOCAL_RANK', '0'), ('MASTER_ADDR',
-                                              'here'), ('MASTER_PORT', '1')):
+    monkeypatch.setattr(launch.distributed, 'init_process_group', started.append)
+    for name, value in (
+        ('RANK', '0'),
+        ('WORLD_SIZE', '2'),
+        ('LOCAL_RANK', '0'),
+        ('MASTER_ADDR', 'here'),
+        ('MASTER_PORT', '1'),
+    ):
         monkeypatch.setenv(name, value)
     cfg = Config(
         dict(
             launcher='pytorch',
             model=dict(heads=[dict(norm_cfg=dict(type='SyncBN'))]),
             sync_bn='torch',
-            model_wrapper_cfg=dict(find_unused_parameters=True)))
+            model_wrapper_cfg=dict(find_unused_parameters=True),
+        )
+    )
     prepare_launch(cfg)
     assert started == ['gloo']
     assert cfg.model.heads[0].norm_cfg.type == 'BN'

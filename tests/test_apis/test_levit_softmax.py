@@ -1,4 +1,5 @@
 """Queries and keys of LeViT's attention are those that it mixes by."""
+
 import pytest
 import torch
 from levit_models import ARCH, live
@@ -21,8 +22,9 @@ def test_queries_and_keys_are_those_of_the_attention(stage, stride):
     queries, keys = got.unflatten(1, (2, 36)).unbind(1)
 
     mixed = []
-    softmax.attn.mix = lambda *args: mixed.append(args) or torch.zeros(
-        1, 2, (6 // stride)**2, softmax.attn.value_dims)
+    softmax.attn.mix = lambda *args: (
+        mixed.append(args) or torch.zeros(1, 2, (6 // stride) ** 2, softmax.attn.value_dims)
+    )
     softmax.attn(tokens[None], (6, 6))
     projected, asked, _ = mixed[0]
     if stride == 1:

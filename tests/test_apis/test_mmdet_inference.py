@@ -1,4 +1,5 @@
 """mmdet's own ways of running a detector, with one of ours."""
+
 import json
 
 import mmcv
@@ -16,7 +17,7 @@ from mmanchor.apis.predictors import build_predictor
 from mmanchor.cli.main import main
 
 pytestmark = pytest.mark.usefixtures('plain_configs')
-TTA_PIPELINE = '''
+TTA_PIPELINE = """
 _base_ = [{config!r}]
 model = dict(backbone=dict(type='mmanchor.{backbone}'))
 tta_pipeline = [
@@ -26,7 +27,7 @@ tta_pipeline = [
         [dict(type='RandomFlip', prob=p) for p in {flips}],
         [dict(type='LoadAnnotations', with_bbox=True)],
         [dict(type='PackDetInputs')]])]
-'''
+"""
 
 
 @pytest.fixture(scope='module', params=['ESNet', 'AnchorESNet'])
@@ -39,7 +40,7 @@ def project(tiny, tmp_path_factory, backbone):
     """Paths of a config and of random weights that see what is there."""
     folder = tmp_path_factory.mktemp(backbone)
     config = folder / 'tiny.py'
-    write_views(config, tiny, backbone, (64, ), (0., ))
+    write_views(config, tiny, backbone, (64,), (0.0,))
     torch.manual_seed(0)
     model = init_detector(str(config), None, 'random', 'cpu')
     for module in model.modules():
@@ -59,10 +60,9 @@ def pictures(tiny):
 def write_views(path, tiny, backbone, sides, flips):
     path.write_text(
         TTA_PIPELINE.format(
-            config=str(tiny / 'picodet.py'),
-            backbone=backbone,
-            sides=sides,
-            flips=flips))
+            config=str(tiny / 'picodet.py'), backbone=backbone, sides=sides, flips=flips
+        )
+    )
 
 
 def test_init_and_inference_detector(project, pictures):
@@ -81,17 +81,13 @@ def test_init_and_inference_detector(project, pictures):
 
 def test_det_inferencer(project, pictures, tmp_path):
     config, checkpoint = project
-    inferencer = DetInferencer(
-        config, checkpoint, device='cpu', show_progress=False)
-    results = inferencer(
-        pictures, batch_size=2, out_dir=str(tmp_path), no_save_pred=False)
+    inferencer = DetInferencer(config, checkpoint, device='cpu', show_progress=False)
+    results = inferencer(pictures, batch_size=2, out_dir=str(tmp_path), no_save_pred=False)
     model = init_detector(config, checkpoint, device='cpu')
     expected = inference_detector(model, pictures)
     for found, sample in zip(results['predictions'], expected):
-        np.testing.assert_allclose(
-            found['scores'], sample.pred_instances.scores, rtol=1e-4)
-        np.testing.assert_allclose(
-            found['bboxes'], sample.pred_instances.bboxes, atol=1e-3)
+        np.testing.assert_allclose(found['scores'], sample.pred_instances.scores, rtol=1e-4)
+        np.testing.assert_allclose(found['bboxes'], sample.pred_instances.bboxes, atol=1e-3)
     assert len(list((tmp_path / 'vis').iterdir())) == 3
     saved = json.loads((tmp_path / 'preds/train_000.json').read_text())
     assert saved['scores'] == results['predictions'][0]['scores']
@@ -99,9 +95,8 @@ def test_det_inferencer(project, pictures, tmp_path):
 
 def test_the_demos_colours_suit_mmdets_visualizer(pictures, tmp_path):
     inferencer = DetInferencer(
-        load_config('picodet_anchorformer-demo_1xb8-6e_demo-160'),
-        device='cpu',
-        show_progress=False)
+        load_config('picodet_anchorformer-demo_1xb8-6e_demo-160'), device='cpu', show_progress=False
+    )
     inferencer(pictures[0], out_dir=str(tmp_path), pred_score_thr=0)
     assert len(list((tmp_path / 'vis').iterdir())) == 1
 
@@ -112,29 +107,29 @@ def predict_views(project, pictures, path):
     model = init_detector(*project, device='cpu')
     model = MODELS.build(dict(cfg.tta_model, module=model)).eval()
     pipeline = Compose(cfg.tta_pipeline)
-    data = pseudo_collate([
-        pipeline(dict(img_path=each, img_id=0, instances=[]))
-        for each in pictures
-    ])
+    data = pseudo_collate(
+        [pipeline(dict(img_path=each, img_id=0, instances=[])) for each in pictures]
+    )
     with torch.no_grad():
         return [each.pred_instances for each in model.test_step(data)]
 
 
 def detect(project, images, side):
     """What the detector finds in images, resized bilinearly as the views."""
-    pipeline = Compose([
-        dict(type='LoadImageFromNDArray'),
-        dict(type='Resize', scale=(side, side), keep_ratio=False),
-        dict(type='PackDetInputs')
-    ])
+    pipeline = Compose(
+        [
+            dict(type='LoadImageFromNDArray'),
+            dict(type='Resize', scale=(side, side), keep_ratio=False),
+            dict(type='PackDetInputs'),
+        ]
+    )
     model = init_detector(*project, device='cpu')
     samples = inference_detector(model, images, pipeline)
     return [each.pred_instances for each in samples]
 
 
-def test_views_alike_change_nothing(project, pictures, tiny, backbone,
-                                    tmp_path):
-    write_views(tmp_path / 'v.py', tiny, backbone, (96, 96), (0., ))
+def test_views_alike_change_nothing(project, pictures, tiny, backbone, tmp_path):
+    write_views(tmp_path / 'v.py', tiny, backbone, (96, 96), (0.0,))
     found = predict_views(project, pictures, tmp_path / 'v.py')
     images = [mmcv.imread(path) for path in pictures]
     for one, other in zip(found, detect(project, images, 96)):
@@ -143,12 +138,11 @@ def test_views_alike_change_nothing(project, pictures, tiny, backbone,
         torch.testing.assert_close(one.bboxes, other.bboxes)
 
 
-def test_mirrored_views_are_mirrored_back(project, pictures, tiny, backbone,
-                                          tmp_path):
-    write_views(tmp_path / 'v.py', tiny, backbone, (64, ), (1., ))
-    found, = predict_views(project, pictures[:1], tmp_path / 'v.py')
+def test_mirrored_views_are_mirrored_back(project, pictures, tiny, backbone, tmp_path):
+    write_views(tmp_path / 'v.py', tiny, backbone, (64,), (1.0,))
+    (found,) = predict_views(project, pictures[:1], tmp_path / 'v.py')
     mirrored = mmcv.imflip(mmcv.imread(pictures[0]))
-    expected, = detect(project, [mirrored], 64)
+    (expected,) = detect(project, [mirrored], 64)
     left, top, right, bottom = expected.bboxes.unbind(1)
     boxes = torch.stack((32 - right, top, 32 - left, bottom), dim=1)
     torch.testing.assert_close(found.scores, expected.scores)
@@ -156,14 +150,23 @@ def test_mirrored_views_are_mirrored_back(project, pictures, tiny, backbone,
 
 
 def test_the_command_averages_views(project, tiny, backbone, tmp_path, capsys):
-    write_views(tmp_path / 'v.py', tiny, backbone, (64, 96), (0., 1.))
+    write_views(tmp_path / 'v.py', tiny, backbone, (64, 96), (0.0, 1.0))
     out = tmp_path / 'views.bbox.json'
-    assert main([
-        'test',
-        str(tmp_path / 'v.py'), project[1], '--tta', '--out',
-        str(out), '--work-dir',
-        str(tmp_path / 'work')
-    ]) == 0
+    assert (
+        main(
+            [
+                'test',
+                str(tmp_path / 'v.py'),
+                project[1],
+                '--tta',
+                '--out',
+                str(out),
+                '--work-dir',
+                str(tmp_path / 'work'),
+            ]
+        )
+        == 0
+    )
     assert 'coco/bbox_mAP_50' in capsys.readouterr().out
     results = json.loads(out.read_text())
     counts = np.bincount([one['image_id'] for one in results])

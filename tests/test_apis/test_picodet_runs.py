@@ -1,4 +1,5 @@
 """The detectors' recipe, run on small data, good and bad."""
+
 import json
 import subprocess
 import sys
@@ -52,7 +53,8 @@ def same(first, second):
         return torch.equal(first, second)
     if isinstance(first, dict):
         return first.keys() == second.keys() and all(
-            same(value, second[key]) for key, value in first.items())
+            same(value, second[key]) for key, value in first.items()
+        )
     if isinstance(first, list):
         return all(map(same, first, second))
     return first == second
@@ -95,12 +97,17 @@ def test_bad_data_do_not_stop_the_training(project, tmp_path):
         train_dataloader__dataset__filter_cfg__filter_empty_gt=False,
         train_dataloader__num_workers=1,
         train_cfg__max_epochs=1,
-        **UNSCORED)
+        **UNSCORED,
+    )
     runner = train_model(cfg)
     assert runner.iter == 4
     log = log_of(tmp_path / 'work')
-    assert log.count(f'WARNING - 1 of 8 pictures of epoch 1 were skipped, as '
-                     f'they cannot be read: {torn}\n') == 1
+    assert (
+        log.count(
+            f'WARNING - 1 of 8 pictures of epoch 1 were skipped, as they cannot be read: {torn}\n'
+        )
+        == 1
+    )
     assert f'{torn} is a JPEG that ends too early' in log
 
 
@@ -109,11 +116,11 @@ def test_a_torn_picture_is_not_scored(project, tmp_path):
     model = tmp_path / 'random.pth'
     cfg = config(project, tmp_path / 'work', log_level='ERROR')
     from mmdet.apis import init_detector
+
     torch.save(
-        dict(
-            meta={},
-            state_dict=init_detector(str(project), None, 'random',
-                                     'cpu').state_dict()), model)
+        dict(meta={}, state_dict=init_detector(str(project), None, 'random', 'cpu').state_dict()),
+        model,
+    )
     with pytest.raises(UserError, match=f'{torn} is a JPEG that ends'):
         score(cfg, model)
 
@@ -123,7 +130,8 @@ def test_wrong_classes_stop_before_the_first_iteration(project, tmp_path):
         project,
         tmp_path / 'work',
         train_dataloader__dataset__metainfo=dict(classes=('red', 'grean')),
-        log_level='ERROR')
+        log_level='ERROR',
+    )
     with pytest.raises(UserError, match=r"grean \(near 'green'\)"):
         train_model(cfg)
 
@@ -131,13 +139,16 @@ def test_wrong_classes_stop_before_the_first_iteration(project, tmp_path):
 def test_divergence_ends_in_one_message(project, tmp_path, capsys):
     words = [
         'train',
-        str(project), '--work-dir',
-        str(tmp_path / 'work'), '--cfg-options',
-        'optim_wrapper.optimizer.lr=1e30', 'log_level=ERROR'
+        str(project),
+        '--work-dir',
+        str(tmp_path / 'work'),
+        '--cfg-options',
+        'optim_wrapper.optimizer.lr=1e30',
+        'log_level=ERROR',
     ]
     assert main(words) == 1
     message = capsys.readouterr().err
-    message = message[message.index('mmanchor train: '):]
+    message = message[message.index('mmanchor train: ') :]
     assert ' is not finite in iteration ' in message
     assert 'images/training/train_00' in message
     assert 'largest gradient: ' in message
@@ -166,50 +177,61 @@ def test_results_are_written_as_coco_json(tiny, tmp_path, trained):
         tmp_path,
         test_evaluator__format_only=True,
         test_evaluator__outfile_prefix=str(tmp_path / 'out'),
-        log_level='ERROR')
+        log_level='ERROR',
+    )
     score(cfg, trained)
     boxes = load(tmp_path / 'out.bbox.json')
-    assert boxes and boxes[0].keys() >= {
-        'image_id', 'category_id', 'bbox', 'score'
-    }
+    assert boxes and boxes[0].keys() >= {'image_id', 'category_id', 'bbox', 'score'}
 
 
 def test_other_commands_know_it(tiny, tmp_path, trained, capsys):
     assert not check_data(load_config(tiny / 'picodet.py'))[0].problems
     predicted = tmp_path / 'predicted'
-    assert main([
-        'predict',
-        str(tiny / 'picodet.py'),
-        str(trained),
-        str(tiny / 'data/images/validation'), '--out-dir',
-        str(predicted), '--score-thr', '0'
-    ]) == 0
+    assert (
+        main(
+            [
+                'predict',
+                str(tiny / 'picodet.py'),
+                str(trained),
+                str(tiny / 'data/images/validation'),
+                '--out-dir',
+                str(predicted),
+                '--score-thr',
+                '0',
+            ]
+        )
+        == 0
+    )
     assert (predicted / 'predictions.json').exists()
-    assert main([
-        'complexity',
-        str(tiny / 'picodet.py'), '--shape', '320', '--cfg-options',
-        'model.bbox_head.num_classes=7'
-    ]) == 0
+    assert (
+        main(
+            [
+                'complexity',
+                str(tiny / 'picodet.py'),
+                '--shape',
+                '320',
+                '--cfg-options',
+                'model.bbox_head.num_classes=7',
+            ]
+        )
+        == 0
+    )
     assert '320 x 320' in capsys.readouterr().out
 
 
 def test_its_backbone_is_folded(tiny, tmp_path):
-    cfg = config(
-        tiny / 'picodet.py',
-        tmp_path,
-        model__backbone__type='mmanchor.AnchorESNet')
+    cfg = config(tiny / 'picodet.py', tmp_path, model__backbone__type='mmanchor.AnchorESNet')
     with DefaultScope.overwrite_default_scope('mmdet'):
         model = MODELS.build(cfg.model)
         torch.save(dict(state_dict=model.state_dict()), tmp_path / 'whole.pth')
-        report = export_deploy(cfg, tmp_path / 'whole.pth',
-                               tmp_path / 'folded.pth')
+        report = export_deploy(cfg, tmp_path / 'whole.pth', tmp_path / 'folded.pth')
         assert report.params_after < report.params_before
         folded = MODELS.build(load_config(report.config).model)
         state = torch.load(report.checkpoint, weights_only=True)
         folded.load_state_dict(state['state_dict'])
 
 
-TRAIN = '''
+TRAIN = """
 import sys
 from mmengine.config import Config
 from mmengine.runner import Runner
@@ -217,17 +239,15 @@ import mmdet
 cfg = Config.fromfile(sys.argv[1])
 cfg.work_dir, cfg.train_cfg.max_epochs = sys.argv[2], 1
 print('iterations', Runner.from_cfg(cfg).train() and 'done')
-'''
+"""
 
 
 @pytest.mark.slow
 def test_mmdet_trains_it_by_itself(tiny, tmp_path):
-    done = subprocess.run([
-        sys.executable, '-c', 'import mmanchor' + TRAIN,
-        str(tiny / 'picodet.py'),
-        str(tmp_path)
-    ],
-                          capture_output=True,
-                          text=True)
+    done = subprocess.run(
+        [sys.executable, '-c', 'import mmanchor' + TRAIN, str(tiny / 'picodet.py'), str(tmp_path)],
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0, done.stderr
     assert Path(tmp_path, 'epoch_1.pth').exists()

@@ -1,4 +1,5 @@
 """What measured numbers say of the code that gave them."""
+
 import json
 import subprocess
 
@@ -7,8 +8,13 @@ import pytest
 from mmanchor.apis import provenance
 from mmanchor.apis.provenance import provenance as told
 
-PARTS = ('mmanchor/__init__.py', 'mmanchor/apis/provenance.py',
-         'mmanchor/models/layers/x.py', 'configs/a.py', 'README.md')
+PARTS = (
+    'mmanchor/__init__.py',
+    'mmanchor/apis/provenance.py',
+    'mmanchor/models/layers/x.py',
+    'configs/a.py',
+    'README.md',
+)
 
 
 @pytest.fixture
@@ -23,11 +29,9 @@ def checkout(tmp_path, monkeypatch):
 
 def git(folder, *words):
     author = ('-c', 'user.name=a', '-c', 'user.email=a@example.org')
-    return subprocess.run(('git', *author, *words),
-                          cwd=folder,
-                          check=True,
-                          capture_output=True,
-                          text=True).stdout.strip()
+    return subprocess.run(
+        ('git', *author, *words), cwd=folder, check=True, capture_output=True, text=True
+    ).stdout.strip()
 
 
 def test_the_commit_is_marked_if_code_or_configs_changed(checkout):
@@ -50,13 +54,15 @@ def test_the_commit_of_another_project_is_not_told(checkout):
     assert told()['commit'] == 'unknown'
 
 
-@pytest.mark.parametrize('origin, commit', [
-    (dict(vcs_info=dict(commit_id='0123456789abcdef')), '0123456'),
-    (dict(dir_info={}), 'unknown'),
-    (None, 'unknown'),
-])
-def test_the_commit_that_pip_installed_from(checkout, monkeypatch, origin,
-                                            commit):
+@pytest.mark.parametrize(
+    'origin, commit',
+    [
+        (dict(vcs_info=dict(commit_id='0123456789abcdef')), '0123456'),
+        (dict(dir_info={}), 'unknown'),
+        (None, 'unknown'),
+    ],
+)
+def test_the_commit_that_pip_installed_from(checkout, monkeypatch, origin, commit):
     info = checkout / 'mmanchor-1.dist-info'
     info.mkdir()
     (info / 'METADATA').write_text('Name: mmanchor\nVersion: 1\n')
@@ -66,13 +72,11 @@ def test_the_commit_that_pip_installed_from(checkout, monkeypatch, origin,
     assert told()['commit'] == commit
 
 
-def test_the_commit_of_another_copy_is_not_told(checkout, tmp_path,
-                                                monkeypatch):
+def test_the_commit_of_another_copy_is_not_told(checkout, tmp_path, monkeypatch):
     other = tmp_path / 'other'
     info = other / 'mmanchor-1.dist-info'
     info.mkdir(parents=True)
     (info / 'METADATA').write_text('Name: mmanchor\nVersion: 1\n')
-    (info / 'direct_url.json'
-     ).write_text('{"vcs_info": {"commit_id": "0123456789abcdef"}}')
+    (info / 'direct_url.json').write_text('{"vcs_info": {"commit_id": "0123456789abcdef"}}')
     monkeypatch.syspath_prepend(other)
     assert told()['commit'] == 'unknown'

@@ -1,4 +1,5 @@
 """The counter sees what Sparsifiner executes, in both paths."""
+
 import pytest
 
 from mmanchor.apis.complexity import count_complexity
@@ -10,7 +11,7 @@ SOFTMAX = dict(type='mmanchor.SoftmaxAttention', qkv_bias=True)
 
 @pytest.mark.parametrize('execution', ['masked', 'gathered'])
 def test_the_counter_agrees_with_the_layers_own_count(execution):
-    kwargs = dict(arch=ARCH, img_size=64, extra_tokens=('cls', ))
+    kwargs = dict(arch=ARCH, img_size=64, extra_tokens=('cls',))
     plain = AnchorFormer(attention=SOFTMAX, **kwargs).eval()
     model = Sparsifiner(execution=execution, **kwargs).eval()
     for size in ((64, 64), (64, 96)):

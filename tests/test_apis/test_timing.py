@@ -1,4 +1,5 @@
 """Interleaved times, and what is said of them."""
+
 import pytest
 
 from mmanchor.apis.timing import interleave, summarize
@@ -25,18 +26,18 @@ def test_rounds_below_one_are_refused(name):
 
 
 def test_a_constant_ratio_has_an_interval_of_no_width():
-    summary = summarize({'slow': [3., 6., 12.], 'fast': [1., 2., 4.]})
+    summary = summarize({'slow': [3.0, 6.0, 12.0], 'fast': [1.0, 2.0, 4.0]})
     assert summary['slow'].speedup == 1
     fast = summary['fast']
     assert (fast.low, fast.speedup, fast.high) == (3, 3, 3)
     assert fast.median == 2
-    assert fast.p90 == pytest.approx(2 + .8 * 2)  # between the last two
+    assert fast.p90 == pytest.approx(2 + 0.8 * 2)  # between the last two
 
 
 def test_the_interval_holds_the_ratio_and_widens_with_noise():
-    calm = [1. + .01 * (i % 3) for i in range(30)]
-    wild = [1. + .5 * (i % 3) for i in range(30)]
-    summary = summarize({'first': [2.] * 30, 'calm': calm, 'wild': wild})
+    calm = [1.0 + 0.01 * (i % 3) for i in range(30)]
+    wild = [1.0 + 0.5 * (i % 3) for i in range(30)]
+    summary = summarize({'first': [2.0] * 30, 'calm': calm, 'wild': wild})
     for name in ('calm', 'wild'):
         timing = summary[name]
         assert timing.low <= timing.speedup <= timing.high
@@ -47,7 +48,7 @@ def test_the_interval_holds_the_ratio_and_widens_with_noise():
 
 @pytest.mark.parametrize('rounds, whole', [(3, True), (5, True), (20, False)])
 def test_few_rounds_have_a_range_and_no_interval(rounds, whole):
-    own = [1. + .1 * i for i in range(rounds)]
-    timing = summarize({'first': [1.] * rounds, 'own': own})['own']
-    extremes = (1 / own[-1], 1.)
+    own = [1.0 + 0.1 * i for i in range(rounds)]
+    timing = summarize({'first': [1.0] * rounds, 'own': own})['own']
+    extremes = (1 / own[-1], 1.0)
     assert ((timing.low, timing.high) == pytest.approx(extremes)) is whole

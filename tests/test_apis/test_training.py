@@ -16,7 +16,7 @@ SHORT = {
     'val_cfg': None,
     'val_dataloader': None,
     'val_evaluator': None,
-    'log_level': 'ERROR'
+    'log_level': 'ERROR',
 }
 
 
@@ -31,7 +31,6 @@ def started(monkeypatch):
     cfgs = []
 
     class Runner:
-
         def train(self):
             """Train nothing."""
 
@@ -46,32 +45,34 @@ def started(monkeypatch):
     return cfgs
 
 
-@pytest.mark.parametrize('options, flags, message', [
-    (dict(train_dataloader=None), {}, 'has no train_dataloader'),
-    ({}, dict(resume='gone.pth'), "--resume: .* 'gone.pth'"),
-    (dict(load_from='gone.pth'), {}, "load_from: .* 'gone.pth'"),
-    ({}, dict(amp=True), '--amp needs a GPU'),
-    ({
-        'optim_wrapper.type': 'DeepSpeedOptimWrapper'
-    }, dict(amp=True), "but the config has 'DeepSpeedOptimWrapper'"),
-    ({}, dict(auto_scale_lr=True), 'auto_scale_lr.base_batch_size'),
-    ({
-        'train_dataloader.dataset.data_root': 'gone',
-        'model.type': 'NotBuilt'
-    }, {}, 'gone/images/training'),
-    ({
-        'model.backbone.type': 'NoSuchNet'
-    }, {}, 'cannot be built: .*NoSuchNet'),
-    ({
-        'model.backbone.no_such_option': 1
-    }, {}, 'cannot be built: TypeError: .*no_such_option'),
-    ({
-        'model.backbone':
-        dict(_delete_=True, type='mmanchor.AnchorFormer', arch='huge')
-    }, {}, 'cannot be built: ValueError: arch must be .*base.py, line'),
-])
-def test_mistakes_stop_before_training(tiny, tmp_path, monkeypatch, options,
-                                       flags, message):
+@pytest.mark.parametrize(
+    'options, flags, message',
+    [
+        (dict(train_dataloader=None), {}, 'has no train_dataloader'),
+        ({}, dict(resume='gone.pth'), "--resume: .* 'gone.pth'"),
+        (dict(load_from='gone.pth'), {}, "load_from: .* 'gone.pth'"),
+        ({}, dict(amp=True), '--amp needs a GPU'),
+        (
+            {'optim_wrapper.type': 'DeepSpeedOptimWrapper'},
+            dict(amp=True),
+            "but the config has 'DeepSpeedOptimWrapper'",
+        ),
+        ({}, dict(auto_scale_lr=True), 'auto_scale_lr.base_batch_size'),
+        (
+            {'train_dataloader.dataset.data_root': 'gone', 'model.type': 'NotBuilt'},
+            {},
+            'gone/images/training',
+        ),
+        ({'model.backbone.type': 'NoSuchNet'}, {}, 'cannot be built: .*NoSuchNet'),
+        ({'model.backbone.no_such_option': 1}, {}, 'cannot be built: TypeError: .*no_such_option'),
+        (
+            {'model.backbone': dict(_delete_=True, type='mmanchor.AnchorFormer', arch='huge')},
+            {},
+            'cannot be built: ValueError: arch must be .*base.py, line',
+        ),
+    ],
+)
+def test_mistakes_stop_before_training(tiny, tmp_path, monkeypatch, options, flags, message):
     monkeypatch.setattr(train_module, 'get_device', lambda: 'cpu')
     cfg = load_config(tiny / 'seg.py', {**SHORT, **options}, tmp_path)
     with pytest.raises(UserError, match=message):
@@ -82,16 +83,14 @@ def test_flags_reach_the_config(cfg, started, monkeypatch):
     monkeypatch.setattr(train_module, 'get_device', lambda: 'cuda')
     cfg.auto_scale_lr = dict(base_batch_size=16)
     train_model(cfg, amp=True, auto_scale_lr=True)
-    run, = started
+    (run,) = started
     assert run.optim_wrapper.type == 'AmpOptimWrapper'
     assert run.optim_wrapper.loss_scale == 'dynamic'
     assert run.auto_scale_lr.enable
 
 
 @pytest.mark.parametrize('has_weights', [False, True])
-def test_nothing_to_resume_starts_as_the_config_says(cfg, started,
-                                                     seg_checkpoint,
-                                                     has_weights):
+def test_nothing_to_resume_starts_as_the_config_says(cfg, started, seg_checkpoint, has_weights):
     cfg.load_from = str(seg_checkpoint) if has_weights else None
     train_model(cfg, resume='auto')
     assert not started[0].resume
@@ -116,8 +115,8 @@ def test_sampler_and_hook_are_added_once(cfg, started):
     train_model(cfg)
     train_model(cfg)
     assert cfg.train_dataloader.sampler == dict(
-        type='mmanchor.SeededSampler',
-        sampler=dict(type='InfiniteSampler', shuffle=True))
+        type='mmanchor.SeededSampler', sampler=dict(type='InfiniteSampler', shuffle=True)
+    )
     assert cfg.custom_hooks == [dict(type='mmanchor.ExactResumeHook')]
 
 
@@ -131,8 +130,7 @@ def test_distributed_training_works_on_a_cpu(tiny, tmp_path, monkeypatch):
     with socket.socket() as free:
         free.bind(('127.0.0.1', 0))
         port = free.getsockname()[1]
-    for name, value in dict(
-            RANK=0, WORLD_SIZE=1, LOCAL_RANK=0, MASTER_PORT=port).items():
+    for name, value in dict(RANK=0, WORLD_SIZE=1, LOCAL_RANK=0, MASTER_PORT=port).items():
         monkeypatch.setenv(name, str(value))
     cfg = load_config(tiny / 'seg.py', SHORT, tmp_path, 'pytorch')
     try:

@@ -3,8 +3,12 @@ import torch
 from torch import nn
 
 from mmanchor.apis.errors import UserError
-from mmanchor.apis.weights import (latest_checkpoint, load_weights,
-                                   read_checkpoint, require_checkpoint)
+from mmanchor.apis.weights import (
+    latest_checkpoint,
+    load_weights,
+    read_checkpoint,
+    require_checkpoint,
+)
 
 
 def save(path, **state):
@@ -18,7 +22,7 @@ def test_newest_whole_checkpoint_is_taken(tmp_path):
     save(tmp_path / 'best_mIoU_iter_99.pth', a=torch.zeros(1))
     assert latest_checkpoint(tmp_path) == str(tmp_path / 'iter_10.pth')
     whole = (tmp_path / 'iter_10.pth').read_bytes()
-    (tmp_path / 'iter_10.pth').write_bytes(whole[:len(whole) // 2])
+    (tmp_path / 'iter_10.pth').write_bytes(whole[: len(whole) // 2])
     assert latest_checkpoint(tmp_path) == str(tmp_path / 'iter_4.pth')
 
 
@@ -62,20 +66,25 @@ def test_plain_weights_are_a_checkpoint(tmp_path):
 def test_weights_are_loaded_and_unknown_ones_told():
     model = nn.Linear(1, 1)
     state = {
-        'module.weight': torch.full((1, 1), 7.),
+        'module.weight': torch.full((1, 1), 7.0),
         'bias': torch.zeros(1),
-        'extra': torch.zeros(1)
+        'extra': torch.zeros(1),
     }
     assert load_weights(model, dict(state_dict=state), 'x') == ['extra']
     assert model.weight.item() == 7
 
 
-@pytest.mark.parametrize('state, message', [
-    (dict(weight=torch.zeros(1, 1)), r'2 weights, 1 are missing \(bias\)'),
-    (dict(weight=torch.zeros(2, 1), bias=torch.zeros(1)),
-     r'0 are missing and 1 have another shape \(weight\)'),
-    (dict(other=torch.zeros(1)), r'2 are missing .* 1 are unknown.* \(other'),
-])
+@pytest.mark.parametrize(
+    'state, message',
+    [
+        (dict(weight=torch.zeros(1, 1)), r'2 weights, 1 are missing \(bias\)'),
+        (
+            dict(weight=torch.zeros(2, 1), bias=torch.zeros(1)),
+            r'0 are missing and 1 have another shape \(weight\)',
+        ),
+        (dict(other=torch.zeros(1)), r'2 are missing .* 1 are unknown.* \(other'),
+    ],
+)
 def test_weights_of_another_model_are_refused(state, message):
     with pytest.raises(UserError, match=message):
         load_weights(nn.Linear(1, 1), dict(state_dict=state), 'x')

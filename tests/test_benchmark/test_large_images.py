@@ -1,4 +1,5 @@
 """Large images: what is measured, and what is left out."""
+
 import json
 import os
 
@@ -19,20 +20,21 @@ def here(monkeypatch):
         return function(torch.get_num_threads(), *args)
 
     monkeypatch.setattr(large_images, 'in_own_process', call)
-    monkeypatch.setattr(large_images, 'COMPARED', (64, ))
+    monkeypatch.setattr(large_images, 'COMPARED', (64,))
 
 
 def test_every_side_is_measured_in_both_forms(here):
     results = run_large((48, 64), chunk_tokens=8, arch='tiny', rounds=2)
-    assert [(row['side'], row['tokens'], row['form'])
-            for row in results['rows']] == [(48, 9, 'plain'),
-                                            (48, 9, 'in bands'),
-                                            (64, 16, 'plain'),
-                                            (64, 16, 'in bands')]
+    assert [(row['side'], row['tokens'], row['form']) for row in results['rows']] == [
+        (48, 9, 'plain'),
+        (48, 9, 'in bands'),
+        (64, 16, 'plain'),
+        (64, 16, 'in bands'),
+    ]
     for row in results['rows']:
         assert row['seconds'] > 0 and row['skipped'] is None
-        assert row['bytes'] > row['image_bytes'] == 12 * row['side']**2
-    compared, = results['compared']
+        assert row['bytes'] > row['image_bytes'] == 12 * row['side'] ** 2
+    (compared,) = results['compared']
     assert 0 <= compared['difference'] < 1e-5 * compared['largest']
     assert compared['low'] <= compared['ratio'] <= compared['high']
     json.dumps(results)
@@ -41,15 +43,15 @@ def test_every_side_is_measured_in_both_forms(here):
     assert 'at commit' in table
 
 
-def test_what_would_need_too_much_is_left_out_with_the_reason(
-        here, monkeypatch):
+def test_what_would_need_too_much_is_left_out_with_the_reason(here, monkeypatch):
     # One of 501 MB grows, with the square of the side: by 2500 at the last.
     monkeypatch.setattr(
-        large_images, 'in_own_process', lambda *args: dict(
-            seconds=1., bytes=501_000_000, fixed_bytes=500_000_000))
+        large_images,
+        'in_own_process',
+        lambda *args: dict(seconds=1.0, bytes=501_000_000, fixed_bytes=500_000_000),
+    )
     results = run_large((48, 96, 4800), 8, 'tiny', max_memory=1e9, rounds=1)
-    assert [row['skipped'] is None
-            for row in results['rows']] == [True] * 4 + [False] * 2
+    assert [row['skipped'] is None for row in results['rows']] == [True] * 4 + [False] * 2
     for row in results['rows'][4:]:
         assert row['seconds'] is None
         assert 'about 3 GB, over the 1 GB allowed' in row['skipped']
@@ -62,19 +64,19 @@ def test_a_first_image_that_cannot_fit_is_not_tried(here, monkeypatch):
         raise AssertionError
 
     monkeypatch.setattr(large_images, 'in_own_process', never)
-    plain, bands = run_large((16384, ), 8, 'tiny', 4e9, rounds=1)['rows']
+    plain, bands = run_large((16384,), 8, 'tiny', 4e9, rounds=1)['rows']
     # The image alone is 3.2 GB, tokens of 192 channels are 0.8 GB.
-    assert plain[
-        'skipped'] == 'would need about 11.3 GB, over the 4 GB allowed'
-    assert bands[
-        'skipped'] == 'would need about 4.43 GB, over the 4 GB allowed'
+    assert plain['skipped'] == 'would need about 11.3 GB, over the 4 GB allowed'
+    assert bands['skipped'] == 'would need about 4.43 GB, over the 4 GB allowed'
 
 
-@pytest.mark.parametrize('error, told', [
-    (RuntimeError('no memory: 9 GB\nand a trace'),
-     'RuntimeError: no memory: 9 GB'),
-    (MemoryError(), 'MemoryError: '),
-])
+@pytest.mark.parametrize(
+    'error, told',
+    [
+        (RuntimeError('no memory: 9 GB\nand a trace'), 'RuntimeError: no memory: 9 GB'),
+        (MemoryError(), 'MemoryError: '),
+    ],
+)
 def test_what_fails_leaves_the_other_rows(here, monkeypatch, error, told):
     forward = large_images.forward_once
 
@@ -90,8 +92,7 @@ def test_what_fails_leaves_the_other_rows(here, monkeypatch, error, told):
     why = 'not tried, as 64 x 64 pixels gave nothing'
     assert [row['skipped'] for row in plain] == [None, told, why, why]
     assert [row['skipped'] for row in bands] == [None] * 4
-    assert all(
-        bool(row['bytes']) != bool(row['skipped']) for row in results['rows'])
+    assert all(bool(row['bytes']) != bool(row['skipped']) for row in results['rows'])
     table = large_table(results)
     assert f'| plain | {told} |' in table
     assert 'in turn (smallest to largest)' in table
@@ -136,12 +137,15 @@ def test_the_command_writes_its_results(here, tmp_path, capsys):
     assert table in capsys.readouterr().out
 
 
-@pytest.mark.parametrize('options, message', [
-    (['--sides', '8'], '--sides must be at least 16, got 8'),
-    (['--chunk-tokens', '0'], '--chunk-tokens must be at least 1, got 0'),
-    (['--max-memory', '0'], '--max-memory must be above 0, got 0.0'),
-    (['--max-memory', 'nan'], '--max-memory must be above 0, got nan'),
-])
+@pytest.mark.parametrize(
+    'options, message',
+    [
+        (['--sides', '8'], '--sides must be at least 16, got 8'),
+        (['--chunk-tokens', '0'], '--chunk-tokens must be at least 1, got 0'),
+        (['--max-memory', '0'], '--max-memory must be above 0, got 0.0'),
+        (['--max-memory', 'nan'], '--max-memory must be above 0, got nan'),
+    ],
+)
 def test_options_out_of_range_are_refused(options, message, tmp_path, capsys):
     words = ['benchmark', 'large', *options, '--out-dir', str(tmp_path / 'x')]
     assert main(words) == 1

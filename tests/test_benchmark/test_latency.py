@@ -7,8 +7,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from mmanchor.apis.config import load_config
 from mmanchor.apis.errors import UserError
 from mmanchor.benchmark import engines, latency
-from mmanchor.benchmark.latency import (LatencyOptions, latency_figure,
-                                        latency_table, run_latency)
+from mmanchor.benchmark.latency import LatencyOptions, latency_figure, latency_table, run_latency
 from mmanchor.benchmark.networks import Network, build_network
 from mmanchor.models.layers import LearnedAnchorAttention
 
@@ -27,7 +26,8 @@ def classifier(tmp_path):
     cfg.model.backbone.update(
         arch=dict(embed_dims=16, num_layers=1, num_heads=2, mlp_ratio=2),
         img_size=32,
-        init_cfg=dict(type='Pretrained', checkpoint='/no/such/file.pth'))
+        init_cfg=dict(type='Pretrained', checkpoint='/no/such/file.pth'),
+    )
     cfg.model.head.in_channels = 16
     path = tmp_path / 'classifier.py'
     cfg.dump(path)
@@ -37,17 +37,12 @@ def classifier(tmp_path):
 def test_networks_give_what_the_toolboxes_call_tensors(tiny, classifier):
     images = torch.randn(2, 3, 32, 32)
     shapes = {
-        name: [
-            tuple(x.shape)
-            for x in build_network(load_config(path), (32, 32))(images)
-        ]
-        for name, path in (('det', tiny / 'det.py'), ('seg', tiny / 'seg.py'),
-                           ('cls', classifier))
+        name: [tuple(x.shape) for x in build_network(load_config(path), (32, 32))(images)]
+        for name, path in (('det', tiny / 'det.py'), ('seg', tiny / 'seg.py'), ('cls', classifier))
     }
     assert shapes == dict(
-        det=[(2, c, s, s) for c in (3, 4) for s in (4, 2, 1)],
-        seg=[(2, 4, 8, 8)],
-        cls=[(2, 1000)])
+        det=[(2, c, s, s) for c in (3, 4) for s in (4, 2, 1)], seg=[(2, 4, 8, 8)], cls=[(2, 1000)]
+    )
 
 
 def test_outputs_do_not_fade(tiny):
@@ -57,14 +52,13 @@ def test_outputs_do_not_fade(tiny):
     scores = network(torch.randn(2, 3, 64, 64))[0]
     # The initial bias of scores is the same everywhere: noise is left.
     assert scores.std() > 1e-2
-    assert all(m.momentum == .1 for m in network.modules()
-               if isinstance(m, _BatchNorm))
+    assert all(m.momentum == 0.1 for m in network.modules() if isinstance(m, _BatchNorm))
 
 
 def test_weights_that_start_at_zero_are_drawn(classifier):
     cfg = load_config(classifier)
-    cfg.model.head.init_cfg = dict(type='Constant', layer='Linear', val=0.)
-    scores, = build_network(cfg, (32, 32))(torch.randn(2, 3, 32, 32))
+    cfg.model.head.init_cfg = dict(type='Constant', layer='Linear', val=0.0)
+    (scores,) = build_network(cfg, (32, 32))(torch.randn(2, 3, 32, 32))
     assert scores.std() > 1e-3
 
 
@@ -72,39 +66,36 @@ def test_nothing_is_downloaded(tiny, monkeypatch):
     cfg = load_config(tiny / 'seg.py')
     cfg.model.pretrained = 'https://no.where/a.pth'
     cfg.model.decode_head.init_cfg = [
-        dict(type='Constant', val=3., layer='Conv2d'),
-        dict(type='Pretrained', checkpoint='https://no.where/b.pth')
+        dict(type='Constant', val=3.0, layer='Conv2d'),
+        dict(type='Pretrained', checkpoint='https://no.where/b.pth'),
     ]
     before = cfg.to_dict()
     network = build_network(cfg, (32, 32))
     assert cfg.to_dict() == before
     # As the other init_cfg says; the default is 0.01.
     weight = network.model.decode_head.conv_seg.weight
-    assert torch.equal(weight, torch.full_like(weight, 3.))
+    assert torch.equal(weight, torch.full_like(weight, 3.0))
 
 
-@pytest.mark.parametrize('form, switched', [('deploy', True),
-                                            ('training', False)])
+@pytest.mark.parametrize('form, switched', [('deploy', True), ('training', False)])
 def test_form_is_the_one_asked_for(classifier, form, switched):
     network = build_network(load_config(classifier), (32, 32), form)
-    layers = [
-        m for m in network.modules() if isinstance(m, LearnedAnchorAttention)
-    ]
+    layers = [m for m in network.modules() if isinstance(m, LearnedAnchorAttention)]
     assert layers and all(m.deploy is switched for m in layers)
     assert network.form == form
 
 
 def test_models_without_a_deploy_form_say_training(tiny):
-    assert build_network(load_config(tiny / 'det.py'),
-                         (32, 32)).form == 'training'
+    assert build_network(load_config(tiny / 'det.py'), (32, 32)).form == 'training'
 
 
 def test_rows_compare_with_the_first_of_the_batch(tiny, classifier):
     configs = [str(tiny / 'det.py'), classifier]
     results = run_latency(configs, LatencyOptions(batches=(1, 2), **QUICK))
     rows = results['rows']
-    assert [(row['config'], row['batch']) for row in rows
-            ] == [(config, batch) for config in configs for batch in (1, 2)]
+    assert [(row['config'], row['batch']) for row in rows] == [
+        (config, batch) for config in configs for batch in (1, 2)
+    ]
     assert [row['form'] for row in rows] == ['training'] * 2 + ['deploy'] * 2
     assert [row['speedup'] for row in rows[:2]] == [1, 1]
     for row in rows:
@@ -117,29 +108,29 @@ def test_rows_compare_with_the_first_of_the_batch(tiny, classifier):
 
 
 def test_best_engines_are_compared(tiny, monkeypatch):
-    times = {'0': [4., 4.], '1': [2., 2.], '2': [1., 1.], '3': [3., 3.]}
+    times = {'0': [4.0, 4.0], '1': [2.0, 2.0], '2': [1.0, 1.0], '3': [3.0, 3.0]}
     monkeypatch.setattr(latency, 'interleave', lambda *args, **kwargs: times)
     monkeypatch.setitem(engines.ENGINES, 'compile', engines.ENGINES['eager'])
     configs = [str(tiny / 'det.py'), str(tiny / 'seg.py')]
-    results = run_latency(
-        configs, LatencyOptions(engines=('eager', 'compile'), **QUICK))
+    results = run_latency(configs, LatencyOptions(engines=('eager', 'compile'), **QUICK))
     assert [row['speedup'] for row in results['rows']] == [1, 2, 4, 4 / 3]
-    assert [row['best']
-            for row in results['rows']] == [False, True, True, False]
-    assert [(row['config'], row['engine'], row['speedup'])
-            for row in results['best']] == [(configs[0], 'compile', 1),
-                                            (configs[1], 'eager', 2)]
+    assert [row['best'] for row in results['rows']] == [False, True, True, False]
+    assert [(row['config'], row['engine'], row['speedup']) for row in results['best']] == [
+        (configs[0], 'compile', 1),
+        (configs[1], 'eager', 2),
+    ]
     table = latency_table(results)
     assert '| det | **compile** | 1 | 32 x 32 | 2000.00 |' in table
-    assert '| seg | eager | 1 | 32 x 32 | 1000.00 | 1000.00 | 1.0 | 2 (' in (
-        table.split('Each in its best engine')[1])
+    assert (
+        '| seg | eager | 1 | 32 x 32 | 1000.00 | 1000.00 | 1.0 | 2 ('
+        in (table.split('Each in its best engine')[1])
+    )
 
 
 def test_configs_of_one_file_name_are_two(tiny, tmp_path):
     other = tmp_path / 'det.py'
     other.write_text((tiny / 'det.py').read_text())
-    results = run_latency(
-        [str(tiny / 'det.py'), str(other)], LatencyOptions(**QUICK))
+    results = run_latency([str(tiny / 'det.py'), str(other)], LatencyOptions(**QUICK))
     assert len(results['best']) == 2
 
 
@@ -149,9 +140,9 @@ def test_engine_that_fails_is_a_row_with_a_reason(tiny, monkeypatch):
         raise RuntimeError('cannot export this')
 
     monkeypatch.setitem(engines.ENGINES, 'compile', broken)
-    results = run_latency([str(tiny / 'det.py')],
-                          LatencyOptions(
-                              engines=('compile', 'eager'), **QUICK))
+    results = run_latency(
+        [str(tiny / 'det.py')], LatencyOptions(engines=('compile', 'eager'), **QUICK)
+    )
     failed, timed = results['rows']
     assert failed['reason'] == 'RuntimeError: cannot export this'
     assert 'median' not in failed and timed['speedup'] == 1
@@ -166,8 +157,7 @@ def test_all_engines_may_fail(tiny, monkeypatch):
         raise RuntimeError('no')
 
     monkeypatch.setitem(engines.ENGINES, 'compile', broken)
-    results = run_latency([str(tiny / 'det.py')],
-                          LatencyOptions(engines=('compile', ), **QUICK))
+    results = run_latency([str(tiny / 'det.py')], LatencyOptions(engines=('compile',), **QUICK))
     assert results['best'] == [] and 'Not timed' in latency_table(results)
 
 
@@ -178,41 +168,49 @@ def test_layout_is_the_one_asked_for(tiny, monkeypatch, channels_last):
 
     def spy(engine, network, images):
         convs = [p for p in network.parameters() if p.dim() == 4]
-        seen.append([
-            x.is_contiguous(memory_format=torch.channels_last)
-            for x in (images, max(convs, key=torch.numel))
-        ])
+        seen.append(
+            [
+                x.is_contiguous(memory_format=torch.channels_last)
+                for x in (images, max(convs, key=torch.numel))
+            ]
+        )
         return start(engine, network, images)
 
     monkeypatch.setattr(latency, 'start_engine', spy)
-    results = run_latency([str(tiny / 'det.py')],
-                          LatencyOptions(channels_last=channels_last, **QUICK))
+    results = run_latency(
+        [str(tiny / 'det.py')], LatencyOptions(channels_last=channels_last, **QUICK)
+    )
     assert seen == [[channels_last] * 2]
-    assert ('float32, channels last.'
-            in latency_table(results)) is channels_last
+    assert ('float32, channels last.' in latency_table(results)) is channels_last
 
 
 def test_threads_are_put_back(tiny, monkeypatch):
     seen = []
     interleave = latency.interleave
     monkeypatch.setattr(
-        latency, 'interleave', lambda *args, **kwargs:
-        (seen.append(torch.get_num_threads()), interleave(*args, **kwargs))[1])
-    results = run_latency([str(tiny / 'det.py')],
-                          LatencyOptions(threads=2, **QUICK))
+        latency,
+        'interleave',
+        lambda *args, **kwargs: (seen.append(torch.get_num_threads()), interleave(*args, **kwargs))[
+            1
+        ],
+    )
+    results = run_latency([str(tiny / 'det.py')], LatencyOptions(threads=2, **QUICK))
     assert seen == [2] and results['measured']['threads'] == 2
     assert torch.get_num_threads() == 1
 
 
-@pytest.mark.parametrize('options, message', [
-    (dict(dtype='int8'), '--dtype takes one of float32, '),
-    (dict(form='fused'), '--form takes one of deploy, '),
-    (dict(batches=(1, 0)), '--batch must be at least 1, got 1 0'),
-    (dict(rounds=0), '--rounds must be at least 1, got 0'),
-    (dict(threads=0), '--threads must be at least 1, got 0'),
-    (dict(size=(32, -1)), '--shape must be at least 1, got 32 -1'),
-    (dict(cuda_graph=True), '--cuda-graph needs --device cuda'),
-])
+@pytest.mark.parametrize(
+    'options, message',
+    [
+        (dict(dtype='int8'), '--dtype takes one of float32, '),
+        (dict(form='fused'), '--form takes one of deploy, '),
+        (dict(batches=(1, 0)), '--batch must be at least 1, got 1 0'),
+        (dict(rounds=0), '--rounds must be at least 1, got 0'),
+        (dict(threads=0), '--threads must be at least 1, got 0'),
+        (dict(size=(32, -1)), '--shape must be at least 1, got 32 -1'),
+        (dict(cuda_graph=True), '--cuda-graph needs --device cuda'),
+    ],
+)
 def test_wrong_option_is_named(options, message):
     with pytest.raises(UserError, match=message):
         LatencyOptions(**options)
@@ -238,7 +236,6 @@ def test_two_stage_detectors_are_refused():
 def test_outputs_may_be_nested():
 
     class Nested(torch.nn.Module):
-
         def forward(self, images, mode):
             assert mode == 'tensor'
             return [images, (images + 1, dict(a=images + 2))]
@@ -251,19 +248,19 @@ def test_outputs_may_be_nested():
 def test_onnxruntime_runs_a_detector(tiny):
     for name in ('onnx', 'onnxscript', 'onnxruntime'):
         pytest.importorskip(name)
-    results = run_latency([str(tiny / 'picodet.py')],
-                          LatencyOptions(
-                              engines=('eager', 'onnxruntime'),
-                              size=(64, 64),
-                              rounds=2))
+    results = run_latency(
+        [str(tiny / 'picodet.py')],
+        LatencyOptions(engines=('eager', 'onnxruntime'), size=(64, 64), rounds=2),
+    )
     row = results['rows'][1]
     assert row['difference'] < 1e-4 and row['peak_memory'] is None
     assert 'not known' in latency_table(results)
 
 
 def test_a_segmentors_whole_test_holds_more_than_its_network(tiny, classifier):
-    results = run_latency([str(tiny / 'seg.py'), classifier],
-                          LatencyOptions(size=(64, 64), rounds=1))
+    results = run_latency(
+        [str(tiny / 'seg.py'), classifier], LatencyOptions(size=(64, 64), rounds=1)
+    )
     seg, other = results['rows']
     # Logits of 4 classes at the resolution of the image are among it.
     assert seg['test_memory'] > max(4 * 4 * 64 * 64, seg['peak_memory'])

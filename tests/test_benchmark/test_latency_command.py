@@ -23,13 +23,16 @@ def test_command_writes_its_results(tiny, tmp_path, capsys):
     assert (tmp_path / 'out/latency.png').stat().st_size > 1000
 
 
-@pytest.mark.parametrize('words, message', [
-    (['--engines', 'tvm'], "no engine 'tvm'; choose from eager, compile"),
-    (['--shape', '1', '2', '3'], '--shape takes a height and a width'),
-    (['--shape', '0'], '--shape takes a height and a width'),
-    (['--batch', '0'], '--batch must be at least 1, got 0'),
-    (['--cfg-options', 'model'], '--cfg-options takes KEY=VALUE'),
-])
+@pytest.mark.parametrize(
+    'words, message',
+    [
+        (['--engines', 'tvm'], "no engine 'tvm'; choose from eager, compile"),
+        (['--shape', '1', '2', '3'], '--shape takes a height and a width'),
+        (['--shape', '0'], '--shape takes a height and a width'),
+        (['--batch', '0'], '--batch must be at least 1, got 0'),
+        (['--cfg-options', 'model'], '--cfg-options takes KEY=VALUE'),
+    ],
+)
 def test_mistake_is_one_message(tiny, tmp_path, capsys, words, message):
     words = ['benchmark', 'latency', str(tiny / 'det.py'), *words]
     assert main([*words, '--out-dir', str(tmp_path / 'out')]) == 1
@@ -38,8 +41,7 @@ def test_mistake_is_one_message(tiny, tmp_path, capsys, words, message):
     assert not (tmp_path / 'out').exists()
 
 
-def test_where_nothing_runs_nothing_is_written(tiny, tmp_path, capsys,
-                                               monkeypatch):
+def test_where_nothing_runs_nothing_is_written(tiny, tmp_path, capsys, monkeypatch):
 
     def broken(network, images):
         raise RuntimeError('no kernel')
@@ -51,8 +53,7 @@ def test_where_nothing_runs_nothing_is_written(tiny, tmp_path, capsys,
     assert not list((tmp_path / 'out').glob('latency.*'))
 
 
-def test_a_folder_that_cannot_be_is_told_before_the_work(
-        tiny, tmp_path, capsys, monkeypatch):
+def test_a_folder_that_cannot_be_is_told_before_the_work(tiny, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(latency, 'run_latency', None)
     (tmp_path / 'file').touch()
     words = ['benchmark', 'latency', str(tiny / 'det.py')]

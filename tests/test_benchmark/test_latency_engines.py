@@ -7,9 +7,13 @@ from torch._dynamo.utils import counters
 
 from mmanchor.apis.errors import UserError
 from mmanchor.benchmark import engines
-from mmanchor.benchmark.engines import (EngineError, packages_of,
-                                        relative_difference, require_engines,
-                                        start_engine)
+from mmanchor.benchmark.engines import (
+    EngineError,
+    packages_of,
+    relative_difference,
+    require_engines,
+    start_engine,
+)
 
 
 class Halves(nn.Module):
@@ -28,11 +32,14 @@ def network():
     return Halves().eval()
 
 
-@pytest.mark.parametrize('engine', [
-    'eager',
-    pytest.param('compile', marks=pytest.mark.slow),
-    pytest.param('onnxruntime', marks=pytest.mark.slow)
-])
+@pytest.mark.parametrize(
+    'engine',
+    [
+        'eager',
+        pytest.param('compile', marks=pytest.mark.slow),
+        pytest.param('onnxruntime', marks=pytest.mark.slow),
+    ],
+)
 def test_engines_agree(engine, network):
     if engine == 'onnxruntime':
         for name in ('onnx', 'onnxscript', 'onnxruntime'):
@@ -102,8 +109,7 @@ def test_what_an_engine_raises_becomes_the_reason(network, monkeypatch):
         raise NotImplementedError('no such operator\nand a long trace')
 
     monkeypatch.setitem(engines.ENGINES, 'onnxruntime', broken)
-    with pytest.raises(
-            EngineError, match='^NotImplementedError: no such operator$'):
+    with pytest.raises(EngineError, match='^NotImplementedError: no such operator$'):
         start_engine('onnxruntime', network, torch.randn(1, 3, 8, 8))
 
 
@@ -114,8 +120,8 @@ def test_missing_outputs_are_refused():
 
 
 def test_difference_is_relative_to_the_largest_output():
-    wanted = [torch.tensor([1., -8.]), torch.tensor([2.])]
-    outputs = [torch.tensor([1., -8.]), torch.tensor([4.])]
+    wanted = [torch.tensor([1.0, -8.0]), torch.tensor([2.0])]
+    outputs = [torch.tensor([1.0, -8.0]), torch.tensor([4.0])]
     assert relative_difference(outputs, wanted) == 0.25
     assert relative_difference(wanted, outputs) == 0.25
 
@@ -132,9 +138,9 @@ def test_unknown_engine_is_named():
 
 
 def test_absent_onnxruntime_names_the_extra(monkeypatch):
-    monkeypatch.setattr(engines.importlib.util, 'find_spec', lambda name: None
-                        if name == 'onnxruntime' else sys)
+    monkeypatch.setattr(
+        engines.importlib.util, 'find_spec', lambda name: None if name == 'onnxruntime' else sys
+    )
     require_engines(['eager', 'compile'])
-    with pytest.raises(
-            UserError, match=r"needs onnxruntime: .*'mmanchor\[onnx\]'"):
+    with pytest.raises(UserError, match=r"needs onnxruntime: .*'mmanchor\[onnx\]'"):
         require_engines(['onnxruntime'])

@@ -1,4 +1,5 @@
 """Peak memory of calls whose peak is known, and what systems tell of it."""
+
 import importlib.util
 import os
 import sys
@@ -30,6 +31,7 @@ def test_what_was_held_before_does_not_count():
 
 def test_softmax_attention_holds_its_scores_and_anchors_hold_theirs():
     from mmanchor.ops import anchor_attention
+
     tokens, width, anchors = 256, 16, 4
     q = torch.rand(1, 1, tokens, width)
     eager = peak_memory(lambda: (q @ q.transpose(-2, -1)).softmax(-1) @ q)
@@ -57,25 +59,27 @@ def test_windows_has_no_resource(monkeypatch, no_proc):
 
 
 @pytest.mark.parametrize('system, unit', [('linux', 1024), ('darwin', 1)])
-def test_systems_count_the_peak_in_units_of_their_own(monkeypatch, no_proc,
-                                                      system, unit):
+def test_systems_count_the_peak_in_units_of_their_own(monkeypatch, no_proc, system, unit):
     monkeypatch.setattr(memory.sys, 'platform', system)
     monkeypatch.setitem(
-        sys.modules, 'resource',
-        SimpleNamespace(
-            RUSAGE_SELF=0, getrusage=lambda _: SimpleNamespace(ru_maxrss=7)))
+        sys.modules,
+        'resource',
+        SimpleNamespace(RUSAGE_SELF=0, getrusage=lambda _: SimpleNamespace(ru_maxrss=7)),
+    )
     assert process_peak() == 7 * unit
 
 
-@pytest.mark.parametrize('texts, most', [
-    (('max\n', None), 4000),
-    (('300\n', None), 300),
-    ((None, '200\n'), 200),
-    ((None, '9223372036854771712\n'), 4000),
-    ((None, None), 4000),
-])
-def test_a_container_may_use_less_than_there_is(monkeypatch, tmp_path, texts,
-                                                most):
+@pytest.mark.parametrize(
+    'texts, most',
+    [
+        (('max\n', None), 4000),
+        (('300\n', None), 300),
+        ((None, '200\n'), 200),
+        ((None, '9223372036854771712\n'), 4000),
+        ((None, None), 4000),
+    ],
+)
+def test_a_container_may_use_less_than_there_is(monkeypatch, tmp_path, texts, most):
     files = [tmp_path / 'of-v2', tmp_path / 'of-v1']
     for file, text in zip(files, texts):
         if text is not None:
@@ -89,7 +93,7 @@ def test_a_container_may_use_less_than_there_is(monkeypatch, tmp_path, texts,
 def test_limits_of_containers_are_looked_for_where_they_are():
     assert [str(file) for file in memory._LIMITS] == [
         '/sys/fs/cgroup/memory.max',
-        '/sys/fs/cgroup/memory/memory.limit_in_bytes'
+        '/sys/fs/cgroup/memory/memory.limit_in_bytes',
     ]
 
 

@@ -1,4 +1,5 @@
 """The paper's tables: whole, as printed, and counted as others count."""
+
 import json
 
 import pytest
@@ -11,7 +12,7 @@ from mmanchor.cli.main import main
 
 ROWS = [(table, row) for table in papers.TABLES for row in table.rows]
 OURS = {
-    (1, 'AnchorFormer-T'): (4.2, .7, 81.12, 93.86),
+    (1, 'AnchorFormer-T'): (4.2, 0.7, 81.12, 93.86),
     (1, 'AnchorFormer-S'): (18.6, 2.7, 84.69, 96.82),
     (1, 'AnchorFormer-B'): (63.5, 9.2, 86.62, 97.84),
     (2, 'AnchorFormer-T'): (2.9, 1.1, 41.23, 60.57, 45.46),
@@ -19,30 +20,26 @@ OURS = {
     (2, 'AnchorFormer-B'): (8.6, 2.8, 45.75, 65.35, 51.81),
     (3, 'AnchorFormer, Semantic-FPN'): (21.6, 193.7, 43.81, 56.57),
     (3, 'AnchorFormer, UperNet'): (49.6, 928.1, 46.28, 56.33),
-    (4, 'Anchor, Diff.'): (4.2, .7, 81.12),
+    (4, 'Anchor, Diff.'): (4.2, 0.7, 81.12),
     (5, 'small, M = 100'): (19.4, 3.2, 80.69),
 }
 
 
 def only(monkeypatch, *rows, number=9):
     """Let the paper have one table, of ``rows``."""
-    table = PaperTable(number, 'a title', ('top-1', ), rows)
-    monkeypatch.setattr(papers, 'TABLES', (table, ))
+    table = PaperTable(number, 'a title', ('top-1',), rows)
+    monkeypatch.setattr(papers, 'TABLES', (table,))
     return papers.run_papers([number])
 
 
 def test_no_row_of_the_paper_is_left_out():
-    counts = {
-        table.number: sum(not row.extra for row in table.rows)
-        for table in papers.TABLES
-    }
+    counts = {table.number: sum(not row.extra for row in table.rows) for table in papers.TABLES}
     assert counts == {1: 40, 2: 18, 3: 10, 4: 4, 5: 10}
 
 
 @pytest.mark.parametrize(
-    'table, row',
-    ROWS,
-    ids=lambda x: getattr(x, 'name', None) or f'table {x.number}')
+    'table, row', ROWS, ids=lambda x: getattr(x, 'name', None) or f'table {x.number}'
+)
 def test_a_row_is_complete(table, row):
     assert row.config or row.note
     if row.config:
@@ -55,41 +52,41 @@ def test_a_row_is_complete(table, row):
 
 @pytest.mark.parametrize('number, name', OURS)
 def test_what_the_paper_reports_of_us_stands_as_printed(number, name):
-    row, = (row for table, row in ROWS
-            if (table.number, row.name) == (number, name))
+    (row,) = (row for table, row in ROWS if (table.number, row.name) == (number, name))
     assert (row.params, row.flops, *row.scores) == OURS[number, name]
 
 
 # Published by the models' authors or by the toolboxes.
-@pytest.mark.parametrize('number, name, params, macs', [
-    (1, 'EfficientNet-B0', 5.29e6, .40e9),
-    (1, 'LeViT-128', 9.2e6, .406e9),
-    (1, 'DeiT-T', 5.72e6, 1.26e9),
-    (1, 'PVTv2-V2', 25.4e6, 4.0e9),
-    (2, 'YOLOX-Nano', .91e6, .54e9),
-    (2, 'MobileNetV2', 4.3e6, .8e9),
-    (3, 'ResNet50, Semantic-FPN', 28.5e6, 183e9),
-])
-def test_counts_are_those_that_others_publish(number, name, params, macs,
-                                              monkeypatch):
-    row, = (row for table, row in ROWS
-            if (table.number, row.name) == (number, name))
-    counted, = only(monkeypatch, row)['rows']
+@pytest.mark.parametrize(
+    'number, name, params, macs',
+    [
+        (1, 'EfficientNet-B0', 5.29e6, 0.40e9),
+        (1, 'LeViT-128', 9.2e6, 0.406e9),
+        (1, 'DeiT-T', 5.72e6, 1.26e9),
+        (1, 'PVTv2-V2', 25.4e6, 4.0e9),
+        (2, 'YOLOX-Nano', 0.91e6, 0.54e9),
+        (2, 'MobileNetV2', 4.3e6, 0.8e9),
+        (3, 'ResNet50, Semantic-FPN', 28.5e6, 183e9),
+    ],
+)
+def test_counts_are_those_that_others_publish(number, name, params, macs, monkeypatch):
+    (row,) = (row for table, row in ROWS if (table.number, row.name) == (number, name))
+    (counted,) = only(monkeypatch, row)['rows']
     counts = counted['forms']['training']
-    assert counts['params'] == pytest.approx(params, rel=.02)
-    assert counts['macs'] == pytest.approx(macs, rel=.04)
+    assert counts['params'] == pytest.approx(params, rel=0.02)
+    assert counts['macs'] == pytest.approx(macs, rel=0.04)
     assert not counts['uncounted']
 
 
 def test_a_row_that_fails_costs_no_other(monkeypatch):
     results = only(
-        monkeypatch, PaperRow('gone', 1., 2., (3., ), 'no-such-config'),
-        PaperRow('nobody', 1., 2., (None, ), note='because'),
+        monkeypatch,
+        PaperRow('gone', 1.0, 2.0, (3.0,), 'no-such-config'),
+        PaperRow('nobody', 1.0, 2.0, (None,), note='because'),
         PaperRow(
-            'demo',
-            config='upernet_anchorformer-demo_1xb8-1100_demo-128',
-            size=(64, 64),
-            extra=True))
+            'demo', config='upernet_anchorformer-demo_1xb8-1100_demo-128', size=(64, 64), extra=True
+        ),
+    )
     gone, nobody, demo = results['rows']
     assert 'no-such-config' in gone['error'] and 'config' not in nobody
     assert demo['forms']['deploy']['params'] > 0
@@ -118,8 +115,7 @@ def test_tables_that_the_paper_lacks_are_refused():
         papers.run_papers([1, 7])
 
 
-def test_bad_tables_and_folders_are_told_before_the_work(
-        tmp_path, capsys, monkeypatch):
+def test_bad_tables_and_folders_are_told_before_the_work(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(papers, 'run_papers', None)
     command = ['benchmark', 'papers', '--out-dir']
     out = tmp_path / 'out'
@@ -132,17 +128,20 @@ def test_bad_tables_and_folders_are_told_before_the_work(
 
 def test_stars_are_anchorformers_alone():
     built = [(table, row) for table, row in ROWS if row.config and row.flops]
-    results = dict(rows=[
-        dict(
-            table=table.number,
-            config=row.config,
-            reported=dict(gflops=row.flops),
-            forms=dict(training=dict(macs=1e9))) for table, row in built
-    ])
-    axes, = papers.papers_figure(results).axes
+    results = dict(
+        rows=[
+            dict(
+                table=table.number,
+                config=row.config,
+                reported=dict(gflops=row.flops),
+                forms=dict(training=dict(macs=1e9)),
+            )
+            for table, row in built
+        ]
+    )
+    (axes,) = papers.papers_figure(results).axes
     stars = sorted(
-        float(x) for line in axes.lines if line.get_marker() == '*'
-        for x in line.get_xdata())
+        float(x) for line in axes.lines if line.get_marker() == '*' for x in line.get_xdata()
+    )
     ablations = ('Anchor', 'tiny', 'small')
-    assert stars == sorted(row.flops for _, row in built
-                           if row.name.startswith(ablations))
+    assert stars == sorted(row.flops for _, row in built if row.name.startswith(ablations))

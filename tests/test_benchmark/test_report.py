@@ -1,11 +1,11 @@
 """Files of results."""
+
 import json
 
 import pytest
 
 from mmanchor.apis.errors import UserError
-from mmanchor.benchmark.report import (markdown_table, measured, told,
-                                       write_results)
+from mmanchor.benchmark.report import markdown_table, measured, told, write_results
 
 
 def test_results_are_told_with_where_they_are_from():
@@ -15,10 +15,10 @@ def test_results_are_told_with_where_they_are_from():
         assert str(where[key]) in told(where)
 
 
-@pytest.mark.parametrize('program, words', [
-    ('/usr/bin/mmanchor', ['benchmark', 'large']),
-    ('tools/benchmark.py', ['large']),
-])
+@pytest.mark.parametrize(
+    'program, words',
+    [('/usr/bin/mmanchor', ['benchmark', 'large']), ('tools/benchmark.py', ['large'])],
+)
 def test_the_command_is_told_as_mmanchor_takes_it(monkeypatch, program, words):
     monkeypatch.setattr('sys.argv', [program, *words, '--sides', '64'])
     assert measured()['command'] == 'mmanchor benchmark large --sides 64'

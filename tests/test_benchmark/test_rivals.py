@@ -1,12 +1,17 @@
 """The rivals against their equations, written out with N x N matrices."""
+
 import math
 
 import pytest
 import torch
 
-from mmanchor.benchmark.rivals import (EMAttention, InducedAttention,
-                                       ShapeGemms, SparsifinerPairs,
-                                       build_rivals)
+from mmanchor.benchmark.rivals import (
+    EMAttention,
+    InducedAttention,
+    ShapeGemms,
+    SparsifinerPairs,
+    build_rivals,
+)
 from mmanchor.ops import anchor_attention
 
 BATCH, HEADS, TOKENS, WIDTH, SIZE = 2, 3, 11, 8, 4
@@ -15,8 +20,7 @@ NAMES = tuple(build_rivals(HEADS, WIDTH, SIZE))
 
 @pytest.fixture
 def qkv():
-    return torch.randn(
-        3, BATCH, HEADS, TOKENS, WIDTH, dtype=torch.float64).unbind()
+    return torch.randn(3, BATCH, HEADS, TOKENS, WIDTH, dtype=torch.float64).unbind()
 
 
 def build(name, tokens=TOKENS):
@@ -27,7 +31,7 @@ def softmax_rows(q, k):
     """softmax(q k^T / sqrt(D)), entry by entry."""
     weights = torch.empty(len(q), len(k), dtype=q.dtype)
     for i, query in enumerate(q):
-        exps = [math.exp(query.dot(key) / len(query)**.5) for key in k]
+        exps = [math.exp(query.dot(key) / len(query) ** 0.5) for key in k]
         weights[i] = torch.tensor(exps) / sum(exps)
     return weights
 
@@ -53,25 +57,23 @@ def test_every_rival_gives_values_of_its_input_shape_and_gradients(name, qkv):
     rival = build(name)
     out = rival(*inputs)
     assert out.shape == inputs[0].shape and out.dtype == torch.float64
-    unused = dict.fromkeys(('EM attention, one step', ), 2)
+    unused = dict.fromkeys(('EM attention, one step',), 2)
     unused['anchor attention (ours)'] = 1
     learned = [] if 'Sparsifiner' in name else list(rival.parameters())
-    grads = torch.autograd.grad(out.square().sum(),
-                                [*inputs[unused.get(name, 0):], *learned])
+    grads = torch.autograd.grad(out.square().sum(), [*inputs[unused.get(name, 0) :], *learned])
     for grad in grads:
         assert grad.isfinite().all() and grad.abs().sum() > 0
 
 
 def test_softmax_is_over_all_pairs(qkv):
     torch.testing.assert_close(
-        build('softmax (SDPA)')(*qkv),
-        per_head(lambda q, k, v: softmax_rows(q, k) @ v, qkv))
+        build('softmax (SDPA)')(*qkv), per_head(lambda q, k, v: softmax_rows(q, k) @ v, qkv)
+    )
 
 
 def test_ours_is_the_operator_of_the_package(qkv):
     ours = build('anchor attention (ours)')
-    torch.testing.assert_close(
-        ours(*qkv), anchor_attention(qkv[1], qkv[2], ours.anchors))
+    torch.testing.assert_close(ours(*qkv), anchor_attention(qkv[1], qkv[2], ours.anchors))
 
 
 def test_agents_are_means_of_runs_of_queries(qkv):
@@ -82,8 +84,7 @@ def test_agents_are_means_of_runs_of_queries(qkv):
         agents = torch.stack([q[start:stop].mean(0) for start, stop in runs])
         return softmax_rows(q, agents) @ softmax_rows(agents, k) @ v
 
-    torch.testing.assert_close(
-        build('Agent attention')(*qkv), per_head(reference, qkv))
+    torch.testing.assert_close(build('Agent attention')(*qkv), per_head(reference, qkv))
 
 
 def test_linear_angular_attention_is_the_start_of_the_angle_series(qkv):
@@ -96,29 +97,26 @@ def test_linear_angular_attention_is_the_start_of_the_angle_series(qkv):
                 out[i] += cosine / math.pi * v[j]
         return out
 
-    torch.testing.assert_close(
-        build('linear-angular attention')(*qkv), per_head(reference, qkv))
+    torch.testing.assert_close(build('linear-angular attention')(*qkv), per_head(reference, qkv))
 
 
 def test_the_angle_series_begins_with_one_half_and_one_over_pi():
-    cosine = torch.tensor(.01, dtype=torch.float64)
+    cosine = torch.tensor(0.01, dtype=torch.float64)
     kernel = 1 - torch.acos(cosine) / math.pi
-    assert kernel == pytest.approx(.5 + .01 / math.pi, abs=1e-6)
+    assert kernel == pytest.approx(0.5 + 0.01 / math.pi, abs=1e-6)
 
 
 def test_one_step_of_expectation_maximisation_weighs_means(qkv):
 
     def reference(_, __, x, bases):
         shares = torch.stack([(bases @ token).softmax(0) for token in x])
-        means = torch.stack([
-            (shares[:, j, None] * x).sum(0) / shares[:, j].sum()
-            for j in range(SIZE)
-        ])
+        means = torch.stack(
+            [(shares[:, j, None] * x).sum(0) / shares[:, j].sum() for j in range(SIZE)]
+        )
         return shares @ means
 
     rival = EMAttention(WIDTH, SIZE).double()
-    torch.testing.assert_close(
-        rival(*qkv), per_head(reference, qkv, spread(rival.bases)))
+    torch.testing.assert_close(rival(*qkv), per_head(reference, qkv, spread(rival.bases)))
 
 
 def test_tokens_ask_the_inducing_points_that_asked_them(qkv):
@@ -128,8 +126,7 @@ def test_tokens_ask_the_inducing_points_that_asked_them(qkv):
         return softmax_rows(q, gathered) @ gathered
 
     rival = InducedAttention(HEADS, WIDTH, SIZE).double()
-    torch.testing.assert_close(
-        rival(*qkv), per_head(reference, qkv, spread(rival.points)))
+    torch.testing.assert_close(rival(*qkv), per_head(reference, qkv, spread(rival.points)))
 
 
 @pytest.mark.parametrize('execution', ['masked', 'gathered'])
@@ -139,7 +136,7 @@ def test_sparsifiner_attends_to_a_quarter_of_the_tokens(execution, qkv):
     q, k, v = qkv
     coefficients, basis = rival.predictor(q, k, rival.layout)
     basis = basis.detach().abs()
-    scores = coefficients.detach() @ (basis * (basis > .02)).t()
+    scores = coefficients.detach() @ (basis * (basis > 0.02)).t()
 
     def reference(q, k, v, scores):
         out = torch.empty_like(v)
@@ -152,9 +149,9 @@ def test_sparsifiner_attends_to_a_quarter_of_the_tokens(execution, qkv):
 
 
 @pytest.mark.parametrize('backward, count', [(False, 3), (True, 9)])
-def test_the_bound_multiplies_the_three_shapes_and_nothing_else(
-        backward, count):
+def test_the_bound_multiplies_the_three_shapes_and_nothing_else(backward, count):
     from torch.utils.flop_counter import FlopCounterMode
+
     bound = ShapeGemms(BATCH * HEADS, TOKENS, WIDTH, SIZE, backward)
     with FlopCounterMode(display=False) as counter:
         bound()
@@ -164,4 +161,5 @@ def test_the_bound_multiplies_the_three_shapes_and_nothing_else(
 
 def test_the_bound_takes_no_memory_of_its_own():
     from mmanchor.benchmark.memory import peak_memory
+
     assert peak_memory(ShapeGemms(HEADS, TOKENS, WIDTH, SIZE)) == 0

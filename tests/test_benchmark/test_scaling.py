@@ -1,4 +1,5 @@
 """Growth with the number of tokens: fits, skips, tables and plots."""
+
 import json
 import math
 import time
@@ -9,11 +10,24 @@ from torch import nn
 
 from mmanchor.benchmark import scaling
 from mmanchor.benchmark.report import write_results
-from mmanchor.benchmark.scaling import (Limits, Setting, fit_exponent,
-                                        machine_memory, predict, run_scaling,
-                                        scaling_figure, scaling_table)
-from mmanchor.benchmark.scaling_cases import (Case, Part, attention_part,
-                                              grid_of, prepare, trunk_part)
+from mmanchor.benchmark.scaling import (
+    Limits,
+    Setting,
+    fit_exponent,
+    machine_memory,
+    predict,
+    run_scaling,
+    scaling_figure,
+    scaling_table,
+)
+from mmanchor.benchmark.scaling_cases import (
+    Case,
+    Part,
+    attention_part,
+    grid_of,
+    prepare,
+    trunk_part,
+)
 from mmanchor.benchmark.scaling_report import format_bytes, format_seconds
 
 TINY = Setting(heads=2, head_dims=4, anchors=3, trunk_depth=1)
@@ -40,17 +54,16 @@ class _Holds(nn.Module):
         self.power = power
 
     def forward(self, x):
-        return x.new_empty(len(x)**self.power, dtype=torch.uint8)
+        return x.new_empty(len(x) ** self.power, dtype=torch.uint8)
 
 
 class _Breaks(nn.Module):
-
     def forward(self, x):
         raise RuntimeError('no kernel for Half\nand a long tail')
 
 
 def fake_part(monkeypatch, *cases):
-    part = Part('fake', 'Fake', lambda tokens: (torch.zeros(tokens), ), cases)
+    part = Part('fake', 'Fake', lambda tokens: (torch.zeros(tokens),), cases)
     monkeypatch.setitem(scaling.PARTS, 'fake', lambda *_: part)
 
 
@@ -62,7 +75,7 @@ def run_fake(tokens, **limits):
     return run_scaling(tokens, ['fake'], limits=Limits(rounds=1, **limits))
 
 
-@pytest.mark.parametrize('power', [0., 1., 1.5, 2.])
+@pytest.mark.parametrize('power', [0.0, 1.0, 1.5, 2.0])
 def test_the_exponent_of_a_power_law_is_its_power(power):
     tokens = [1024, 4096, 16384]
     numbers = [3e-9 * size**power for size in tokens]
@@ -79,15 +92,15 @@ def test_small_sizes_and_gaps_do_not_enter_the_fit():
 def test_the_fit_is_the_least_squares_line():
     # Through (0, 0), (1, 2), (2, 1) in logarithms the slope is 1 / 2.
     tokens = [1024, 1024 * math.e, 1024 * math.e**2]
-    numbers = [1., math.e**2, math.e]
-    assert fit_exponent(tokens, numbers) == pytest.approx(.5)
+    numbers = [1.0, math.e**2, math.e]
+    assert fit_exponent(tokens, numbers) == pytest.approx(0.5)
 
 
 def test_growth_is_the_formulas_unless_it_was_faster():
-    assert predict([100], [2.], 200, power=1) == pytest.approx(4)
-    assert predict([50, 100], [2., 2.], 200, power=2) == pytest.approx(8)
-    assert predict([50, 100], [1., 8.], 200, power=2) == pytest.approx(64)
-    assert predict([50, 100], [1., 800.], 200, power=1) == pytest.approx(3200)
+    assert predict([100], [2.0], 200, power=1) == pytest.approx(4)
+    assert predict([50, 100], [2.0, 2.0], 200, power=2) == pytest.approx(8)
+    assert predict([50, 100], [1.0, 8.0], 200, power=2) == pytest.approx(64)
+    assert predict([50, 100], [1.0, 800.0], 200, power=1) == pytest.approx(3200)
 
 
 def test_what_does_not_fit_in_memory_is_skipped_and_told_why(monkeypatch):
@@ -119,33 +132,31 @@ def test_parameters_that_do_not_grow_are_not_multiplied(monkeypatch):
 
 def test_a_first_large_size_is_tried_at_a_small_one_before(monkeypatch):
     fake_part(monkeypatch, holding(2))
-    row, = run_fake((1 << 22, ), memory=1e9)['rows']
+    (row,) = run_fake((1 << 22,), memory=1e9)['rows']
     assert 'at 256 tokens' in row['skipped']
     assert row['tokens'] == 1 << 22 and row['bytes'] is None
 
 
 class _Sleeps(_Holds):
-
     def forward(self, x):
-        time.sleep(.02)
+        time.sleep(0.02)
         return super().forward(x)
 
 
 @pytest.mark.parametrize('slow_first', [True, False])
-def test_times_and_their_ratio_to_the_first_are_of_the_same_rounds(
-        monkeypatch, slow_first):
+def test_times_and_their_ratio_to_the_first_are_of_the_same_rounds(monkeypatch, slow_first):
     cases = [Case('slow', lambda *_: _Sleeps(1)), holding(1)]
-    fake_part(monkeypatch, *cases[::1 if slow_first else -1])
-    limits = Limits(rounds=20, seconds=.3)  # enough for 12 calls of the slow
-    first, second = run_scaling((16, ), ['fake'], limits=limits)['rows']
+    fake_part(monkeypatch, *cases[:: 1 if slow_first else -1])
+    limits = Limits(rounds=20, seconds=0.3)  # enough for 12 calls of the slow
+    first, second = run_scaling((16,), ['fake'], limits=limits)['rows']
     slow, fast = (first, second) if slow_first else (second, first)
     assert slow['rounds'] < 20
     assert fast['rounds'] == (slow['rounds'] if slow_first else 20)
 
 
 def test_a_ratio_is_of_the_rounds_that_both_took_part_in():
-    row = scaling._times_of([1., 1., 1.], [2., 2., 2., 90., 90., 90., 90.])
-    assert (row['seconds'], row['speedup'], row['rounds']) == (1., 2., 3)
+    row = scaling._times_of([1.0, 1.0, 1.0], [2.0, 2.0, 2.0, 90.0, 90.0, 90.0, 90.0])
+    assert (row['seconds'], row['speedup'], row['rounds']) == (1.0, 2.0, 3)
 
 
 def test_what_takes_too_long_is_skipped_and_told_why(monkeypatch):
@@ -160,7 +171,7 @@ def test_what_takes_too_long_is_skipped_and_told_why(monkeypatch):
 
 def test_what_does_not_run_is_told_by_the_first_line(monkeypatch):
     fake_part(monkeypatch, Case('broken', lambda *_: _Breaks()), holding(1))
-    broken, other = run_fake((16, ))['rows']
+    broken, other = run_fake((16,))['rows']
     assert broken['skipped'] == 'does not run: no kernel for Half'
     assert other['seconds'] > 0 and other['speedup'] is None
 
@@ -168,7 +179,7 @@ def test_what_does_not_run_is_told_by_the_first_line(monkeypatch):
 def test_slow_calls_have_fewer_rounds():
     limits = Limits(rounds=20, seconds=30)
     assert limits.num_rounds(1e-3) == 20
-    assert limits.num_rounds(2.) == 12  # and three other calls: 30 s
+    assert limits.num_rounds(2.0) == 12  # and three other calls: 30 s
     assert limits.objection(3.3, 0) is None
     assert '9 of which' in limits.objection(3.4, 0)
 
@@ -187,7 +198,7 @@ def test_rows_tell_every_case_size_and_phase(small_run):
         ('attention', 'forward'): 18,
         ('attention', 'training step'): 18,
         ('trunk', 'forward'): 10,
-        ('trunk', 'training step'): 8
+        ('trunk', 'training step'): 8,
     }
 
 
@@ -212,7 +223,7 @@ def test_skipped_cells_are_dashes_with_a_reason_below(monkeypatch):
     lines = scaling_table(results).splitlines()
     cells = [line.split(' | ')[2] for line in lines if '| power 2 |' in line]
     assert cells == ['–', '–']
-    told, = [line for line in lines if line.startswith('- power 2, 4096')]
+    (told,) = [line for line in lines if line.startswith('- power 2, 4096')]
     assert told.endswith(results['rows'][-1]['skipped'])
 
 
@@ -225,10 +236,8 @@ def test_the_plot_has_time_and_memory_of_each_part_and_phase(small_run):
     assert len(time.lines) == 9
     assert list(time.lines[0].get_xdata()) == [16, 32]
     first = small_run['rows'][0]
-    assert time.lines[0].get_ydata()[0] == pytest.approx(first['seconds'] *
-                                                         1e3)
-    assert memory.lines[0].get_ydata()[0] == pytest.approx(first['bytes'] /
-                                                           2**20)
+    assert time.lines[0].get_ydata()[0] == pytest.approx(first['seconds'] * 1e3)
+    assert memory.lines[0].get_ydata()[0] == pytest.approx(first['bytes'] / 2**20)
 
 
 def test_results_survive_their_files(small_run, tmp_path):
@@ -242,13 +251,10 @@ def test_results_survive_their_files(small_run, tmp_path):
 
 def test_memory_grows_as_the_formulas_say():
     tokens = (64, 128, 256)
-    rows = run_scaling(
-        tokens, ['attention'], setting=TINY, limits=QUICK)['rows']
+    rows = run_scaling(tokens, ['attention'], setting=TINY, limits=QUICK)['rows']
 
     def power(name):
-        return fit_exponent(
-            tokens, [row['bytes'] for row in rows if row['name'] == name],
-            start=64)
+        return fit_exponent(tokens, [row['bytes'] for row in rows if row['name'] == name], start=64)
 
     assert power('anchor attention (ours)') <= 1.05
     assert power('linear-angular attention') <= 1.05
@@ -261,8 +267,12 @@ def test_a_training_step_gives_all_gradients():
     ours = part.cases[1]
     inputs = part.inputs(8)
     grads = prepare(ours, 8, inputs, True, TINY).call()
-    assert [None if grad is None else tuple(grad.shape)
-            for grad in grads] == [None, (1, 2, 8, 4), (1, 2, 8, 4), (3, 4)]
+    assert [None if grad is None else tuple(grad.shape) for grad in grads] == [
+        None,
+        (1, 2, 8, 4),
+        (1, 2, 8, 4),
+        (3, 4),
+    ]
 
 
 def test_what_is_held_is_inputs_and_parameters():
@@ -275,11 +285,14 @@ def test_what_is_held_is_inputs_and_parameters():
 @pytest.mark.parametrize('backward', [False, True])
 def test_trunks_differ_in_their_attention_alone(backward):
     twin, ours, alone, _, *bands = (
-        case.build(6, backward) for case in trunk_part(TINY, backward).cases)
+        case.build(6, backward) for case in trunk_part(TINY, backward).cases
+    )
     assert alone.trunk.state_dict().keys() == ours.state_dict().keys()
     assert [each.chunk_tokens for each in bands] == [2048][backward:]
-    assert [type(each.layers[0].attn).__name__ for each in (twin, ours)
-            ] == ['SoftmaxAttention', 'LearnedAnchorAttention']
+    assert [type(each.layers[0].attn).__name__ for each in (twin, ours)] == [
+        'SoftmaxAttention',
+        'LearnedAnchorAttention',
+    ]
     assert ours.layers[0].attn.deploy is not backward
     assert len(twin.layers) == len(ours.layers) == 1
     assert twin.grid == ours.grid == (2, 3)
@@ -292,7 +305,7 @@ def test_the_map_has_so_many_tokens(tokens):
 
 
 def test_numbers_read_well():
-    assert format_seconds(.0123) == '12.3 ms'
+    assert format_seconds(0.0123) == '12.3 ms'
     assert format_seconds(2.5) == '2.5 s'
     assert format_bytes(1536 << 20) == '1536 MiB'
     assert format_bytes(1 << 18) == '0.25 MiB'
@@ -306,6 +319,6 @@ def test_the_machine_has_some_memory():
 @pytest.mark.skipif(not torch.cuda.is_available(), reason='needs CUDA')
 def test_a_gpu_is_measured_too():
     setting = Setting(2, 2, 16, 3, 1, 'cuda', 'bfloat16')
-    rows = run_scaling((64, ), setting=setting, limits=QUICK)['rows']
+    rows = run_scaling((64,), setting=setting, limits=QUICK)['rows']
     assert all(row['seconds'] > 0 for row in rows if not row['skipped'])
     assert rows[0]['skipped'] is rows[1]['skipped'] is None

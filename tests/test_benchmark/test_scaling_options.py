@@ -1,4 +1,5 @@
 """Options of `mmanchor benchmark scaling`."""
+
 import argparse
 import json
 
@@ -31,18 +32,21 @@ def test_a_small_run_writes_and_prints_the_table(tmp_path, capsys):
     assert (tmp_path / 'scaling.png').read_bytes().startswith(b'\x89PNG')
 
 
-@pytest.mark.parametrize('words, message', [
-    ('--tokens 0 16', r'--tokens must be at least 1, got \[0, 16\]'),
-    ('--batch 0', '--batch must be at least 1, got 0'),
-    ('--trunk-depth -1', '--trunk-depth must be at least 1, got -1'),
-    ('--head-dims 1', '--head-dims must be at least 2'),
-    ('--budget-seconds 0', '--budget-seconds must be above 0, got 0.0'),
-    ('--budget-seconds nan', '--budget-seconds must be above 0, got nan'),
-    ('--max-memory -2', '--max-memory must be above 0, got -2.0'),
-    ('--device tpu', "--device must be 'cpu' or a CUDA device .* got 'tpu'"),
-    ('--device cuda:99', "--device must be .* got 'cuda:99'"),
-    ('--device meta', "--device must be .* got 'meta'"),
-])
+@pytest.mark.parametrize(
+    'words, message',
+    [
+        ('--tokens 0 16', r'--tokens must be at least 1, got \[0, 16\]'),
+        ('--batch 0', '--batch must be at least 1, got 0'),
+        ('--trunk-depth -1', '--trunk-depth must be at least 1, got -1'),
+        ('--head-dims 1', '--head-dims must be at least 2'),
+        ('--budget-seconds 0', '--budget-seconds must be above 0, got 0.0'),
+        ('--budget-seconds nan', '--budget-seconds must be above 0, got nan'),
+        ('--max-memory -2', '--max-memory must be above 0, got -2.0'),
+        ('--device tpu', "--device must be 'cpu' or a CUDA device .* got 'tpu'"),
+        ('--device cuda:99', "--device must be .* got 'cuda:99'"),
+        ('--device meta', "--device must be .* got 'meta'"),
+    ],
+)
 def test_options_that_cannot_be_served_are_named(words, message, tmp_path):
     args = parse(*words.split(), '--out-dir', str(tmp_path / 'new'))
     with pytest.raises(UserError, match=message):
@@ -65,7 +69,7 @@ def test_unknown_choices_are_usage_errors(words):
 
 def test_the_command_finds_it_and_fails_in_one_line(capsys):
     from mmanchor.cli.main import main
+
     assert main(['benchmark', 'scaling', '--tokens', '0']) == 1
     told = capsys.readouterr().err
-    assert told == ('mmanchor benchmark: --tokens must be at least 1, got '
-                    '[0]\n')
+    assert told == ('mmanchor benchmark: --tokens must be at least 1, got [0]\n')

@@ -1,4 +1,5 @@
 """The suite, its goals, and the document that is made of its results."""
+
 import re
 import subprocess
 from pathlib import Path
@@ -9,14 +10,12 @@ from mmanchor.apis.config import find_config
 from mmanchor.apis.errors import UserError
 from mmanchor.apis.files import write_json
 from mmanchor.benchmark import suite
-from mmanchor.benchmark.goals import (GEMMS, GOALS, ON_A_GPU, OURS,
-                                      goals_table, measured_goals)
+from mmanchor.benchmark.goals import GEMMS, GOALS, ON_A_GPU, OURS, goals_table, measured_goals
 from mmanchor.benchmark.large_images import large_table
 from mmanchor.benchmark.latency import latency_table
 from mmanchor.benchmark.papers import papers_table
 from mmanchor.benchmark.scaling import scaling_table
-from mmanchor.benchmark.suite import (SUITE, read_results, render, run_suite,
-                                      summary_table)
+from mmanchor.benchmark.suite import SUITE, read_results, render, run_suite, summary_table
 from mmanchor.benchmark.training import training_table
 from mmanchor.cli import benchmark
 from mmanchor.cli.main import main
@@ -24,56 +23,53 @@ from mmanchor.cli.main import main
 DOCS = Path(__file__).resolve().parents[2] / 'docs'
 
 
-def scaling_row(name, tokens, seconds, speedup, skipped=None, spread=.5):
+def scaling_row(name, tokens, seconds, speedup, skipped=None, spread=0.5):
     return dict(
         part='attention',
         phase='forward',
         name=name,
-        kind={
-            OURS: 'ours',
-            GEMMS: 'bound'
-        }.get(name, 'rival'),
+        kind={OURS: 'ours', GEMMS: 'bound'}.get(name, 'rival'),
         tokens=tokens,
         seconds=seconds,
         speedup=speedup,
         low=speedup and speedup - spread,
         high=speedup and speedup + spread,
-        skipped=skipped)
+        skipped=skipped,
+    )
 
 
 SCALING = dict(
     tokens=[1024, 4096, 16384, 65536],
     rows=[
-        scaling_row(OURS, 1024, .0005, 10.),
+        scaling_row(OURS, 1024, 0.0005, 10.0),
         scaling_row(OURS, 65536, 1.3, None),
-        scaling_row('softmax (SDPA)', 4096, .1, 1.),
+        scaling_row('softmax (SDPA)', 4096, 0.1, 1.0),
         scaling_row('softmax (SDPA)', 16384, None, None, 'too long'),
-        scaling_row(OURS, 4096, .002, 50.),
-        scaling_row(OURS, 16384, .008, None),
-        scaling_row(GEMMS, 4096, .0005, 200.),
-        scaling_row(GEMMS, 16384, .005, None)
+        scaling_row(OURS, 4096, 0.002, 50.0),
+        scaling_row(OURS, 16384, 0.008, None),
+        scaling_row(GEMMS, 4096, 0.0005, 200.0),
+        scaling_row(GEMMS, 16384, 0.005, None),
     ],
-    exponents=[dict(name=OURS, phase='forward', seconds=1.02, bytes=1.5)])
+    exponents=[dict(name=OURS, phase='forward', seconds=1.02, bytes=1.5)],
+)
 
 EMPTY = dict(
     tokens=[],
     rows=[],
     exponents=[],
     best=[],
-    compared=[dict(difference=0., ratio=1., low=1., high=1.)])
+    compared=[dict(difference=0.0, ratio=1.0, low=1.0, high=1.0)],
+)
 
 
 def test_figures_stand_beside_their_goals():
-    found = {
-        each.goal.what: each
-        for each in measured_goals(dict(attention=SCALING)) if each.value
-    }
+    found = {each.goal.what: each for each in measured_goals(dict(attention=SCALING)) if each.value}
     assert sorted(each.value for each in found.values()) == pytest.approx(
-        [1.02, 1.5, 1.6, 4., 50.])
+        [1.02, 1.5, 1.6, 4.0, 50.0]
+    )
     met = {each.value: each.goal.is_met(each.value)
            for each in found.values()}  # yapf: disable
-    assert [met[value]
-            for value in sorted(met)] == [True, False, True, False, True]
+    assert [met[value] for value in sorted(met)] == [True, False, True, False, True]
     table = goals_table(measured_goals(dict(attention=SCALING)))
     missing = len(GOALS) - 5 + len(ON_A_GPU)
     assert table.count('not measured') == missing
@@ -81,13 +77,16 @@ def test_figures_stand_beside_their_goals():
     assert '| at most 2x | 4x | **no** |' in table
 
 
-@pytest.mark.parametrize('speedup, told', [
-    (45.5, '| at least 45x | 45.5x (42.5 to 48.5) | yes, within the noise |'),
-    (44., '| at least 45x | 44x (41 to 47) | **no**, within the noise |'),
-    (40., '| at least 45x | 40x (37 to 43) | **no** |'),
-])
+@pytest.mark.parametrize(
+    'speedup, told',
+    [
+        (45.5, '| at least 45x | 45.5x (42.5 to 48.5) | yes, within the noise |'),
+        (44.0, '| at least 45x | 44x (41 to 47) | **no**, within the noise |'),
+        (40.0, '| at least 45x | 40x (37 to 43) | **no** |'),
+    ],
+)
 def test_goals_that_another_run_may_miss_are_told_from_others(speedup, told):
-    row = scaling_row(OURS, 4096, .002, speedup, spread=3.)
+    row = scaling_row(OURS, 4096, 0.002, speedup, spread=3.0)
     found = measured_goals(dict(attention=dict(EMPTY, rows=[row])))
     assert told in goals_table(found)
 
@@ -98,9 +97,9 @@ def test_a_template_takes_single_figures(tmp_path):
     (tmp_path / 'template.md').write_text(
         f'Now <!-- figure attention 4096 {OURS} -->, <!-- figure attention '
         f'exponent {OURS} -->; <!-- figure attention 16384 {OURS} -->, '
-        f'<!-- figure trunk 4096 {OURS} -->, <!-- figure attention 7 x -->')
-    assert render(tmp_path) == (
-        'Now 50x, 1.02; not measured, not measured, not measured')
+        f'<!-- figure trunk 4096 {OURS} -->, <!-- figure attention 7 x -->'
+    )
+    assert render(tmp_path) == ('Now 50x, 1.02; not measured, not measured, not measured')
 
 
 def test_the_summary_has_times_where_there_is_no_softmax_to_compare_with():
@@ -116,15 +115,15 @@ def test_a_template_takes_tables_goals_and_the_summary(tmp_path):
     (tmp_path / 'attention/scaling.md').write_text('| table |\n\n')
     (tmp_path / 'template.md').write_text(
         'Text.\n<!-- goals -->\n<!-- include attention/scaling.md -->\n'
-        '<!-- include large/large.md -->\n<!-- summary -->\nEnd.\n')
+        '<!-- include large/large.md -->\n<!-- summary -->\nEnd.\n'
+    )
     text = render(tmp_path)
     assert text.startswith('Text.\n| goal |')
     assert '\n| table |\n`large/large.md` is not measured yet.\n' in text
     assert text.endswith('|\nEnd.\n') and '<!--' not in text
 
 
-def test_only_what_is_missing_runs_and_the_document_is_written(
-        tmp_path, monkeypatch):
+def test_only_what_is_missing_runs_and_the_document_is_written(tmp_path, monkeypatch):
     folder, ran = tmp_path / 'numbers', []
 
     def fake(command, **kwargs):
@@ -145,8 +144,7 @@ def test_only_what_is_missing_runs_and_the_document_is_written(
 
 
 @pytest.mark.parametrize('out_dir', ['runs-v1.2', '.'])
-def test_the_document_has_the_whole_name_of_the_folder(tmp_path, monkeypatch,
-                                                       out_dir):
+def test_the_document_has_the_whole_name_of_the_folder(tmp_path, monkeypatch, out_dir):
     here = tmp_path / 'here.now'
     here.mkdir()
     monkeypatch.chdir(here)
@@ -165,8 +163,7 @@ def test_the_document_has_the_whole_name_of_the_folder(tmp_path, monkeypatch,
     assert f'({whole.stem}/attention/scaling.png)' in render(Path(out_dir))
 
 
-def test_no_place_for_the_document_is_told_before_the_work(
-        tmp_path, monkeypatch):
+def test_no_place_for_the_document_is_told_before_the_work(tmp_path, monkeypatch):
     monkeypatch.setattr(subprocess, 'run', lambda *_, **__: 1 / 0)
     (tmp_path / 'x.md').mkdir()
     with pytest.raises(UserError, match='x.md. is a folder; give another'):
@@ -175,38 +172,60 @@ def test_no_place_for_the_document_is_told_before_the_work(
         suite._check_document(Path('/'))
 
 
-@pytest.mark.parametrize('source, results, values', [
-    ('detectors',
-     dict(best=[
-         dict(config='picodet_anchorformer-s_coco', batch=1, speedup=5.),
-         dict(config='mmdet::rtmdet_tiny', batch=1, speedup=2.),
-         dict(config='mmdet::yolox_tiny', batch=1, speedup=4.),
-         dict(config='mmdet::yolox_tiny', batch=8, speedup=9.),
-     ]), [2.5, 1.25]),
-    ('segmentors',
-     dict(rows=[
-         dict(config='upernet_anchorformer_ade', test_memory=3e9),
-         dict(config='mmseg::swin/swin-tiny-x.py', test_memory=None),
-         dict(config='mmseg::swin/swin-tiny-x.py', test_memory=4e9),
-     ]), [.75]),
-    ('large',
-     dict(
-         rows=[
-             dict(side=8192, form='plain', bytes=9e9),
-             dict(side=8192, form='in bands', bytes=2e9),
-             dict(side=16384, form='in bands', bytes=None),
-         ],
-         compared=[
-             dict(difference=1e-6, ratio=1.2, low=1.1, high=1.3),
-             dict(difference=3e-6, ratio=1.1, low=1.0, high=1.2)
-         ]), [2., None, 3e-6, 1.2]),
-    ('training',
-     dict(rows=[
-         dict(kind='loading', share=.1),
-         dict(kind='loading', share=.4),
-         dict(kind='assignment', share=.2),
-     ]), [20., 40.]),
-])
+@pytest.mark.parametrize(
+    'source, results, values',
+    [
+        (
+            'detectors',
+            dict(
+                best=[
+                    dict(config='picodet_anchorformer-s_coco', batch=1, speedup=5.0),
+                    dict(config='mmdet::rtmdet_tiny', batch=1, speedup=2.0),
+                    dict(config='mmdet::yolox_tiny', batch=1, speedup=4.0),
+                    dict(config='mmdet::yolox_tiny', batch=8, speedup=9.0),
+                ]
+            ),
+            [2.5, 1.25],
+        ),
+        (
+            'segmentors',
+            dict(
+                rows=[
+                    dict(config='upernet_anchorformer_ade', test_memory=3e9),
+                    dict(config='mmseg::swin/swin-tiny-x.py', test_memory=None),
+                    dict(config='mmseg::swin/swin-tiny-x.py', test_memory=4e9),
+                ]
+            ),
+            [0.75],
+        ),
+        (
+            'large',
+            dict(
+                rows=[
+                    dict(side=8192, form='plain', bytes=9e9),
+                    dict(side=8192, form='in bands', bytes=2e9),
+                    dict(side=16384, form='in bands', bytes=None),
+                ],
+                compared=[
+                    dict(difference=1e-6, ratio=1.2, low=1.1, high=1.3),
+                    dict(difference=3e-6, ratio=1.1, low=1.0, high=1.2),
+                ],
+            ),
+            [2.0, None, 3e-6, 1.2],
+        ),
+        (
+            'training',
+            dict(
+                rows=[
+                    dict(kind='loading', share=0.1),
+                    dict(kind='loading', share=0.4),
+                    dict(kind='assignment', share=0.2),
+                ]
+            ),
+            [20.0, 40.0],
+        ),
+    ],
+)
 def test_goals_take_their_figures_from_the_rows(source, results, values):
     found = [each.value for each in measured_goals({source: results})
              if each.goal.source == source]  # yapf: disable
@@ -227,8 +246,8 @@ def test_the_command_runs_the_suite(tmp_path, monkeypatch, capsys):
 
 def test_a_benchmark_that_fails_stops_the_suite(tmp_path, monkeypatch):
     monkeypatch.setattr(
-        subprocess, 'run',
-        lambda command, **kwargs: subprocess.CompletedProcess(command, 1))
+        subprocess, 'run', lambda command, **kwargs: subprocess.CompletedProcess(command, 1)
+    )
     with pytest.raises(UserError, match='benchmark scaling .* error'):
         run_suite(tmp_path / 'x')
     assert not (tmp_path / 'x.md').exists()
@@ -248,7 +267,8 @@ TABLES = dict(
     latency=latency_table,
     large=large_table,
     training=training_table,
-    papers=papers_table)
+    papers=papers_table,
+)
 
 
 def test_the_documents_are_made_of_the_results():

@@ -1,4 +1,5 @@
 """``mmanchor benchmark training``: what it writes, and refuses."""
+
 import functools
 import json
 
@@ -9,15 +10,15 @@ from mmanchor.benchmark import training
 from mmanchor.cli.main import main
 
 
-def test_the_command_writes_a_row_for_each_share(tiny, tmp_path, monkeypatch,
-                                                 capsys):
+def test_the_command_writes_a_row_for_each_share(tiny, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(training, 'DEMOS', dict(scenes=('seg', 'ade')))
-    monkeypatch.setattr(training, 'demo_config',
-                        lambda *_: load_config(tiny / 'seg.py'))
-    monkeypatch.setattr(training, 'ASSIGNED', (str(tiny / 'picodet.py'), ))
+    monkeypatch.setattr(training, 'demo_config', lambda *_: load_config(tiny / 'seg.py'))
+    monkeypatch.setattr(training, 'ASSIGNED', (str(tiny / 'picodet.py'),))
     monkeypatch.setattr(
-        training, 'assignment_share',
-        functools.partial(training.assignment_share, batch=2, size=(64, 64)))
+        training,
+        'assignment_share',
+        functools.partial(training.assignment_share, batch=2, size=(64, 64)),
+    )
     words = ['--iters', '2', '--assignment-iters', '1']
     out = tmp_path / 'out'
     assert main(['benchmark', 'training', *words, '--out-dir', str(out)]) == 0

@@ -6,8 +6,7 @@ import torch
 from mmanchor.apis.config import load_config
 from mmanchor.apis.errors import UserError
 from mmanchor.benchmark import training
-from mmanchor.benchmark.training import (assignment_share, demo_config,
-                                         loading_share)
+from mmanchor.benchmark.training import assignment_share, demo_config, loading_share
 
 
 @pytest.fixture
@@ -22,32 +21,21 @@ def test_waiting_is_what_the_loader_takes(tiny, ticks):
     before = cfg.to_dict()
     # Six pictures in batches of two, without end.
     share = loading_share(cfg, iters=4, warmup=1)
-    assert share == dict(
-        waiting=1, step=1, share=.5, batch=2, workers=0, iters=4)
+    assert share == dict(waiting=1, step=1, share=0.5, batch=2, workers=0, iters=4)
     assert cfg.to_dict() == before
 
 
 def test_loaders_with_an_end_begin_again(tiny, ticks):
     share = loading_share(load_config(tiny / 'det.py'), iters=5, warmup=0)
-    assert share['iters'] == 5 and share['share'] == .5
+    assert share['iters'] == 5 and share['share'] == 0.5
 
 
 def test_assigning_is_what_the_assigner_takes(tiny, ticks):
     share = assignment_share(
-        load_config(tiny / 'picodet.py'),
-        batch=2,
-        size=(64, 96),
-        iters=2,
-        warmup=1)
+        load_config(tiny / 'picodet.py'), batch=2, size=(64, 96), iters=2, warmup=1
+    )
     # Two looks around the step and two around each image's assignment.
-    assert share == dict(
-        assigning=2,
-        step=5,
-        share=.4,
-        batch=2,
-        size=[64, 96],
-        boxes=7,
-        iters=2)
+    assert share == dict(assigning=2, step=5, share=0.4, batch=2, size=[64, 96], boxes=7, iters=2)
 
 
 def test_random_boxes_lie_in_the_image():
@@ -64,8 +52,7 @@ def test_models_without_an_assigner_are_named(tiny):
         assignment_share(load_config(tiny / 'seg.py'))
 
 
-@pytest.mark.parametrize('task, layout', [('detection', 'coco'),
-                                          ('segmentation', 'ade')])
+@pytest.mark.parametrize('task, layout', [('detection', 'coco'), ('segmentation', 'ade')])
 def test_demos_train_on_the_scenes(tmp_path, task, layout):
     cfg = demo_config(task, tmp_path, num_train=2)
     assert cfg.train_dataloader.dataset.data_root == str(tmp_path / layout)

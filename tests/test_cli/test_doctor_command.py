@@ -1,17 +1,15 @@
 """``mmanchor doctor`` prints findings with cures and reports by its status."""
+
 import pytest
 
 from mmanchor.cli import main
 from mmanchor.compat import doctor
 
 
-@pytest.mark.parametrize('statuses, expected', [
-    (['ok', 'ok'], 0),
-    (['ok', 'warning'], 0),
-    (['broken', 'ok'], 1),
-])
-def test_status_is_1_where_something_is_broken(statuses, expected, monkeypatch,
-                                               capsys):
+@pytest.mark.parametrize(
+    'statuses, expected', [(['ok', 'ok'], 0), (['ok', 'warning'], 0), (['broken', 'ok'], 1)]
+)
+def test_status_is_1_where_something_is_broken(statuses, expected, monkeypatch, capsys):
     findings = [
         doctor.Finding(f'part-{index}', status, 'found [this]', 'do that')
         for index, status in enumerate(statuses)

@@ -1,6 +1,6 @@
 """``mmanchor make-demo-data`` from the command line."""
+
 from pathlib import Path
-from typing import Tuple
 
 import pytest
 
@@ -8,20 +8,18 @@ from mmanchor.cli.main import main
 
 
 def command(root: Path, *more: str) -> int:
-    return main([
-        'make-demo-data',
-        str(root), '--num-train', '9', '--num-val', '3', '--size', '48', *more
-    ])
+    return main(
+        ['make-demo-data', str(root), '--num-train', '9', '--num-val', '3', '--size', '48', *more]
+    )
 
 
-@pytest.mark.parametrize('layout, there, missing', [
-    ('ade', ('ade', ), ('coco', )),
-    ('coco', ('coco', ), ('ade', )),
-    ('both', ('ade', 'coco'), ()),
-])
-def test_data_and_counts_are_shown(tmp_path, capsys, layout: str,
-                                   there: Tuple[str, ...],
-                                   missing: Tuple[str, ...]) -> None:
+@pytest.mark.parametrize(
+    'layout, there, missing',
+    [('ade', ('ade',), ('coco',)), ('coco', ('coco',), ('ade',)), ('both', ('ade', 'coco'), ())],
+)
+def test_data_and_counts_are_shown(
+    tmp_path, capsys, layout: str, there: tuple[str, ...], missing: tuple[str, ...]
+) -> None:
     root = tmp_path / 'd'
     assert command(root, '--layout', layout) == 0
     shown = capsys.readouterr().out.replace('\n', '')

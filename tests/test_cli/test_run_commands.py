@@ -1,4 +1,5 @@
 """train, test, predict and check-data as they are typed."""
+
 import json
 import shutil
 
@@ -40,30 +41,31 @@ def test_train_then_resume_then_test_then_predict(tiny, tmp_path, capsys):
     assert (tmp_path / 'predictions/masks/valid_000.png').is_file()
 
 
-@pytest.mark.parametrize('words, message', [
-    (['train', 'no-such-config'
-      ], "mmanchor train: there is no config file 'no-such-config'"),
-    (['train', '{seg}', '--cfg-options', 'x'], 'KEY=VALUE'),
-    (['train', '{seg}', '--work-dir', '{file}'], '--work-dir'),
-    (['train', '{seg}', '--resume', 'gone.pth'], '--resume'),
-    (['test', '{seg}', 'gone.pth'], 'CHECKPOINT'),
-    (['predict', '{seg}', '{s}', 'gone.jpg'], 'no image, folder or video'),
-    (['predict', '{seg}', '{s}', '{data}', '--opacity', '3'], 'opacity'),
-    (['predict', '{seg}', '{s}', '{data}', '--out-dir', '{file}'
-      ], '--out-dir'),
-    (['predict', '{seg}', '{s}', '{data}', '--device', 'cuda:99'], '--device'),
-    (['predict', '{det}', '{s}', '{data}'], 'is not of this model'),
-    (['check-data', '{seg}', '--quick', '0'], '--quick'),
-])
-def test_mistakes_are_one_message(tiny, seg_checkpoint, tmp_path, capsys,
-                                  words, message):
+@pytest.mark.parametrize(
+    'words, message',
+    [
+        (['train', 'no-such-config'], "mmanchor train: there is no config file 'no-such-config'"),
+        (['train', '{seg}', '--cfg-options', 'x'], 'KEY=VALUE'),
+        (['train', '{seg}', '--work-dir', '{file}'], '--work-dir'),
+        (['train', '{seg}', '--resume', 'gone.pth'], '--resume'),
+        (['test', '{seg}', 'gone.pth'], 'CHECKPOINT'),
+        (['predict', '{seg}', '{s}', 'gone.jpg'], 'no image, folder or video'),
+        (['predict', '{seg}', '{s}', '{data}', '--opacity', '3'], 'opacity'),
+        (['predict', '{seg}', '{s}', '{data}', '--out-dir', '{file}'], '--out-dir'),
+        (['predict', '{seg}', '{s}', '{data}', '--device', 'cuda:99'], '--device'),
+        (['predict', '{det}', '{s}', '{data}'], 'is not of this model'),
+        (['check-data', '{seg}', '--quick', '0'], '--quick'),
+    ],
+)
+def test_mistakes_are_one_message(tiny, seg_checkpoint, tmp_path, capsys, words, message):
     (tmp_path / 'file').write_text('')
     places = dict(
         seg=tiny / 'seg.py',
         det=tiny / 'det.py',
         s=seg_checkpoint,
         data=tiny / 'data' / 'images',
-        file=tmp_path / 'file')
+        file=tmp_path / 'file',
+    )
     assert main([word.format(**places) for word in words]) == 1
     lines = capsys.readouterr().err.splitlines()
     last = [line for line in lines if line.startswith('mmanchor ')]
@@ -74,7 +76,6 @@ def test_unsafe_checkpoint_runs_only_if_trusted(tiny, tmp_path, capsys):
     marker = tmp_path / 'ran'
 
     class Payload:
-
         def __reduce__(self):
             return marker.touch, ()
 
@@ -94,19 +95,14 @@ def test_check_data_tells_by_its_status(tiny, tmp_path, capsys):
     data = tmp_path / 'data'
     shutil.copytree(tiny / 'data', data)
     (data / 'images/training/train_000.jpg').unlink()
-    words += [
-        '--splits', 'train', '--cfg-options',
-        f'train_dataloader.dataset.data_root={data}'
-    ]
+    words += ['--splits', 'train', '--cfg-options', f'train_dataloader.dataset.data_root={data}']
     assert main(words) == 1
     out = capsys.readouterr().out
     assert 'PROBLEM mask_without_image: 1' in out and 'train_000' in out
-    report, = json.loads((tmp_path / 'report.json').read_text())
+    (report,) = json.loads((tmp_path / 'report.json').read_text())
     assert report['problems'][0]['examples'] == ['train_000']
 
 
 def test_quick_reads_fewer_files(tiny, capsys):
     assert main(['check-data', str(tiny / 'seg.py'), '--quick', '1']) == 0
-    assert main(
-        ['check-data',
-         str(tiny / 'det.py'), '--quick', '--splits', 'train']) == 0
+    assert main(['check-data', str(tiny / 'det.py'), '--quick', '--splits', 'train']) == 0

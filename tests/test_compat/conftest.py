@@ -1,7 +1,8 @@
 """A checkpoint that would run code, and a look whether it has."""
+
 import os
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Iterator, Type
 
 import pytest
 import torch
@@ -14,7 +15,7 @@ class Touch:
         self.marker = marker
 
     def __reduce__(self) -> tuple:
-        return os.system, (f'touch {self.marker}', )
+        return os.system, (f'touch {self.marker}',)
 
 
 @pytest.fixture
@@ -35,6 +36,6 @@ def bad(tmp_path: Path, marker: Path) -> str:
 
 
 @pytest.fixture
-def touch() -> Type[Touch]:
+def touch() -> type[Touch]:
     """The class of payloads: an instance touches the file it is given."""
     return Touch

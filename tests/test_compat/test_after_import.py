@@ -1,4 +1,5 @@
 """Actions run when a module is imported, and leave the module as it was."""
+
 import importlib
 import importlib.util
 import inspect

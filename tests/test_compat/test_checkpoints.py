@@ -1,4 +1,5 @@
 """Checkpoints load through the allow-list; what wants more never runs."""
+
 import argparse
 import io
 import os
@@ -12,8 +13,13 @@ import pytest
 import torch
 from mmengine.logging import HistoryBuffer
 
-from mmanchor.compat import (CheckpointError, UnsafeCheckpointError, UserError,
-                             load_checkpoint, trust_checkpoint)
+from mmanchor.compat import (
+    CheckpointError,
+    UnsafeCheckpointError,
+    UserError,
+    load_checkpoint,
+    trust_checkpoint,
+)
 from mmanchor.compat.allow_list import allow_list
 
 FORMATS = {
@@ -56,37 +62,37 @@ def payloads(marker):
     weights.hidden = system
     return {
         'os.system': (system, 'posix.system'),
-        'eval':
-        (Reduces(eval,
-                 f'__import__("os").system({command!r})'), 'builtins.eval'),
+        'eval': (Reduces(eval, f'__import__("os").system({command!r})'), 'builtins.eval'),
         'exec': (Reduces(exec, code), 'builtins.exec'),
-        'popen': (Reduces(subprocess.Popen,
-                          ['touch', str(marker)]), 'subprocess.Popen'),
-        'getattr-of-a-module': (Reduces(
-            Reduces(getattr, Reduces(__import__, 'os'), 'system'),
-            command), 'builtins.__import__'),
-        'getattr-of-the-buffer': (Reduces(
+        'popen': (Reduces(subprocess.Popen, ['touch', str(marker)]), 'subprocess.Popen'),
+        'getattr-of-a-module': (
+            Reduces(Reduces(getattr, Reduces(__import__, 'os'), 'system'), command),
+            'builtins.__import__',
+        ),
+        'getattr-of-the-buffer': (
             Reduces(
-                getattr,
-                Reduces(getattr, Reduces(getattr, HistoryBuffer, 'update'),
-                        '__globals__'), 'get'),
-            'np'), "builtins.getattr(HistoryBuffer, 'update')"),
-        'argument-of-an-allowed-call':
-        (Reduces(OrderedDict, [('a', system)]), 'posix.system'),
-        'state-of-an-allowed-object':
-        (Reduces(OrderedDict, state={'a': system}), 'posix.system'),
+                Reduces(
+                    getattr,
+                    Reduces(getattr, Reduces(getattr, HistoryBuffer, 'update'), '__globals__'),
+                    'get',
+                ),
+                'np',
+            ),
+            "builtins.getattr(HistoryBuffer, 'update')",
+        ),
+        'argument-of-an-allowed-call': (Reduces(OrderedDict, [('a', system)]), 'posix.system'),
+        'state-of-an-allowed-object': (Reduces(OrderedDict, state={'a': system}), 'posix.system'),
         'attribute-of-the-weights': (weights, 'posix.system'),
-        'pickle-in-a-storage': (Reduces(torch.storage._load_from_bytes,
-                                        nested_file.getvalue()),
-                                'torch.storage._load_from_bytes'),
-        'pickle-in-bytes': (Reduces(pickle.loads,
-                                    pickle.dumps(system)), 'pickle.loads'),
-        'torch-load': (Reduces(torch.hub.load, str(marker),
-                               'x'), 'torch.hub.load'),
-        'statistic-of-the-buffer': (Reduces(
-            HistoryBuffer, state={'statistics_methods': {
-                'mean': os.system
-            }}), 'posix.system'),
+        'pickle-in-a-storage': (
+            Reduces(torch.storage._load_from_bytes, nested_file.getvalue()),
+            'torch.storage._load_from_bytes',
+        ),
+        'pickle-in-bytes': (Reduces(pickle.loads, pickle.dumps(system)), 'pickle.loads'),
+        'torch-load': (Reduces(torch.hub.load, str(marker), 'x'), 'torch.hub.load'),
+        'statistic-of-the-buffer': (
+            Reduces(HistoryBuffer, state={'statistics_methods': {'mean': os.system}}),
+            'posix.system',
+        ),
     }
 
 
@@ -96,17 +102,11 @@ PAYLOADS = tuple(payloads('x'))
 @pytest.mark.smoke
 @pytest.mark.parametrize('form', FORMATS)
 @pytest.mark.parametrize('kind', PAYLOADS)
-def test_malicious_file_is_refused_by_name_and_does_not_run(
-        kind, form, tmp_path):
+def test_malicious_file_is_refused_by_name_and_does_not_run(kind, form, tmp_path):
     marker = tmp_path / 'marker'
     payload, name = payloads(marker)[kind]
     path = tmp_path / 'bad.pth'
-    torch.save({
-        'state_dict': {
-            'w': torch.ones(2)
-        },
-        'meta': [payload]
-    }, path, **FORMATS[form])
+    torch.save({'state_dict': {'w': torch.ones(2)}, 'meta': [payload]}, path, **FORMATS[form])
     with pytest.raises(UnsafeCheckpointError) as error:
         load_checkpoint(path)
     if form == 'protocol-4' and name.startswith('builtins.getattr('):
@@ -128,25 +128,20 @@ def test_payloads_run_where_the_file_is_trusted(kind, tmp_path):
         load_checkpoint(path)
 
 
-@pytest.mark.parametrize('state', [
-    (3, '<', None, ('a', ), {
-        'a': (np.dtype('f4'), 0)
-    }, 8, 8, 0),
-    (3, '|', None, ('a', ), {
-        'a': (np.dtype('O'), 0)
-    }, 8, 8, 0),
-    (3, '<', (np.dtype('O'), (1, )), None, None, 8, 8, 0),
-])
+@pytest.mark.parametrize(
+    'state',
+    [
+        (3, '<', None, ('a',), {'a': (np.dtype('f4'), 0)}, 8, 8, 0),
+        (3, '|', None, ('a',), {'a': (np.dtype('O'), 0)}, 8, 8, 0),
+        (3, '<', (np.dtype('O'), (1,)), None, None, 8, 8, 0),
+    ],
+)
 def test_bytes_cannot_become_pointers_through_a_dtype(state, tmp_path):
     # numpy itself believes this state and crashes when the array is read.
     path = tmp_path / 'bad.pth'
     dtype = Reduces(np.dtype, 'f8', False, True, state=state)
     reconstruct = np.empty(0).__reduce__()[0]
-    array = Reduces(
-        reconstruct,
-        np.ndarray, (0, ),
-        b'b',
-        state=(1, (4, ), dtype, False, b'A' * 32))
+    array = Reduces(reconstruct, np.ndarray, (0,), b'b', state=(1, (4,), dtype, False, b'A' * 32))
     torch.save(array, path)
     with pytest.raises(UnsafeCheckpointError, match='numpy.dtype'):
         load_checkpoint(path)
@@ -175,25 +170,18 @@ def test_tar_is_refused(tmp_path):
 
 
 def training_state():
-    buffer = HistoryBuffer([1., 2., 6.], [1, 1, 1], max_length=7)
+    buffer = HistoryBuffer([1.0, 2.0, 6.0], [1, 1, 1], max_length=7)
     return {
-        'state_dict':
-        OrderedDict(w=torch.arange(6.).reshape(2, 3)),
-        'buffers': {
-            'loss': buffer,
-            'empty': HistoryBuffer()
-        },
-        'scalars': [np.float32(0.5),
-                    np.int64(-3),
-                    np.bool_(True)],
-        'arrays': (np.arange(6).reshape(2, 3).T, np.array(['a', 'bcd']),
-                   np.zeros((0, 2), 'f4'), np.array([1 + 2j], '>c16')),
-        'plain': {
-            'lr': [1e-3],
-            'name': 'x',
-            'raw': b'\x00\xff',
-            None: True
-        },
+        'state_dict': OrderedDict(w=torch.arange(6.0).reshape(2, 3)),
+        'buffers': {'loss': buffer, 'empty': HistoryBuffer()},
+        'scalars': [np.float32(0.5), np.int64(-3), np.bool_(True)],
+        'arrays': (
+            np.arange(6).reshape(2, 3).T,
+            np.array(['a', 'bcd']),
+            np.zeros((0, 2), 'f4'),
+            np.array([1 + 2j], '>c16'),
+        ),
+        'plain': {'lr': [1e-3], 'name': 'x', 'raw': b'\x00\xff', None: True},
     }
 
 
@@ -215,7 +203,7 @@ def test_training_state_comes_back_exactly(form, tmp_path):
     loss = after['buffers']['loss']
     assert type(loss) is HistoryBuffer and loss.max_length == 7
     assert loss.statistics('mean') == 3 and loss.min() == 1
-    loss.update(11.)
+    loss.update(11.0)
     assert loss.statistics('mean') == 5 and loss.current() == 11
     assert after['buffers']['empty'].data[0].size == 0
 
@@ -229,10 +217,9 @@ def test_what_was_loaded_can_be_saved_and_loaded_again(tmp_path):
 
 def test_file_changes_no_statistic_of_the_process(tmp_path):
     path = tmp_path / 'odd.pth'
-    buffer = HistoryBuffer([1.], [1])
+    buffer = HistoryBuffer([1.0], [1])
     state = dict(buffer.__getstate__(), statistics_methods={'mean': 5})
-    torch.save(
-        Reduces(HistoryBuffer.__new__, HistoryBuffer, state=state), path)
+    torch.save(Reduces(HistoryBuffer.__new__, HistoryBuffer, state=state), path)
     before = dict(HistoryBuffer._statistics_methods)
     with pytest.raises(UnsafeCheckpointError):
         load_checkpoint(path)
@@ -241,7 +228,7 @@ def test_file_changes_no_statistic_of_the_process(tmp_path):
 
 def test_same_object_twice_stays_one_object(tmp_path):
     path = tmp_path / 'good.pth'
-    buffer, loop = HistoryBuffer([1.], [1]), []
+    buffer, loop = HistoryBuffer([1.0], [1]), []
     loop.append(loop)
     torch.save({'a': buffer, 'b': [buffer], 'loop': loop}, path)
     after = load_checkpoint(path)
@@ -251,7 +238,7 @@ def test_same_object_twice_stays_one_object(tmp_path):
 
 def test_options_of_a_run_come_back(tmp_path):
     path = tmp_path / 'good.pth'
-    options = argparse.Namespace(lr=5e-4, data=['a'], decay=np.float64(.1))
+    options = argparse.Namespace(lr=5e-4, data=['a'], decay=np.float64(0.1))
     torch.save({'args': options}, path)
     assert load_checkpoint(path)['args'] == options
 
@@ -305,16 +292,16 @@ def test_half_a_file_is_named(form, part, tmp_path):
     path = tmp_path / 'half.pth'
     torch.save({'w': torch.arange(1000)}, path, **FORMATS[form])
     whole = path.read_bytes()
-    path.write_bytes(whole[:int(len(whole) * part)])
+    path.write_bytes(whole[: int(len(whole) * part)])
     with pytest.raises(CheckpointError, match='half.pth.*cut short') as error:
         load_checkpoint(path)
     assert not isinstance(error.value, UnsafeCheckpointError)
 
 
-@pytest.mark.parametrize('text', [
-    b'', b'version https://git-lfs.github.com/spec/v1\n', b'<html>', b'\x80',
-    b'PK\x03\x04'
-])
+@pytest.mark.parametrize(
+    'text',
+    [b'', b'version https://git-lfs.github.com/spec/v1\n', b'<html>', b'\x80', b'PK\x03\x04'],
+)
 def test_something_else_is_named(text, tmp_path):
     path = tmp_path / 'page.pth'
     path.write_bytes(text)

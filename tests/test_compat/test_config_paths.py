@@ -1,4 +1,5 @@
 """`_base_ = 'mmanchor::...'`, which MMEngine alone does not resolve."""
+
 import pytest
 from mmengine.config import Config
 
@@ -11,7 +12,8 @@ def configs(tmp_path, monkeypatch):
     folder = tmp_path / 'configs'
     (folder / 'upernet').mkdir(parents=True)
     (folder / 'upernet' / 'one.py').write_text(
-        "default_scope = 'mmseg'\nmodel = dict(type='EncoderDecoder', a=1)\n")
+        "default_scope = 'mmseg'\nmodel = dict(type='EncoderDecoder', a=1)\n"
+    )
     monkeypatch.setattr(config_paths, 'config_root', lambda: folder)
     return folder
 
@@ -23,8 +25,7 @@ def load(folder, text):
 
 
 def test_base_by_package_name_is_inherited_and_overridden(configs, tmp_path):
-    config = load(tmp_path,
-                  "_base_ = 'mmanchor::upernet/one.py'\nmodel = dict(b=2)\n")
+    config = load(tmp_path, "_base_ = 'mmanchor::upernet/one.py'\nmodel = dict(b=2)\n")
     assert config.model == dict(type='EncoderDecoder', a=1, b=2)
 
 
@@ -42,8 +43,10 @@ def test_a_config_outside_any_folder_resolves(configs, tmp_path):
 
 def test_base_variable_of_our_config_is_readable(configs, tmp_path):
     config = load(
-        tmp_path, "_base_ = 'mmanchor::upernet/one.py'\n"
-        "number = {{_base_.model.a}}\nscope = _base_.default_scope\n")
+        tmp_path,
+        "_base_ = 'mmanchor::upernet/one.py'\n"
+        'number = {{_base_.model.a}}\nscope = _base_.default_scope\n',
+    )
     assert (config.number, config.scope) == (1, 'mmseg')
 
 

@@ -1,4 +1,5 @@
 """mmcv.ops imports without compiled operators, and its NMS is right."""
+
 import importlib.util
 import inspect
 import pkgutil
@@ -15,7 +16,8 @@ from mmcv.ops import batched_nms, nms
 from mmanchor.compat import mmcv_ext, mmcv_ops
 
 fallback_only = pytest.mark.skipif(
-    mmcv_ops.has_compiled_ops(), reason='mmcv has compiled operators here')
+    mmcv_ops.has_compiled_ops(), reason='mmcv has compiled operators here'
+)
 
 
 def plain_nms(boxes, scores, threshold, offset=0):
@@ -25,8 +27,7 @@ def plain_nms(boxes, scores, threshold, offset=0):
         return max(high - low + offset, 0)
 
     def iou(a, b):
-        inner = side(max(a[0], b[0]), min(a[2], b[2])) * side(
-            max(a[1], b[1]), min(a[3], b[3]))
+        inner = side(max(a[0], b[0]), min(a[2], b[2])) * side(max(a[1], b[1]), min(a[3], b[3]))
         areas = [side(c[0], c[2]) * side(c[1], c[3]) for c in (a, b)]
         return inner / (sum(areas) - inner)
 
@@ -59,7 +60,7 @@ def test_nms_keeps_what_a_plain_nms_keeps(offset, threshold):
 
 def test_offset_changes_what_touching_boxes_share():
     # Sides 2 and 1 apart: IoU 1/3 as areas, 6/12 counted in pixels.
-    boxes = torch.tensor([[0., 0., 2., 2.], [0., 1., 2., 3.]])
+    boxes = torch.tensor([[0.0, 0.0, 2.0, 2.0], [0.0, 1.0, 2.0, 3.0]])
     scores = torch.tensor([0.9, 0.8])
     assert len(nms(boxes, scores, 0.4, offset=0)[1]) == 2
     assert len(nms(boxes, scores, 0.4, offset=1)[1]) == 1
@@ -82,7 +83,7 @@ def test_nms_of_numpy_arrays_gives_numpy_arrays():
 
 def test_nms_of_no_boxes_is_empty():
     dets, kept = nms(torch.zeros(0, 4), torch.zeros(0), 0.5)
-    assert dets.shape == (0, 5) and kept.shape == (0, )
+    assert dets.shape == (0, 5) and kept.shape == (0,)
 
 
 @fallback_only
@@ -98,8 +99,7 @@ def test_nms_takes_other_float_dtypes(dtype):
 def test_batched_nms_treats_each_class_alone(split_threshold):
     boxes, scores = random_boxes(50, seed=1)
     classes = torch.arange(50) % 3
-    config = dict(
-        type='nms', iou_threshold=0.31, split_thr=split_threshold, max_num=20)
+    config = dict(type='nms', iou_threshold=0.31, split_thr=split_threshold, max_num=20)
     dets, kept = batched_nms(boxes, scores, classes, config)
     expected = []
     for label in range(3):
@@ -122,41 +122,39 @@ def test_class_agnostic_nms_ignores_classes():
 @pytest.mark.smoke
 def test_missing_op_says_its_name_and_the_cure():
     from mmcv.ops import RoIAlign, soft_nms
+
     boxes, scores = random_boxes(3)
     with pytest.raises(NotImplementedError, match="'softnms'.*install mmcv"):
         soft_nms(boxes, scores)
     pool = RoIAlign((2, 2))
     with pytest.raises(NotImplementedError, match="'roi_align_forward'"):
-        pool(torch.zeros(1, 1, 4, 4), torch.tensor([[0., 0., 0., 2., 2.]]))
+        pool(torch.zeros(1, 1, 4, 4), torch.tensor([[0.0, 0.0, 0.0, 2.0, 2.0]]))
 
 
 @fallback_only
 def test_fallback_is_found_as_a_real_module_is():
     import mmcv._ext as extension
+
     spec = importlib.util.find_spec('mmcv._ext')
     assert spec.loader is not None and spec.origin == extension.__file__
-    assert pkgutil.get_loader('mmcv._ext') if sys.version_info < (3, 12) \
-        else extension.__loader__
+    assert pkgutil.get_loader('mmcv._ext') if sys.version_info < (3, 12) else extension.__loader__
     assert inspect.getmodule(extension.nms) is extension
     assert 'torchvision' in inspect.getsource(extension.nms)
     assert 'nms' in dict(inspect.getmembers(extension))
-    assert inspect.unwrap(extension.roi_pool_forward).__name__ \
-        == 'roi_pool_forward'
+    assert inspect.unwrap(extension.roi_pool_forward).__name__ == 'roi_pool_forward'
     assert not hasattr(extension, '__path__')
 
 
 @fallback_only
 def test_environment_report_needs_no_compiler():
     from mmcv.utils import collect_env
+
     assert 'torchvision' in collect_env()['MMCV Compiler']
 
 
 def test_installing_again_adds_no_finder():
     mmcv_ops.install()
-    finders = [
-        item for item in sys.meta_path
-        if isinstance(item, mmcv_ops.FallbackFinder)
-    ]
+    finders = [item for item in sys.meta_path if isinstance(item, mmcv_ops.FallbackFinder)]
     assert len(finders) == 1
 
 
@@ -167,28 +165,29 @@ def run_with_fake_extension(folder: Path, code: str) -> str:
     (package / '__init__.py').write_text('')
     (package / '_ext.py').write_text('nms = "the real one"')
     result = subprocess.run(
-        [sys.executable, '-c', textwrap.dedent(code)],
-        capture_output=True,
-        text=True,
-        cwd=folder)
+        [sys.executable, '-c', textwrap.dedent(code)], capture_output=True, text=True, cwd=folder
+    )
     assert result.returncode == 0, result.stderr
     return result.stdout
 
 
 def test_real_extension_wins(tmp_path):
     output = run_with_fake_extension(
-        tmp_path, '''
+        tmp_path,
+        """
         import mmanchor
         from mmanchor.compat import mmcv_ops
         import mmcv._ext
         print(mmcv._ext.nms, mmcv_ops.has_compiled_ops())
-        ''')
+        """,
+    )
     assert output.strip() == 'the real one True'
 
 
 def test_real_extension_wins_from_a_finder_added_later(tmp_path):
     output = run_with_fake_extension(
-        tmp_path, '''
+        tmp_path,
+        """
         import sys
         import mmanchor
         from importlib.machinery import PathFinder
@@ -205,16 +204,17 @@ def test_real_extension_wins_from_a_finder_added_later(tmp_path):
         sys.meta_path.append(Late)
         import mmcv._ext
         print(mmcv._ext.nms)
-        ''')
+        """,
+    )
     assert output.strip() == 'the real one'
 
 
 def run(code: str) -> str:
     result = subprocess.run(
-        [sys.executable, '-W', 'ignore', '-c',
-         textwrap.dedent(code)],
+        [sys.executable, '-W', 'ignore', '-c', textwrap.dedent(code)],
         capture_output=True,
-        text=True)
+        text=True,
+    )
     assert result.returncode == 0, result.stderr
     return result.stdout.strip()
 
@@ -222,7 +222,7 @@ def run(code: str) -> str:
 @fallback_only
 @pytest.mark.slow
 def test_import_that_failed_before_mmanchor_works_after_it():
-    assert run('''
+    assert run("""
         try:
             import mmdet.models
         except ImportError as error:
@@ -231,16 +231,19 @@ def test_import_that_failed_before_mmanchor_works_after_it():
         import mmdet.models
         from mmdet.registry import MODELS
         print(MODELS.get('RTMDetHead').__name__)
-    ''').splitlines()[-2:] == ['mmcv._ext', 'RTMDetHead']
+    """).splitlines()[-2:] == ['mmcv._ext', 'RTMDetHead']
 
 
 @pytest.mark.slow
 def test_operators_are_looked_for_on_python_3_14():
-    assert run('''
+    assert (
+        run("""
         import pkgutil
         vars(pkgutil).pop('find_loader', None)
         import mmanchor
         from mmcv.utils import ext_loader
         from mmengine.utils.dl_utils import mmcv_full_available
         print(ext_loader.check_ops_exist(), mmcv_full_available())
-    ''') == 'True True'
+    """)
+        == 'True True'
+    )

@@ -1,4 +1,5 @@
 """Every route by which a user loads a checkpoint ends in the allow-list."""
+
 import json
 import os
 import shutil
@@ -9,21 +10,18 @@ import types
 import pytest
 import torch
 from mmengine.model import BaseModel, BaseModule
-from mmengine.runner import CheckpointLoader, Runner
+from mmengine.runner import CheckpointLoader, Runner, load_checkpoint, save_checkpoint
 from mmengine.runner import checkpoint as mmengine_checkpoint
-from mmengine.runner import load_checkpoint, save_checkpoint
 from mmengine.runner._flexible_runner import FlexibleRunner
 from torch.utils.data import Dataset
 
-from mmanchor.compat import CheckpointError, UnsafeCheckpointError, install
+from mmanchor.compat import CheckpointError, UnsafeCheckpointError, install, trust_checkpoint
 from mmanchor.compat import load_checkpoint as load_checkpoint_file
-from mmanchor.compat import trust_checkpoint
 
 refused = pytest.raises(UnsafeCheckpointError, match='posix.system')
 
 
 class Net(BaseModel):
-
     def __init__(self):
         super().__init__()
         self.linear = torch.nn.Linear(2, 1)
@@ -41,7 +39,7 @@ class Points(Dataset):
         return 4
 
     def __getitem__(self, index):
-        return {'inputs': torch.tensor([index, 1.])}
+        return {'inputs': torch.tensor([index, 1.0])}
 
 
 def make_runner(work_dir, epochs, kind=Runner, **kwargs):
@@ -54,7 +52,8 @@ def make_runner(work_dir, epochs, kind=Runner, **kwargs):
             sampler=dict(type='DefaultSampler', shuffle=True),
             collate_fn=dict(type='default_collate'),
             batch_size=2,
-            num_workers=0),
+            num_workers=0,
+        ),
         train_cfg=dict(by_epoch=True, max_epochs=epochs),
         optim_wrapper=dict(optimizer=dict(type='SGD', lr=0.01, momentum=0.9)),
         param_scheduler=dict(type='LinearLR', begin=0, end=4),
@@ -62,7 +61,8 @@ def make_runner(work_dir, epochs, kind=Runner, **kwargs):
         default_hooks=dict(logger=dict(type='LoggerHook', interval=1)),
         experiment_name=f'{work_dir.name}-{epochs}-{len(kwargs)}',
         log_level='WARNING',
-        **kwargs)
+        **kwargs,
+    )
 
 
 @pytest.mark.smoke
@@ -92,8 +92,7 @@ def test_load_from_refuses_a_malicious_file(tmp_path, bad):
 
 
 @pytest.mark.parametrize('kind', [Runner, FlexibleRunner])
-def test_resume_does_not_run_the_config_in_a_checkpoint(
-        kind, tmp_path, marker):
+def test_resume_does_not_run_the_config_in_a_checkpoint(kind, tmp_path, marker):
     make_runner(tmp_path / 'run', 1, kind).train()
     path = tmp_path / 'run' / 'epoch_1.pth'
     checkpoint = torch.load(path, weights_only=False)
@@ -132,11 +131,12 @@ def test_failed_save_leaves_the_old_file(tmp_path, monkeypatch):
 
     def put_half(data, name):
         with open(name, 'wb') as file:
-            file.write(data[:len(data) // 2])
+            file.write(data[: len(data) // 2])
         raise OSError('disk full')
 
-    monkeypatch.setattr(mmengine_checkpoint, 'get_file_backend',
-                        lambda *a, **k: types.SimpleNamespace(put=put_half))
+    monkeypatch.setattr(
+        mmengine_checkpoint, 'get_file_backend', lambda *a, **k: types.SimpleNamespace(put=put_half)
+    )
     with pytest.raises(OSError, match='disk full'):
         save_checkpoint({'epoch': 2}, str(path))
     assert load_checkpoint_file(path)['epoch'] == 1
@@ -165,16 +165,23 @@ def test_trusted_file_loads(touch, tmp_path):
 
 
 def pretend_download(monkeypatch, file, tmp_path):
-    monkeypatch.setattr(torch.hub, 'download_url_to_file',
-                        lambda url, to, *a, **k: shutil.copy(file, to))
+    monkeypatch.setattr(
+        torch.hub, 'download_url_to_file', lambda url, to, *a, **k: shutil.copy(file, to)
+    )
     monkeypatch.setenv('TORCH_HOME', str(tmp_path / 'hub'))
 
 
-@pytest.mark.parametrize('url', [
-    'http://host.invalid/a.pth', 'https://host.invalid/b.pth',
-    'torchvision://resnet50', 'modelzoo://resnet50', 'mmcls://vgg11',
-    'open-mmlab://contrib/resnet50_gn'
-])
+@pytest.mark.parametrize(
+    'url',
+    [
+        'http://host.invalid/a.pth',
+        'https://host.invalid/b.pth',
+        'torchvision://resnet50',
+        'modelzoo://resnet50',
+        'mmcls://vgg11',
+        'open-mmlab://contrib/resnet50_gn',
+    ],
+)
 def test_download_is_refused_and_named(url, bad, tmp_path, monkeypatch):
     pretend_download(monkeypatch, bad, tmp_path)
     with refused as error:
@@ -211,8 +218,7 @@ def test_local_zoo_file_is_refused(bad, tmp_path, monkeypatch):
 
 def pretend_storage(monkeypatch, path):
     backend = types.SimpleNamespace(get=lambda name: open(path, 'rb').read())
-    monkeypatch.setattr(mmengine_checkpoint, 'get_file_backend',
-                        lambda *args, **kwargs: backend)
+    monkeypatch.setattr(mmengine_checkpoint, 'get_file_backend', lambda *args, **kwargs: backend)
 
 
 def test_object_storage_is_refused(bad, monkeypatch):
@@ -231,11 +237,9 @@ def test_weights_load_from_object_storage(tmp_path, monkeypatch):
 
 
 def test_pavi_is_refused(bad, monkeypatch):
-    model = types.SimpleNamespace(
-        name='a.pth', download=lambda to: shutil.copy(bad, to))
+    model = types.SimpleNamespace(name='a.pth', download=lambda to: shutil.copy(bad, to))
     cloud = types.SimpleNamespace(get=lambda path: model)
-    monkeypatch.setitem(sys.modules, 'pavi',
-                        types.SimpleNamespace(modelcloud=cloud))
+    monkeypatch.setitem(sys.modules, 'pavi', types.SimpleNamespace(modelcloud=cloud))
     with refused:
         CheckpointLoader.load_checkpoint('pavi://a.pth')
 
@@ -244,7 +248,6 @@ def test_pavi_is_refused(bad, monkeypatch):
 def test_pretrained_init_is_refused(prefix, bad):
 
     class Block(BaseModule):
-
         def __init__(self, **kwargs):
             super().__init__(**kwargs)
             self.linear = torch.nn.Linear(2, 1)
@@ -265,8 +268,11 @@ def test_torch_load_stays_its_own(bad):
 def test_installing_again_changes_nothing():
     before = (CheckpointLoader.load_checkpoint, Runner.resume, save_checkpoint)
     install()
-    assert before == (CheckpointLoader.load_checkpoint, Runner.resume,
-                      mmengine_checkpoint.save_checkpoint)
+    assert before == (
+        CheckpointLoader.load_checkpoint,
+        Runner.resume,
+        mmengine_checkpoint.save_checkpoint,
+    )
 
 
 @pytest.mark.slow
@@ -283,9 +289,8 @@ assert mmengine.runner.runner.save_checkpoint is not save_checkpoint
 mmengine.runner.save_checkpoint({{'state_dict': {{}}}}, 'a.safetensors')
 mmengine.runner.load_checkpoint(None, 'a.safetensors')
 """
-    result = subprocess.run([sys.executable, '-c', code],
-                            capture_output=True,
-                            text=True,
-                            cwd=tmp_path)
+    result = subprocess.run(
+        [sys.executable, '-c', code], capture_output=True, text=True, cwd=tmp_path
+    )
     assert 'refused' in result.stdout, result.stderr
     assert "'NoneType' object has no attribute" in result.stderr

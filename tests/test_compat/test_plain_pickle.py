@@ -1,4 +1,5 @@
 """Pickles of plain data are read; whatever else they hold never runs."""
+
 import os
 import pickle
 import struct
@@ -11,8 +12,18 @@ import torch
 from mmanchor.compat import CheckpointError, UnsafeCheckpointError
 from mmanchor.compat.plain_pickle import load_plain_pickle
 
-TYPES = ('bool', 'int8', 'uint8', 'int16', 'int32', 'int64', 'float16',
-         'float32', 'float64', 'complex64')
+TYPES = (
+    'bool',
+    'int8',
+    'uint8',
+    'int16',
+    'int32',
+    'int64',
+    'float16',
+    'float32',
+    'float64',
+    'complex64',
+)
 
 
 class Reduces:
@@ -28,12 +39,7 @@ class Reduces:
 class Array:
     """Pickles as numpy pickles an array, with the parts it is given."""
 
-    def __init__(self,
-                 shape,
-                 data,
-                 dtype=np.dtype('f4'),
-                 version=1,
-                 order=False):
+    def __init__(self, shape, data, dtype=np.dtype('f4'), version=1, order=False):
         self.state = (version, shape, dtype, order, data)
 
     def __reduce__(self):
@@ -84,8 +90,7 @@ def test_a_tensor_pickled_as_a_call_of_tuple_comes_as_a_pair(tmp_path):
 def test_freed_containers_do_not_pass_for_others(tmp_path):
     value = [(i, np.full(1, i)) for i in range(300)]
     loaded = load_plain_pickle(write(tmp_path, value))
-    assert [(i, int(array[0])) for i, array in loaded] == [(i, i)
-                                                           for i in range(300)]
+    assert [(i, int(array[0])) for i, array in loaded] == [(i, i) for i in range(300)]
 
 
 def payloads(marker):
@@ -97,11 +102,9 @@ def payloads(marker):
         'eval': (Reduces(eval, code), 'builtins.eval'),
         'exec': (Reduces(exec, code), 'builtins.exec'),
         'getattr': (Reduces(getattr, 'text', 'format'), 'builtins.getattr'),
-        'nested': ([{
-            'a': (1, [system])
-        }], 'posix.system'),
+        'nested': ([{'a': (1, [system])}], 'posix.system'),
         'in an object array': (np.array([system], object), 'posix.system'),
-        'in an array': (Array((1, ), system), 'posix.system'),
+        'in an array': (Array((1,), system), 'posix.system'),
         'as a state': (Reduces(OrderedDict, state=system), 'posix.system'),
         'behind a good one': ((np.ones(3), system), 'posix.system'),
     }
@@ -123,36 +126,34 @@ def test_code_never_runs(tmp_path, kind, protocol):
 BOMB = np.dtype([('a', 'f4')])
 
 
-@pytest.mark.parametrize('value, wants', [
-    (np.array([1, 'a'], object), 'O8'),
-    (np.array(['text']), 'U4'),
-    (np.zeros(2, BOMB), 'V4'),
-    (np.array([b'text']), 'S4'),
-    (np.array(['2026-01-01'], 'datetime64[D]'), 'M8'),
-    (np.ma.masked_array([1.]), 'numpy.ma'),
-    (np.float32(1), 'multiarray.scalar'),
-    (torch.nn.Linear(1, 1), 'torch.nn'),
-    ({1, 2}, ''),
-    (np.ndarray, 'a class or function'),
-    ({
-        (1, 2): 3
-    }, 'tuple as a key'),
-    (Array((2**40, ), b'\0' * 8), '1099511627776'),
-    (Array((2**62, 4), b''), 'from 0 bytes'),
-    (Array((3, ), b'\0' * 8), 'from 8 bytes'),
-    (Array((-1, ), b'\0' * 8), '-1'),
-    (Array((2., ), b'\0' * 8), '2.0'),
-    (Array([2], b'\0' * 8), '[2]'),
-    (Array((2, ), 'text'), 'something but numbers'),
-    (Array((2, ), b'\0' * 8, 'f4'), 'something but numbers'),
-    (Reduces(np.dtype, 'f4', state=(3, '<', None, ('a', ), None, 99, 1, 63)),
-     'with the state'),
-    (Reduces(np.dtype, 'f4',
-             state=(3, 'O', None, None, None, 8, 8, 63)), 'with the state'),
-    (Reduces(*np.zeros(1).__reduce__()[:2][:1],
-             *np.zeros(1).__reduce__()[1]), 'without data'),
-    (Reduces(np.ndarray, (2**40, )), 'without its data'),
-])
+@pytest.mark.parametrize(
+    'value, wants',
+    [
+        (np.array([1, 'a'], object), 'O8'),
+        (np.array(['text']), 'U4'),
+        (np.zeros(2, BOMB), 'V4'),
+        (np.array([b'text']), 'S4'),
+        (np.array(['2026-01-01'], 'datetime64[D]'), 'M8'),
+        (np.ma.masked_array([1.0]), 'numpy.ma'),
+        (np.float32(1), 'multiarray.scalar'),
+        (torch.nn.Linear(1, 1), 'torch.nn'),
+        ({1, 2}, ''),
+        (np.ndarray, 'a class or function'),
+        ({(1, 2): 3}, 'tuple as a key'),
+        (Array((2**40,), b'\0' * 8), '1099511627776'),
+        (Array((2**62, 4), b''), 'from 0 bytes'),
+        (Array((3,), b'\0' * 8), 'from 8 bytes'),
+        (Array((-1,), b'\0' * 8), '-1'),
+        (Array((2.0,), b'\0' * 8), '2.0'),
+        (Array([2], b'\0' * 8), '[2]'),
+        (Array((2,), 'text'), 'something but numbers'),
+        (Array((2,), b'\0' * 8, 'f4'), 'something but numbers'),
+        (Reduces(np.dtype, 'f4', state=(3, '<', None, ('a',), None, 99, 1, 63)), 'with the state'),
+        (Reduces(np.dtype, 'f4', state=(3, 'O', None, None, None, 8, 8, 63)), 'with the state'),
+        (Reduces(*np.zeros(1).__reduce__()[:2][:1], *np.zeros(1).__reduce__()[1]), 'without data'),
+        (Reduces(np.ndarray, (2**40,)), 'without its data'),
+    ],
+)
 @pytest.mark.parametrize('protocol', (2, 4))
 def test_what_is_not_plain_is_refused(tmp_path, value, wants, protocol):
     with pytest.raises(UnsafeCheckpointError, match='not loaded') as caught:
@@ -161,17 +162,20 @@ def test_what_is_not_plain_is_refused(tmp_path, value, wants, protocol):
 
 
 # Instructions written by hand: protocol 4, ..., stop.
-@pytest.mark.parametrize('body, wants', [
-    (b'c__builtin__\neval\n', 'builtins.eval'),
-    (b'\x8c\x08builtins\x8c\x04eval\x93', 'builtins.eval'),
-    (b'}r\xff\xff\xff\x7f', 'place 2147483647'),
-    (b'cnumpy\nndarray\n}b', 'to change a function'),
-    (b'cnumpy\nndarray\nN}\x86b', 'to change a function'),
-    (b'\x82\x01', 'EXT1'),
-    (b'Psystem\n', 'PERSID'),
-    (b'cnumpy\nndarray\n)\x81', 'NEWOBJ'),
-    (b'\x8c\x0anumpy.core\x8c\x12ndarray.__reduce__\x93', 'numpy.core'),
-])
+@pytest.mark.parametrize(
+    'body, wants',
+    [
+        (b'c__builtin__\neval\n', 'builtins.eval'),
+        (b'\x8c\x08builtins\x8c\x04eval\x93', 'builtins.eval'),
+        (b'}r\xff\xff\xff\x7f', 'place 2147483647'),
+        (b'cnumpy\nndarray\n}b', 'to change a function'),
+        (b'cnumpy\nndarray\nN}\x86b', 'to change a function'),
+        (b'\x82\x01', 'EXT1'),
+        (b'Psystem\n', 'PERSID'),
+        (b'cnumpy\nndarray\n)\x81', 'NEWOBJ'),
+        (b'\x8c\x0anumpy.core\x8c\x12ndarray.__reduce__\x93', 'numpy.core'),
+    ],
+)
 def test_instructions_beyond_the_list_are_refused(tmp_path, body, wants):
     path = tmp_path / 'a.pdparams'
     path.write_bytes(b'\x80\x04' + body + b'.')
@@ -187,15 +191,18 @@ def test_shared_tuples_are_not_walked_twice(tmp_path):
     assert len(load_plain_pickle(write(tmp_path, value))) == 2
 
 
-@pytest.mark.parametrize('data', [
-    b'',
-    b'not a pickle at all',
-    pickle.dumps(dict(a=np.ones(100)), protocol=4)[:-20],
-    pickle.dumps(dict(a=np.ones(100)), protocol=2)[:60],
-    b'\x80\x04\x8e' + struct.pack('<Q', 2**60) + b'x.',
-    b'\x80\x04.',
-    b'\x80\x04' + b']' * 20000 + b'a' * 19999 + b'.',
-])
+@pytest.mark.parametrize(
+    'data',
+    [
+        b'',
+        b'not a pickle at all',
+        pickle.dumps(dict(a=np.ones(100)), protocol=4)[:-20],
+        pickle.dumps(dict(a=np.ones(100)), protocol=2)[:60],
+        b'\x80\x04\x8e' + struct.pack('<Q', 2**60) + b'x.',
+        b'\x80\x04.',
+        b'\x80\x04' + b']' * 20000 + b'a' * 19999 + b'.',
+    ],
+)
 def test_damaged_files_are_named(tmp_path, data):
     path = tmp_path / 'a.pdparams'
     path.write_bytes(data)

@@ -1,4 +1,5 @@
 """Weights and text survive a .safetensors file; a damaged one is named."""
+
 import os
 from collections import OrderedDict
 
@@ -18,17 +19,17 @@ def path(tmp_path):
 
 @pytest.mark.smoke
 def test_weights_and_meta_come_back(path):
-    shared = torch.arange(12.).reshape(3, 4)
+    shared = torch.arange(12.0).reshape(3, 4)
     state = OrderedDict(
         half=shared.half(),
         transposed=shared.t(),
         shared=shared,
         number=torch.tensor(7),
-        parameter=torch.nn.Parameter(shared))
+        parameter=torch.nn.Parameter(shared),
+    )
     meta = dict(
-        dataset_meta=dict(classes=['wall', 'sky'], palette=[[1, 2, 3]]),
-        epoch=3,
-        cfg='x = 1')
+        dataset_meta=dict(classes=['wall', 'sky'], palette=[[1, 2, 3]]), epoch=3, cfg='x = 1'
+    )
     save_safetensors(dict(state_dict=state, meta=meta), path)
     loaded = load_checkpoint(path)
     assert set(loaded['state_dict']) == set(state)
@@ -74,8 +75,7 @@ def test_arrays_in_meta_become_lists(path):
 
 
 def test_meta_that_json_cannot_spell_is_left_out(path):
-    save_safetensors(
-        dict(state_dict={}, meta=dict(kept=[1, 2], dropped=object())), path)
+    save_safetensors(dict(state_dict={}, meta=dict(kept=[1, 2], dropped=object())), path)
     assert load_checkpoint(path)['meta'] == dict(kept=[1, 2], format='pt')
 
 
@@ -83,8 +83,7 @@ def test_meta_that_json_cannot_spell_is_left_out(path):
 def test_half_a_file_is_named(path, length):
     save_safetensors({'w': torch.ones(100)}, path)
     path.write_bytes(path.read_bytes()[:length])
-    with pytest.raises(
-            CheckpointError, match='weights.safetensors.*cut short'):
+    with pytest.raises(CheckpointError, match='weights.safetensors.*cut short'):
         load_checkpoint(path)
 
 

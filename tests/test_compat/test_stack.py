@@ -1,4 +1,5 @@
 """The installed stack is recognised, and what is wrong with it said."""
+
 import configparser
 import re
 import subprocess
@@ -40,15 +41,10 @@ def installed(monkeypatch):
     return pretend
 
 
-@pytest.mark.parametrize('versions, name', [
-    (GOOD, 'openmmlab'),
-    (GOOD_ONEDL, 'onedl'),
-    ({
-        **GOOD,
-        **GOOD_ONEDL
-    }, 'mixed'),
-    ({}, 'none'),
-])
+@pytest.mark.parametrize(
+    'versions, name',
+    [(GOOD, 'openmmlab'), (GOOD_ONEDL, 'onedl'), ({**GOOD, **GOOD_ONEDL}, 'mixed'), ({}, 'none')],
+)
 def test_stack_has_the_name_of_its_distributions(installed, versions, name):
     installed(versions)
     assert stack.find_stack().name == name
@@ -64,37 +60,20 @@ def test_toolboxes_are_optional(installed):
         assert installed({k: v for k, v in GOOD.items() if k != name}) == []
 
 
-@pytest.mark.parametrize('change, words', [
-    ({
-        'mmcv-lite': None,
-        'mmcv': '1.7.2'
-    }, 'mmcv>=2.1,<2.2 and found 1.7.2'),
-    ({
-        'mmcv-lite': None,
-        'mmcv': '2.2.0'
-    }, 'mmcv>=2.1,<2.2 and found 2.2.0'),
-    ({
-        'mmcv-lite': None
-    }, 'mmcv>=2.1,<2.2 and it is missing'),
-    ({
-        'mmengine': '0.9.0'
-    }, 'mmengine>=0.10.7,<0.11 and found 0.9.0'),
-    ({
-        'mmdet': '2.28.0'
-    }, 'mmdet>=3.3,<3.4 and found 2.28.0'),
-    ({
-        'mmsegmentation': '0.30.0'
-    }, 'mmsegmentation>=1.2.2'),
-    ({
-        'torch': '2.3.1'
-    }, 'torch>=2.4 and found 2.3.1'),
-    ({
-        'torchvision': None
-    }, 'torchvision>=0.19 and it is missing'),
-    ({
-        'onedl-mmcv': '2.3.6'
-    }, 'two OpenMMLab stacks'),
-])
+@pytest.mark.parametrize(
+    'change, words',
+    [
+        ({'mmcv-lite': None, 'mmcv': '1.7.2'}, 'mmcv>=2.1,<2.2 and found 1.7.2'),
+        ({'mmcv-lite': None, 'mmcv': '2.2.0'}, 'mmcv>=2.1,<2.2 and found 2.2.0'),
+        ({'mmcv-lite': None}, 'mmcv>=2.1,<2.2 and it is missing'),
+        ({'mmengine': '0.9.0'}, 'mmengine>=0.10.7,<0.11 and found 0.9.0'),
+        ({'mmdet': '2.28.0'}, 'mmdet>=3.3,<3.4 and found 2.28.0'),
+        ({'mmsegmentation': '0.30.0'}, 'mmsegmentation>=1.2.2'),
+        ({'torch': '2.3.1'}, 'torch>=2.4 and found 2.3.1'),
+        ({'torchvision': None}, 'torchvision>=0.19 and it is missing'),
+        ({'onedl-mmcv': '2.3.6'}, 'two OpenMMLab stacks'),
+    ],
+)
 def test_problem_is_one_line_with_its_cure(installed, change, words):
     problems = installed({**GOOD, **change})
     assert len(problems) == 1 and '\n' not in problems[0]
@@ -138,7 +117,7 @@ def test_ranges_are_those_of_setup_cfg():
         assert f'{name}{allowed}' in required
 
 
-PRETEND = '''
+PRETEND = """
 import importlib.metadata as metadata
 import importlib.util as util
 import sys
@@ -155,25 +134,25 @@ metadata.version = version
 util.find_spec = lambda name, package=None: None if name in (
     'mmengine', 'mmcv') else find_spec(name, package)
 sys.argv = {argv!r}
-'''
+"""
 
 
-def run_with(versions, code, argv=('x.py', )):
-    return subprocess.run([
-        sys.executable, '-c',
-        PRETEND.format(versions=versions, argv=list(argv)) + code
+def run_with(versions, code, argv=('x.py',)):
+    return subprocess.run(
+        [sys.executable, '-c', PRETEND.format(versions=versions, argv=list(argv)) + code],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+    )
+
+
+@pytest.mark.parametrize(
+    'versions, words',
+    [
+        ({}, r'pip install "mmanchor\[openmmlab\]"'),
+        ({**GOOD, 'mmcv-lite': '1.7.2'}, r'mmcv-lite>=2.1,<2.2 and found 1.7.2'),
     ],
-                          capture_output=True,
-                          text=True,
-                          cwd=ROOT)
-
-
-@pytest.mark.parametrize('versions, words', [
-    ({}, r'pip install "mmanchor\[openmmlab\]"'),
-    ({
-        **GOOD, 'mmcv-lite': '1.7.2'
-    }, r'mmcv-lite>=2.1,<2.2 and found 1.7.2'),
-])
+)
 def test_import_says_in_one_line_what_to_install(versions, words):
     result = run_with(versions, 'import mmanchor')
     assert result.returncode == 1
@@ -188,22 +167,24 @@ def test_command_shows_the_line_alone():
     assert len(result.stderr.strip().splitlines()) == 1
 
 
-@pytest.mark.parametrize('argv', [
-    ['/bin/mmanchor', 'doctor'],
-    ['C:/mmanchor.exe', 'doctor'],
-    ['/bin/mmanchor', '--help'],
-])
+@pytest.mark.parametrize(
+    'argv',
+    [['/bin/mmanchor', 'doctor'], ['C:/mmanchor.exe', 'doctor'], ['/bin/mmanchor', '--help']],
+)
 def test_doctor_and_help_start_without_a_stack(argv):
     result = run_with({}, 'import mmanchor.cli.main', argv)
     assert (result.returncode, result.stderr) == (0, '')
 
 
 def test_importing_mmanchor_imports_neither_torch_nor_mmengine():
-    result = subprocess.run([
-        sys.executable, '-c', 'import sys, mmanchor\n'
-        'print({"torch", "mmengine", "mmcv"} & set(sys.modules))'
-    ],
-                            capture_output=True,
-                            text=True,
-                            cwd=ROOT)
+    result = subprocess.run(
+        [
+            sys.executable,
+            '-c',
+            'import sys, mmanchor\nprint({"torch", "mmengine", "mmcv"} & set(sys.modules))',
+        ],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+    )
     assert result.stdout.strip() == 'set()', result.stderr

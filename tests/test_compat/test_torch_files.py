@@ -1,4 +1,5 @@
 """Weights are found where training scripts put them."""
+
 import pytest
 import torch
 
@@ -13,7 +14,7 @@ def test_nested_weights_are_found(key):
     saved = {key: {'a': WEIGHT}, 'optimizer': {'state': {}}, 'epoch': 3}
     entries = arrays_of_torch(saved, 'x.pth')
     assert entries.pop('a') is WEIGHT
-    renaming = Renaming((), unused=(TRAINING_STATE, ))
+    renaming = Renaming((), unused=(TRAINING_STATE,))
     assert len(entries) == 2
     assert all(renaming.why_unused(name) for name in entries)
     assert saved[key] == {'a': WEIGHT}
@@ -36,15 +37,18 @@ def test_what_holds_no_weights_is_named(saved):
         arrays_of_torch(saved, 'x.pth')
 
 
-@pytest.mark.parametrize('value, message', [
-    (WEIGHT.to_sparse(), 'a sparse or a nested tensor'),
-    (torch.eye(2).to_sparse_csr(), 'a sparse or a nested tensor'),
-    (torch.nested.nested_tensor([WEIGHT]), 'a sparse or a nested tensor'),
-    (WEIGHT.to('meta'), 'a tensor without data'),
-    (WEIGHT.to(torch.complex64), 'torch.complex64 numbers'),
-    (WEIGHT.to(torch.float8_e4m3fn), 'torch.float8_e4m3fn numbers'),
-    (torch.quantize_per_tensor(WEIGHT, .1, 0, torch.qint8), 'torch.qint8'),
-])
+@pytest.mark.parametrize(
+    'value, message',
+    [
+        (WEIGHT.to_sparse(), 'a sparse or a nested tensor'),
+        (torch.eye(2).to_sparse_csr(), 'a sparse or a nested tensor'),
+        (torch.nested.nested_tensor([WEIGHT]), 'a sparse or a nested tensor'),
+        (WEIGHT.to('meta'), 'a tensor without data'),
+        (WEIGHT.to(torch.complex64), 'torch.complex64 numbers'),
+        (WEIGHT.to(torch.float8_e4m3fn), 'torch.float8_e4m3fn numbers'),
+        (torch.quantize_per_tensor(WEIGHT, 0.1, 0, torch.qint8), 'torch.qint8'),
+    ],
+)
 def test_tensors_of_no_plain_numbers_are_named(value, message):
     with pytest.raises(CheckpointError, match=f'x.pth holds a as {message}'):
         arrays_of_torch({'model': {'a': value}}, 'x.pth')

@@ -1,4 +1,5 @@
 """A file is trusted where the user says so, and nowhere else."""
+
 import os
 
 import pytest
@@ -13,11 +14,10 @@ def test_nothing_is_trusted_by_itself(tmp_path):
 
 def test_trust_ends_with_the_block(tmp_path):
     path = tmp_path / 'a.pth'
-    with pytest.raises(ZeroDivisionError):
-        with trust_checkpoint(path):
-            assert is_trusted(path) and is_trusted(str(path))
-            assert not is_trusted(tmp_path / 'b.pth')
-            1 / 0
+    with pytest.raises(ZeroDivisionError), trust_checkpoint(path):
+        assert is_trusted(path) and is_trusted(str(path))
+        assert not is_trusted(tmp_path / 'b.pth')
+        1 / 0
     assert not is_trusted(path)
 
 

@@ -1,17 +1,18 @@
 """Where anchors start: clusters of keys, or queries of random tokens."""
+
 import pytest
 import torch
 
 from mmanchor.converters import kmeans, queries_as_anchors
 from mmanchor.converters.anchors import fold_value_bias
 
-CENTRES = torch.tensor([[0., 0.], [9., 0.], [0., 9.]])
+CENTRES = torch.tensor([[0.0, 0.0], [9.0, 0.0], [0.0, 9.0]])
 
 
 def clusters(count=20):
     """Two sets of points around the centres, the second shifted by 100."""
     points = CENTRES.repeat_interleave(count, 0)
-    points = points + torch.rand(len(points), 2) - .5
+    points = points + torch.rand(len(points), 2) - 0.5
     points = points[torch.randperm(len(points))]
     return torch.stack((points, points + 100))
 
@@ -42,7 +43,7 @@ def test_alike_points_give_finite_centres():
 def test_points_far_apart_have_centres_and_infinite_ones_are_refused():
     assert kmeans(1e30 * clusters(), 3).isfinite().all()
     with pytest.raises(ValueError, match='must be finite, got NaN or inf'):
-        kmeans(torch.tensor([[[0.], [torch.nan]]]), 2)
+        kmeans(torch.tensor([[[0.0], [torch.nan]]]), 2)
 
 
 @pytest.mark.parametrize('num', (0, 61))
@@ -54,13 +55,13 @@ def test_there_are_no_more_centres_than_points(num):
 def test_drawn_anchors_have_the_moments_of_queries():
     heads, width, dims = 2, 3, 6
     weight, bias = torch.randn(dims, dims), torch.randn(dims)
-    norm = torch.rand(dims) + .5, torch.randn(dims)
+    norm = torch.rand(dims) + 0.5, torch.randn(dims)
     anchors = queries_as_anchors(weight, bias, norm, (heads, 20000, width))
     flat = anchors.transpose(0, 1).flatten(1)  # (M, C)
     mean = weight @ norm[1] + bias
-    covariance = weight * norm[0]**2 @ weight.T
-    torch.testing.assert_close(flat.mean(0), mean, rtol=0, atol=.1)
-    assert (flat.T.cov() - covariance).norm() < .05 * covariance.norm()
+    covariance = weight * norm[0] ** 2 @ weight.T
+    torch.testing.assert_close(flat.mean(0), mean, rtol=0, atol=0.1)
+    assert (flat.T.cov() - covariance).norm() < 0.05 * covariance.norm()
 
 
 def test_shared_anchors_come_from_the_heads_in_turn():
@@ -76,4 +77,5 @@ def test_the_value_bias_passes_through_rows_that_sum_to_one():
     value_bias, weight, bias = torch.rand(3), torch.rand(3, 3), torch.rand(3)
     torch.testing.assert_close(
         rows @ values @ weight.T + fold_value_bias(value_bias, weight, bias),
-        rows @ (values + value_bias) @ weight.T + bias)
+        rows @ (values + value_bias) @ weight.T + bias,
+    )

@@ -1,4 +1,5 @@
 """A table renames; whatever does not find its place is reported."""
+
 import numpy as np
 import pytest
 import torch
@@ -6,16 +7,19 @@ import torch
 from mmanchor.converters import ConversionReport, Renaming, convert_state_dict
 
 RENAMING = Renaming(
-    rules=((r'^old\.', 'new.'), (r'\.w$', '.weight'),
-           (r'(\d)$', lambda match: str(int(match[1]) - 1))),
-    unused=((r'^table$', 'a table'), ),
-    made=((r'\.counter$', torch.zeros), ))
+    rules=(
+        (r'^old\.', 'new.'),
+        (r'\.w$', '.weight'),
+        (r'(\d)$', lambda match: str(int(match[1]) - 1)),
+    ),
+    unused=((r'^table$', 'a table'),),
+    made=((r'\.counter$', torch.zeros),),
+)
 
 
 def convert(source, **target):
     target = {
-        name.replace('_', '.'): torch.zeros(value, device='meta')
-        for name, value in target.items()
+        name.replace('_', '.'): torch.zeros(value, device='meta') for name, value in target.items()
     }
     return convert_state_dict(source, target, RENAMING)
 
@@ -42,7 +46,7 @@ def test_everything_finds_its_place():
 
 def test_the_source_is_not_shared():
     source = {'old.w': np.zeros(2, 'f4')}
-    state, _ = convert(source, new_weight=(2, ))
+    state, _ = convert(source, new_weight=(2,))
     state['new.weight'] += 1
     assert source['old.w'].tolist() == [0, 0]
 

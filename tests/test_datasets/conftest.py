@@ -1,4 +1,5 @@
 """One small demo data set for all tests that only read it."""
+
 import pytest
 
 from mmanchor.datasets import DemoData, make_demo_data

@@ -1,4 +1,5 @@
 """The strict COCO data set: classes, boxes, pictures."""
+
 import json
 
 import numpy as np
@@ -12,10 +13,7 @@ from torch.utils.data import DataLoader
 from mmanchor.compat.errors import UserError
 from mmanchor.datasets.pictures import UnreadablePictureError
 
-LOAD = [
-    dict(type='LoadImageFromFile'),
-    dict(type='LoadAnnotations', with_bbox=True)
-]
+LOAD = [dict(type='LoadImageFromFile'), dict(type='LoadAnnotations', with_bbox=True)]
 NAN = float('nan')
 
 
@@ -39,28 +37,23 @@ def build(data):
         content = json.loads(path.read_text())
         change(content)
         path.write_text(json.dumps(content))
-        return DATASETS.build({
-            'type':
-            'mmanchor.CocoDataset',
-            'data_root':
-            str(data),
-            'ann_file':
-            'annotations/instances_train.json',
-            'data_prefix':
-            dict(img='images/training'),
-            'metainfo':
-            dict(classes=classes),
-            'pipeline': [*LOAD, *more,
-                         dict(type='PackDetInputs')],
-            **options
-        })
+        return DATASETS.build(
+            {
+                'type': 'mmanchor.CocoDataset',
+                'data_root': str(data),
+                'ann_file': 'annotations/instances_train.json',
+                'data_prefix': dict(img='images/training'),
+                'metainfo': dict(classes=classes),
+                'pipeline': [*LOAD, *more, dict(type='PackDetInputs')],
+                **options,
+            }
+        )
 
     return run
 
 
 def set_box(box, index=0, **more):
-    return lambda content: content['annotations'][index].update(
-        bbox=box, **more)
+    return lambda content: content['annotations'][index].update(bbox=box, **more)
 
 
 def boxes(dataset, index=0):
@@ -74,12 +67,17 @@ def test_mmdet_itself_knows_nothing_of_this(build):
         build(classes=classes)
 
 
-@pytest.mark.parametrize('classes, message', [
-    (('red', 'violet', 'Green'),
-     r"instances_train.json: classes of metainfo .*: violet, Green \(near "
-     r"'green'\); categories .*not have: green, blue"),
-    (('blue', 'green', 'red'), r"write classes=\('red', 'green', 'blue'\)"),
-])
+@pytest.mark.parametrize(
+    'classes, message',
+    [
+        (
+            ('red', 'violet', 'Green'),
+            r'instances_train.json: classes of metainfo .*: violet, Green \(near '
+            r"'green'\); categories .*not have: green, blue",
+        ),
+        (('blue', 'green', 'red'), r"write classes=\('red', 'green', 'blue'\)"),
+    ],
+)
 def test_classes_must_fit_the_file(build, classes, message):
     with pytest.raises(UserError, match=message):
         build(classes=classes)
@@ -87,8 +85,7 @@ def test_classes_must_fit_the_file(build, classes, message):
 
 def test_categories_that_share_a_name(build):
     with pytest.raises(UserError, match='share a name: red'):
-        build(lambda content: content['categories'][1].update(name='red'),
-              ('red', 'blue'))
+        build(lambda content: content['categories'][1].update(name='red'), ('red', 'blue'))
 
 
 def test_some_of_the_categories_are_enough(build):
@@ -97,27 +94,26 @@ def test_some_of_the_categories_are_enough(build):
     assert [len(boxes(dataset, i)) for i in range(4)] == [1, 0, 1, 1]
 
 
-@pytest.mark.parametrize('box', [
-    [1, 2, 3, NAN],
-    [1, float('inf'), 3, 4],
-    [1, 2, 3],
-    [1, 2, 3, None],
-    None,
-])
+@pytest.mark.parametrize(
+    'box', [[1, 2, 3, NAN], [1, float('inf'), 3, 4], [1, 2, 3], [1, 2, 3, None], None]
+)
 def test_boxes_must_be_finite(build, box):
     with pytest.raises(UserError, match=r'train.json: annotation 3: bbox'):
         build(set_box(box, 2))
 
 
-@pytest.mark.parametrize('box, expected', [
-    ([-5, 20, 15, 30], [[0, 20, 10, 32]]),
-    ([20, -1e9, 1e9, 2e9], [[20, 0, 32, 32]]),
-    ([4, 5, 6, 7], [[4, 5, 10, 12]]),
-    ([40, 5, 6, 7], []),
-    ([4, 5, 0, 7], []),
-    ([4, 5, 6, -7], []),
-    ([-5, 5, 5.5, 7], []),
-])
+@pytest.mark.parametrize(
+    'box, expected',
+    [
+        ([-5, 20, 15, 30], [[0, 20, 10, 32]]),
+        ([20, -1e9, 1e9, 2e9], [[20, 0, 32, 32]]),
+        ([4, 5, 6, 7], [[4, 5, 10, 12]]),
+        ([40, 5, 6, 7], []),
+        ([4, 5, 0, 7], []),
+        ([4, 5, 6, -7], []),
+        ([-5, 5, 5.5, 7], []),
+    ],
+)
 def test_boxes_end_at_the_border(build, box, expected):
     assert boxes(build(set_box(box))) == expected
 
@@ -133,11 +129,14 @@ def test_crowds_are_not_trained_on(build):
     assert sample.ignored_instances.bboxes.tensor.tolist() == [[4, 5, 10, 12]]
 
 
-@pytest.mark.parametrize('change', [
-    set_box([40, 5, 6, 7]),
-    set_box([4, 5, 6, 7], iscrowd=1),
-    lambda content: content['annotations'].pop(0),
-])
+@pytest.mark.parametrize(
+    'change',
+    [
+        set_box([40, 5, 6, 7]),
+        set_box([4, 5, 6, 7], iscrowd=1),
+        lambda content: content['annotations'].pop(0),
+    ],
+)
 def test_pictures_without_boxes_can_be_left_out(build, change):
     assert len(build(change)) == 4
     assert len(build(filter_cfg=dict(filter_empty_gt=True))) == 3
@@ -147,9 +146,7 @@ def test_pictures_without_boxes_can_be_left_out(build, change):
 
 def test_nothing_left_is_an_error(build):
     with pytest.raises(UserError, match='no picture'):
-        build(
-            lambda content: content['annotations'].clear(),
-            filter_cfg=dict(filter_empty_gt=True))
+        build(lambda content: content['annotations'].clear(), filter_cfg=dict(filter_empty_gt=True))
 
 
 def test_file_of_another_format(build):
@@ -166,18 +163,17 @@ def torn(data):
     """A JPEG whose lower half is missing."""
     path = picture(data, 1)
     content = path.read_bytes()
-    path.write_bytes(content[:len(content) - 120])
+    path.write_bytes(content[: len(content) - 120])
     return str(path)
 
 
 def test_another_picture_takes_the_place(build, torn, monkeypatch):
     warnings = []
-    monkeypatch.setattr('mmanchor.datasets.coco.print_log',
-                        lambda text, **_: warnings.append(text))
+    monkeypatch.setattr('mmanchor.datasets.coco.print_log', lambda text, **_: warnings.append(text))
     dataset = build()
     sample = dataset[1]['data_samples']
     assert sample.img_path != torn
-    assert sample.skipped_files == (torn, )
+    assert sample.skipped_files == (torn,)
     assert len(warnings) == 1
     assert f'{torn} is a JPEG that ends too early' in warnings[0]
     assert not hasattr(dataset[0]['data_samples'], 'skipped_files')
@@ -196,7 +192,7 @@ def test_the_place_is_taken_by_the_seed(build, torn):
 def test_files_that_are_no_pictures(build, data, content):
     picture(data, 2).write_bytes(content)
     sample = build()[2]['data_samples']
-    assert sample.skipped_files == (str(picture(data, 2)), )
+    assert sample.skipped_files == (str(picture(data, 2)),)
 
 
 def test_missing_pictures(build, data):
@@ -210,16 +206,14 @@ def test_scores_do_not_change_in_silence(build, torn):
 
 
 # Ending a worker takes torch five seconds.
-@pytest.mark.parametrize('workers',
-                         [0, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize('workers', [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_no_picture_at_all_is_an_error(build, data, workers):
     for index in range(4):
         picture(data, index).write_bytes(b'nothing')
     loader = DataLoader(build(), num_workers=workers, collate_fn=list)
     with pytest.raises(
-            UnreadablePictureError,
-            match='100 pictures in a row '
-            'cannot be read, the last one: .*jpg') as error:
+        UnreadablePictureError, match='100 pictures in a row cannot be read, the last one: .*jpg'
+    ) as error:
         next(iter(loader))
     assert 'Traceback' not in str(error.value)
 
@@ -247,12 +241,15 @@ def save(path, array, **options):
     path.with_suffix('.png').rename(path)
 
 
-@pytest.mark.parametrize('array', [
-    np.full((32, 32), 7, np.uint8),
-    np.full((32, 32), 7 * 257, np.uint16),
-    np.full((32, 32, 4), 7, np.uint8),
-    np.full((1, 1, 3), 7, np.uint8),
-])
+@pytest.mark.parametrize(
+    'array',
+    [
+        np.full((32, 32), 7, np.uint8),
+        np.full((32, 32), 7 * 257, np.uint16),
+        np.full((32, 32, 4), 7, np.uint8),
+        np.full((1, 1, 3), 7, np.uint8),
+    ],
+)
 def test_pictures_of_all_kinds_have_three_channels(build, data, array):
     save(picture(data, 0), array)
     sample = build()[0]
@@ -275,12 +272,9 @@ def test_recipe_survives_one_pixel(build, data):
         more=[
             dict(type='mmanchor.RandomObjectCrop'),
             dict(type='PhotoMetricDistortion'),
-            dict(
-                type='Resize',
-                scale=(64, 64),
-                keep_ratio=False,
-                interpolation='bicubic')
-        ])
+            dict(type='Resize', scale=(64, 64), keep_ratio=False, interpolation='bicubic'),
+        ],
+    )
     sample = dataset[0]
     assert sample['inputs'].shape == (3, 64, 64)
     assert torch.isfinite(sample['inputs']).all()

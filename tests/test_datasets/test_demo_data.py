@@ -1,9 +1,9 @@
 """The demo data set on disk: both layouts, repeatable, all or nothing."""
+
 import filecmp
 import json
 import socket
 from pathlib import Path
-from typing import Dict
 
 import cv2
 import numpy as np
@@ -13,20 +13,25 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from mmanchor.apis.errors import UserError
-from mmanchor.datasets import (DEMO_CLASSES, DEMO_PALETTE, DEMO_THING_CLASSES,
-                               DemoData)
+from mmanchor.datasets import (
+    DEMO_CLASSES,
+    DEMO_PALETTE,
+    DEMO_THING_CLASSES,
+    DemoData,
+    make_demo_data,
+)
 from mmanchor.datasets import demo_data as module
-from mmanchor.datasets import make_demo_data
 from mmanchor.datasets.writers import SPLITS
 
 TINY = dict(num_train=9, num_val=3, size=(48, 48), progress=False)
 SPLIT_FOLDERS = [(split.ade, split.coco) for split in SPLITS]
 
 
-def files(root: Path) -> Dict[str, bytes]:
+def files(root: Path) -> dict[str, bytes]:
     return {
         str(path.relative_to(root)): path.read_bytes()
-        for path in sorted(root.rglob('*')) if path.is_file()
+        for path in sorted(root.rglob('*'))
+        if path.is_file()
     }
 
 
@@ -68,10 +73,10 @@ def test_more_images_keep_the_first_ones(tmp_path) -> None:
 
 
 def test_splits_share_no_image(demo_data: DemoData) -> None:
-    train, val = ({
-        path.read_bytes()
-        for path in (demo_data.root / 'ade/images' / folder).iterdir()
-    } for folder, _ in SPLIT_FOLDERS)
+    train, val = (
+        {path.read_bytes() for path in (demo_data.root / 'ade/images' / folder).iterdir()}
+        for folder, _ in SPLIT_FOLDERS
+    )
     assert len(train) == 48 and len(val) == 24
     assert not train & val
 
@@ -110,8 +115,7 @@ def test_polygons_agree_with_masks(demo_data: DemoData, split) -> None:
             name = coco.cats[annotation['category_id']]['name']
             region = coco.annToMask(annotation).astype(bool)
             drawn[region] = DEMO_CLASSES.index(name) + 1
-            assert annotation['area'] == pytest.approx(
-                region.sum(), rel=0.1, abs=12)
+            assert annotation['area'] == pytest.approx(region.sum(), rel=0.1, abs=12)
         for name in DEMO_THING_CLASSES:
             label = DEMO_CLASSES.index(name) + 1
             union = ((labels == label) | (drawn == label)).sum()
@@ -119,11 +123,9 @@ def test_polygons_agree_with_masks(demo_data: DemoData, split) -> None:
             assert both >= 0.9 * union - 4
 
 
-def test_coco_file_has_what_coco_files_have(demo_data: DemoData,
-                                            split) -> None:
+def test_coco_file_has_what_coco_files_have(demo_data: DemoData, split) -> None:
     coco = load_coco(demo_data, split[1])
-    assert {'info', 'licenses', 'images', 'annotations',
-            'categories'} == coco.dataset.keys()
+    assert {'info', 'licenses', 'images', 'annotations', 'categories'} == coco.dataset.keys()
     ids = coco.getCatIds()
     assert ids == sorted(ids) and ids != list(range(ids[0], ids[-1] + 1))
     names = tuple(category['name'] for category in coco.loadCats(ids))
@@ -164,8 +166,7 @@ def test_crowds_are_run_lengths_inside_the_image(demo_data: DemoData) -> None:
 
 
 @pytest.mark.parametrize('kind', ['bbox', 'segm'])
-def test_truth_against_itself_is_perfect(demo_data: DemoData,
-                                         kind: str) -> None:
+def test_truth_against_itself_is_perfect(demo_data: DemoData, kind: str) -> None:
     coco = load_coco(demo_data, 'val2017')
     results = []
     for annotation in coco.anns.values():
@@ -178,13 +179,15 @@ def test_truth_against_itself_is_perfect(demo_data: DemoData,
             dict(
                 image_id=annotation['image_id'],
                 category_id=annotation['category_id'],
-                score=1.,
-                **found))
+                score=1.0,
+                **found,
+            )
+        )
     evaluation = COCOeval(coco, coco.loadRes(results), kind)
     evaluation.evaluate()
     evaluation.accumulate()
     evaluation.summarize()
-    assert evaluation.stats[0] == pytest.approx(1.)
+    assert evaluation.stats[0] == pytest.approx(1.0)
 
 
 def test_counts_are_those_of_the_files(demo_data: DemoData, split) -> None:
@@ -274,27 +277,27 @@ def test_mmseg_reads_the_ade_layout(demo_data: DemoData, split) -> None:
     transforms = pytest.importorskip('mmseg.datasets.transforms')
     dataset = datasets.BaseSegDataset(
         data_root=str(demo_data.root / 'ade'),
-        data_prefix=dict(
-            img_path=f'images/{split[0]}',
-            seg_map_path=f'annotations/{split[0]}'),
+        data_prefix=dict(img_path=f'images/{split[0]}', seg_map_path=f'annotations/{split[0]}'),
         metainfo=dict(classes=DEMO_CLASSES, palette=DEMO_PALETTE),
         img_suffix='.jpg',
-        reduce_zero_label=True)
-    assert len(dataset) == len(
-        list((demo_data.root / 'ade/images' / split[0]).iterdir()))
+        reduce_zero_label=True,
+    )
+    assert len(dataset) == len(list((demo_data.root / 'ade/images' / split[0]).iterdir()))
     labels = transforms.LoadAnnotations()(dataset[0])['gt_seg_map']
     assert set(np.unique(labels)) <= {*range(len(DEMO_CLASSES)), 255}
 
 
 def test_mmdet_reads_the_coco_layout(demo_data: DemoData, split) -> None:
     from mmdet.datasets import CocoDataset
+
     dataset = CocoDataset(
         data_root=str(demo_data.root / 'coco'),
         ann_file=f'annotations/instances_{split[1]}.json',
         data_prefix=dict(img=split[1]),
         metainfo=dict(classes=DEMO_THING_CLASSES),
         filter_cfg=dict(filter_empty_gt=False),
-        pipeline=[])
+        pipeline=[],
+    )
     images = load_coco(demo_data, split[1]).imgs
     assert len(dataset) == len(images)
     labels = {
@@ -305,13 +308,16 @@ def test_mmdet_reads_the_coco_layout(demo_data: DemoData, split) -> None:
     assert labels == set(range(len(DEMO_THING_CLASSES)))
 
 
-@pytest.mark.parametrize('wrong, message', [
-    (dict(seed=-1), 'seed must be at least 0, not -1'),
-    (dict(processes=0), 'processes must be at least 1, not 0'),
-    (dict(num_val=0), 'num_val must be at least 1, not 0'),
-    (dict(size=(16, 64)), r'at least 32 pixels, not \(16, 64\)'),
-    (dict(layout='voc'), "one of ade, coco, both, not 'voc'"),
-])
+@pytest.mark.parametrize(
+    'wrong, message',
+    [
+        (dict(seed=-1), 'seed must be at least 0, not -1'),
+        (dict(processes=0), 'processes must be at least 1, not 0'),
+        (dict(num_val=0), 'num_val must be at least 1, not 0'),
+        (dict(size=(16, 64)), r'at least 32 pixels, not \(16, 64\)'),
+        (dict(layout='voc'), "one of ade, coco, both, not 'voc'"),
+    ],
+)
 def test_wrong_arguments_are_named(tmp_path, wrong, message) -> None:
     with pytest.raises(UserError, match=message):
         make_demo_data(tmp_path / 'data', **{**TINY, **wrong})

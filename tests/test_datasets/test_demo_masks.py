@@ -1,4 +1,5 @@
 """Polygons, run lengths and boxes say what the mask says."""
+
 import cv2
 import numpy as np
 import pytest
@@ -25,12 +26,10 @@ def disc(shape: tuple, x: int, y: int, radius: int) -> np.ndarray:
     return cv2.circle(canvas, (x, y), radius, 1, -1).astype(bool)
 
 
-@pytest.mark.parametrize('mask', [
-    np.ones((1, 1), bool),
-    np.ones((1, 60), bool),
-    np.ones((7, 5), bool),
-    np.eye(9, dtype=bool),
-])
+@pytest.mark.parametrize(
+    'mask',
+    [np.ones((1, 1), bool), np.ones((1, 60), bool), np.ones((7, 5), bool), np.eye(9, dtype=bool)],
+)
 def test_small_masks_are_traced_exactly(mask: np.ndarray) -> None:
     mask = np.pad(mask, 3)
     assert (rasterise(mask_to_polygons(mask), mask.shape) == mask).all()
@@ -79,7 +78,7 @@ def test_run_lengths_are_those_of_coco(corner: bool) -> None:
 def test_box_counts_whole_pixels() -> None:
     mask = np.zeros((20, 30), bool)
     mask[4:9, 10:12] = True
-    assert mask_to_box(mask) == [10., 4., 2., 5.]
+    assert mask_to_box(mask) == [10.0, 4.0, 2.0, 5.0]
 
 
 def test_polygons_of_scenes_agree_with_visible_masks() -> None:

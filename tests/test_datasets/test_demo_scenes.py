@@ -1,19 +1,24 @@
 """What the scenes show, and that neither colour nor chance gives it away."""
+
 import cv2
 import numpy as np
 import pytest
 
-from mmanchor.datasets import (DEMO_CLASSES, DEMO_PALETTE, DEMO_THING_CLASSES,
-                               STUFF_CLASSES, SceneStyle)
+from mmanchor.datasets import (
+    DEMO_CLASSES,
+    DEMO_PALETTE,
+    DEMO_THING_CLASSES,
+    STUFF_CLASSES,
+    SceneStyle,
+)
 from mmanchor.datasets.classes import PATTERNS, THINGS
 from mmanchor.datasets.rendering import MIN_VISIBLE, Rendering, render
-from mmanchor.datasets.scenes import (VOID, Fill, Horizon, Scene, Shape,
-                                      random_scene)
+from mmanchor.datasets.scenes import VOID, Fill, Horizon, Scene, Shape, random_scene
 from mmanchor.datasets.shapes import draw_shape
 from mmanchor.datasets.textures import paint
 
 STYLE = SceneStyle()
-FILL = Fill('plain', ((200., 30., 30.), (150., 20., 20.)), 8., 0., 0)
+FILL = Fill('plain', ((200.0, 30.0, 30.0), (150.0, 20.0, 20.0)), 8.0, 0.0, 0)
 
 
 def draw(stream: int, index: int, size: tuple = (96, 96)) -> Rendering:
@@ -21,16 +26,14 @@ def draw(stream: int, index: int, size: tuple = (96, 96)) -> Rendering:
     return render(random_scene(rng, index, size, STYLE), STYLE)
 
 
-def shape(kind: int,
-          owner: int = 0,
-          x: float = 40.,
-          y: float = 40.,
-          diameter: float = 50.) -> Shape:
+def shape(
+    kind: int, owner: int = 0, x: float = 40.0, y: float = 40.0, diameter: float = 50.0
+) -> Shape:
     return Shape(kind, owner, (x, y), diameter, 0.3, 0.8, 0.5, FILL)
 
 
 def scene(*shapes: Shape, crowd: int = None) -> Scene:
-    horizon = Horizon(0.5, 0., (0., 1., 0.))
+    horizon = Horizon(0.5, 0.0, (0.0, 1.0, 0.0))
     return Scene((80, 80), horizon, (FILL, FILL), shapes, crowd, 0)
 
 
@@ -57,7 +60,7 @@ def test_shape_stays_in_its_circle(kind: int) -> None:
 
 
 def test_disc_lies_where_it_was_put() -> None:
-    disc = Shape(0, 0, (20., 31.), 20., 0., 1., 0., FILL)
+    disc = Shape(0, 0, (20.0, 31.0), 20.0, 0.0, 1.0, 0.0, FILL)
     window, cover = draw_shape(disc, (60, 60))
     inside = np.zeros((60, 60), bool)
     inside[window] = cover >= 128
@@ -72,45 +75,40 @@ def test_shape_outside_the_image_draws_nothing() -> None:
 
 
 def test_front_shape_hides_the_one_behind() -> None:
-    behind, front = shape(0, owner=0), shape(3, owner=1, diameter=30.)
+    behind, front = shape(0, owner=0), shape(3, owner=1, diameter=30.0)
     alone = render(scene(front), STYLE).instances[0].mask
-    both = {
-        i.kind: i.mask
-        for i in render(scene(behind, front), STYLE).instances
-    }
+    both = {i.kind: i.mask for i in render(scene(behind, front), STYLE).instances}
     assert (both[3] == alone).all()
     assert not (both[0] & both[3]).any()
 
 
 def test_object_with_few_visible_pixels_is_in_neither_annotation() -> None:
-    hidden = shape(0, owner=0, diameter=20.)
-    cover = shape(3, owner=1, diameter=60.)
+    hidden = shape(0, owner=0, diameter=20.0)
+    cover = shape(3, owner=1, diameter=60.0)
     rendering = render(scene(hidden, cover), STYLE)
     assert [i.kind for i in rendering.instances] == [3]
-    speck = render(scene(shape(0, x=-9., diameter=20.)), STYLE)
+    speck = render(scene(shape(0, x=-9.0, diameter=20.0)), STYLE)
     assert speck.instances == []
     assert set(np.unique(speck.labels)) <= {0, 1, 2}
     assert 0 < (speck.labels == 0).sum() < MIN_VISIBLE
 
 
 def test_unlabelled_region_hides_without_a_label() -> None:
-    rendering = render(scene(shape(0), shape(VOID, VOID, diameter=30.)), STYLE)
+    rendering = render(scene(shape(0), shape(VOID, VOID, diameter=30.0)), STYLE)
     assert rendering.labels[40, 40] == 0
     assert not rendering.instances[0].mask[40, 40]
 
 
 def test_crowd_is_one_region() -> None:
-    members = [shape(0, 5, x=20. + 15 * i, diameter=10.) for i in range(3)]
+    members = [shape(0, 5, x=20.0 + 15 * i, diameter=10.0) for i in range(3)]
     instances = render(scene(*members, crowd=5), STYLE).instances
     assert [i.crowd for i in instances] == [True]
-    assert cv2.connectedComponents(instances[0].mask.astype(
-        np.uint8))[0] - 1 == 3
+    assert cv2.connectedComponents(instances[0].mask.astype(np.uint8))[0] - 1 == 3
 
 
-@pytest.mark.parametrize('pattern',
-                         [*PATTERNS, 'gradient', 'clouds', 'gravel'])
+@pytest.mark.parametrize('pattern', [*PATTERNS, 'gradient', 'clouds', 'gravel'])
 def test_patterns_blend_the_two_colours(pattern: str) -> None:
-    fill = Fill(pattern, ((0., 10., 200.), (100., 10., 0.)), 9.3, 0.7, 1)
+    fill = Fill(pattern, ((0.0, 10.0, 200.0), (100.0, 10.0, 0.0)), 9.3, 0.7, 1)
     painted = paint(fill, 37, 53)
     assert painted.shape == (37, 53, 3)
     assert painted.min() > -0.1 and painted.max() < 200.1
@@ -127,7 +125,8 @@ def test_scene_depends_on_its_own_numbers_only() -> None:
 
 def test_sizes_and_visible_areas_vary() -> None:
     areas = [
-        np.count_nonzero(instance.mask) for index in range(40)
+        np.count_nonzero(instance.mask)
+        for index in range(40)
         for instance in draw(0, index).instances
     ]
     assert np.percentile(areas, 5) < 0.01 * 96**2

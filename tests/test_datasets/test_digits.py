@@ -1,4 +1,5 @@
 """The bundled digits, split the same way for everybody."""
+
 from collections import Counter
 
 import numpy as np
@@ -37,11 +38,11 @@ def test_a_config_finds_it():
     with DefaultScope.overwrite_default_scope('mmpretrain'):
         data = DATASETS.build(
             dict(
-                type='mmanchor.Digits',
-                split='test',
-                pipeline=[dict(type='mmpretrain.PackInputs')]))
+                type='mmanchor.Digits', split='test', pipeline=[dict(type='mmpretrain.PackInputs')]
+            )
+        )
     assert data[0]['inputs'].shape == (3, 32, 32)
-    assert data.CLASSES == tuple('0123456789')
+    assert tuple('0123456789') == data.CLASSES
 
 
 def test_other_splits_are_refused():
@@ -49,7 +50,7 @@ def test_other_splits_are_refused():
         Digits('val')
 
 
-@pytest.mark.parametrize('size', [0, 32., '32'])
+@pytest.mark.parametrize('size', [0, 32.0, '32'])
 def test_a_size_that_is_none_is_refused(size):
     with pytest.raises(ValueError, match='img_size must be a whole number'):
         Digits('test', img_size=size)

@@ -1,4 +1,5 @@
 """Torn pictures are told from whole ones without decoding them."""
+
 import io
 
 import numpy as np
@@ -64,8 +65,10 @@ def test_other_formats_are_left_to_their_decoders(fault, kind):
 
 
 def test_message_of_a_worker_is_freed_from_its_traceback():
-    text = ('Caught UnreadablePictureError in DataLoader worker process 0.\n'
-            'Original Traceback (most recent call last):\n  File "x.py"\n'
-            'mmanchor.datasets.pictures.UnreadablePictureError: a.jpg is '
-            'empty\n')
+    text = (
+        'Caught UnreadablePictureError in DataLoader worker process 0.\n'
+        'Original Traceback (most recent call last):\n  File "x.py"\n'
+        'mmanchor.datasets.pictures.UnreadablePictureError: a.jpg is '
+        'empty\n'
+    )
     assert str(UnreadablePictureError(text)) == 'a.jpg is empty'

@@ -1,4 +1,5 @@
 """The crop around objects, seen through pictures of coordinates."""
+
 import numpy as np
 import pytest
 import torch
@@ -6,7 +7,7 @@ from mmdet.structures.bbox import HorizontalBoxes
 from mmengine.registry import TRANSFORMS
 
 HEIGHT, WIDTH = 60, 90
-BOXES = [[10., 10., 40., 50.], [60., 5., 64., 9.], [30., 20., 89., 59.]]
+BOXES = [[10.0, 10.0, 40.0, 50.0], [60.0, 5.0, 64.0, 9.0], [30.0, 20.0, 89.0, 59.0]]
 
 
 def build(**options):
@@ -17,14 +18,16 @@ def crop(transform, seed, boxes=BOXES, crowd=(), size=(HEIGHT, WIDTH)):
     """Crop; returns the results and the patch (left, top, right, bottom)."""
     np.random.seed(seed)
     # Every pixel knows where it was.
-    image = np.stack(np.mgrid[:size[0], :size[1]], axis=2)
+    image = np.stack(np.mgrid[: size[0], : size[1]], axis=2)
     boxes = torch.tensor(boxes).reshape(-1, 4)
     results = transform(
         dict(
             img=image,
             gt_bboxes=HorizontalBoxes(boxes),
             gt_bboxes_labels=np.arange(len(boxes)),
-            gt_ignore_flags=np.isin(np.arange(len(boxes)), crowd)))
+            gt_ignore_flags=np.isin(np.arange(len(boxes)), crowd),
+        )
+    )
     image = results['img']
     (top, left), (bottom, right) = image[0, 0], image[-1, -1] + 1
     assert image.shape[:2] == (bottom - top, right - left)
@@ -32,16 +35,13 @@ def crop(transform, seed, boxes=BOXES, crowd=(), size=(HEIGHT, WIDTH)):
 
 
 def iou(box, patch):
-    sides = [
-        max(min(box[i + 2], patch[i + 2]) - max(box[i], patch[i]), 0)
-        for i in (0, 1)
-    ]
+    sides = [max(min(box[i + 2], patch[i + 2]) - max(box[i], patch[i]), 0) for i in (0, 1)]
     inside = sides[0] * sides[1]
     areas = [(b[2] - b[0]) * (b[3] - b[1]) for b in (box, patch)]
     return inside / (sum(areas) - inside)
 
 
-@pytest.mark.parametrize('threshold', [0., 0.3, 0.7])
+@pytest.mark.parametrize('threshold', [0.0, 0.3, 0.7])
 def test_some_box_overlaps_as_asked(threshold):
     transform = build(thresholds=[threshold], allow_no_crop=False)
     cropped = 0
@@ -65,7 +65,7 @@ def test_boxes_follow_the_patch():
                     max(x1, left) - left,
                     max(y1, top) - top,
                     min(x2, right) - left,
-                    min(y2, bottom) - top
+                    min(y2, bottom) - top,
                 ]
         assert results['gt_bboxes_labels'].tolist() == list(expected)
         assert results['gt_bboxes'].tensor.tolist() == list(expected.values())
@@ -73,13 +73,13 @@ def test_boxes_follow_the_patch():
 
 
 def test_patches_keep_to_their_ranges():
-    transform = build(scaling=(.5, .8), num_attempts=2000)
+    transform = build(scaling=(0.5, 0.8), num_attempts=2000)
     patches = transform._draw(600, 900)
     across = (patches[:, 2] - patches[:, 0]) / 900
     down = (patches[:, 3] - patches[:, 1]) / 600
     scale = np.sqrt(across * down)
-    assert .49 < scale.min() < .51 and .79 < scale.max() < .81
-    assert .49 < (across / down).min() < .52
+    assert 0.49 < scale.min() < 0.51 and 0.79 < scale.max() < 0.81
+    assert 0.49 < (across / down).min() < 0.52
     assert 1.9 < (across / down).max() < 2.03
     assert patches.min() == 0 and max(across.max(), down.max()) <= 1
     assert (patches[:, 2:] <= (900, 600)).all()
@@ -101,7 +101,7 @@ def test_pictures_without_boxes_stay(boxes, crowd):
 
 @pytest.mark.parametrize('size', [(1, 1), (1, 50), (3, 2)])
 def test_tiny_pictures_survive(size):
-    box = [[0., 0., size[1], size[0]]]
+    box = [[0.0, 0.0, size[1], size[0]]]
     for seed in range(20):
         results, _ = crop(build(), seed, box, size=size)
         assert results['img'].size and len(results['gt_bboxes']) == 1

@@ -1,4 +1,5 @@
 """A backbone's own losses train it, whatever the model around it is."""
+
 import pytest
 import torch
 from mmengine.model import BaseModel
@@ -42,7 +43,8 @@ class Toy(BaseModel):
 
 class Data(list):
     """A data set that mmengine's hooks take."""
-    metainfo = dict(classes=('a', ))
+
+    metainfo = dict(classes=('a',))
 
 
 @pytest.fixture
@@ -56,18 +58,20 @@ def runner_of(tmp_path):
             train_dataloader=dict(
                 dataset=Data(dict(inputs=each) for each in inputs),
                 sampler=dict(type='DefaultSampler', shuffle=False),
-                batch_size=2),
+                batch_size=2,
+            ),
             train_cfg=dict(by_epoch=True, max_epochs=1),
             optim_wrapper=dict(optimizer=dict(type='SGD', lr=0.1)),
             custom_hooks=[dict(type='mmanchor.AuxiliaryLossHook')],
             log_level='ERROR',
-            experiment_name=str(tmp_path))
+            experiment_name=str(tmp_path),
+        )
 
     return make
 
 
 def test_the_parts_losses_are_added_and_the_model_is_left_as_it_was(runner_of):
-    runner = runner_of(Toy(Part()), torch.tensor([1., 3., 2., 2.]))
+    runner = runner_of(Toy(Part()), torch.tensor([1.0, 3.0, 2.0, 2.0]))
     runner.train()
     # Two steps of 0.1, gradients 3 for the part and 2 for the model.
     assert runner.model.backbone.weight.item() == pytest.approx(0.4)
@@ -81,7 +85,7 @@ def test_the_parts_losses_are_added_and_the_model_is_left_as_it_was(runner_of):
 
 
 def test_a_model_without_such_losses_is_refused(runner_of):
-    runner = runner_of(Toy(nn.Identity()), torch.tensor([1., 3.]))
+    runner = runner_of(Toy(nn.Identity()), torch.tensor([1.0, 3.0]))
     with pytest.raises(UserError, match='no part of the Toy has auxiliary'):
         runner.train()
 
@@ -90,7 +94,8 @@ def test_it_trains_the_predictor_of_sparsifiner(runner_of):
     backbone = Sparsifiner(
         dict(embed_dims=8, num_layers=2, num_heads=2, mlp_ratio=2),
         img_size=32,
-        out_type='avg_featmap')
+        out_type='avg_featmap',
+    )
     toy = Toy(nn.Sequential(backbone))
     toy.backbone.forward = lambda x: backbone(x)[0]
     before = backbone.layers[0].attn.predictor.basis.clone()
@@ -101,8 +106,8 @@ def test_it_trains_the_predictor_of_sparsifiner(runner_of):
 
 def test_losses_that_nobody_takes_are_noticed():
     backbone = Sparsifiner(
-        dict(embed_dims=8, num_layers=1, num_heads=2, mlp_ratio=2),
-        img_size=32).train()
+        dict(embed_dims=8, num_layers=1, num_heads=2, mlp_ratio=2), img_size=32
+    ).train()
     backbone(torch.rand(1, 3, 32, 32))
     with pytest.warns(UserWarning, match='mmanchor.AuxiliaryLossHook'):
         backbone(torch.rand(1, 3, 32, 32))

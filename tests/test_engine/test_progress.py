@@ -1,4 +1,5 @@
 """The progress bar, on a terminal and in a log file."""
+
 import os
 import pty
 import subprocess
@@ -22,11 +23,9 @@ raise KeyboardInterrupt
 def test_a_stopped_run_gives_the_cursor_back():
     ours, theirs = pty.openpty()
     with open(ours, 'rb', buffering=0) as screen:
-        done = subprocess.run([sys.executable, '-c', STOPPED],
-                              stderr=theirs,
-                              env={
-                                  **os.environ, 'TERM': 'xterm'
-                              })
+        done = subprocess.run(
+            [sys.executable, '-c', STOPPED], stderr=theirs, env={**os.environ, 'TERM': 'xterm'}
+        )
         os.close(theirs)
         shown = screen.read(100_000)
     assert done.returncode != 0
@@ -34,17 +33,16 @@ def test_a_stopped_run_gives_the_cursor_back():
 
 
 def test_a_log_file_gets_lines_with_the_time_left(capsys):
-    hook = ProgressHook('work', line_interval=0.)
+    hook = ProgressHook('work', line_interval=0.0)
     runner = SimpleNamespace(iter=2, max_iters=4)
     hook.before_train(runner)
     hook.after_train_iter(runner, 2, outputs=dict(loss=torch.tensor(0.5)))
     hook.after_train(runner)
-    assert capsys.readouterr().err == (
-        'work: 3/4, loss 0.500, 0:00 min left\n')
+    assert capsys.readouterr().err == ('work: 3/4, loss 0.500, 0:00 min left\n')
 
 
 def test_scoring_is_counted_in_batches(capsys):
-    hook = ProgressHook('scoring', line_interval=0.)
+    hook = ProgressHook('scoring', line_interval=0.0)
     runner = SimpleNamespace(test_dataloader=range(3))
     hook.before_test_epoch(runner)
     hook.after_test_iter(runner, 0)

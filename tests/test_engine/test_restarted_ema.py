@@ -1,4 +1,5 @@
 """The average of PaddleDetection's recipe, forgotten every some epochs."""
+
 from types import SimpleNamespace
 
 import pytest
@@ -13,7 +14,8 @@ RECIPE = dict(
     ema_type='MomentumAnnealingEMA',
     momentum=0.0002,
     gamma=9,
-    update_buffers=True)
+    update_buffers=True,
+)
 
 
 def new_hook(model, **options):
@@ -55,25 +57,25 @@ def test_decay_is_that_of_paddledetection(model):
 
 def test_the_decay_ends_at_its_limit(model):
     hook = new_hook(model)
-    run_epoch(hook, model, 0, [0.])
+    run_epoch(hook, model, 0, [0.0])
     hook.ema_model.steps.fill_(10**6)
-    run_epoch(hook, model, 1, [1.])
+    run_epoch(hook, model, 1, [1.0])
     assert averages(hook)[0] == pytest.approx(0.0002, 1e-4)
 
 
 def test_every_cycle_starts_anew(model):
     hook, fresh = new_hook(model), nn.BatchNorm1d(1)
-    for epoch, values in enumerate(([5., 6.], [7., 8.], [1., 2.], [3., 1.])):
+    for epoch, values in enumerate(([5.0, 6.0], [7.0, 8.0], [1.0, 2.0], [3.0, 1.0])):
         run_epoch(hook, model, epoch, values)
     second = new_hook(fresh)
-    run_epoch(second, fresh, 0, [1., 2., 3., 1.])
+    run_epoch(second, fresh, 0, [1.0, 2.0, 3.0, 1.0])
     assert averages(hook) == averages(second)
     assert hook.ema_model.steps == 4
 
 
 def test_the_old_average_is_gone_before_the_first_iteration(model):
     hook = new_hook(model)
-    run_epoch(hook, model, 0, [4., 8.])
+    run_epoch(hook, model, 0, [4.0, 8.0])
     run_epoch(hook, model, 1, [])
     assert averages(hook)[0] < 8
     run_epoch(hook, model, 2, [])

@@ -18,16 +18,14 @@ class Noise(torch.utils.data.Dataset):
 
     def __getitem__(self, index):
         assert type(index) is int
-        return (index, random.random(), np.random.rand(), torch.rand(
-            ()).item())
+        return (index, random.random(), np.random.rand(), torch.rand(()).item())
 
 
 def batches(number, sampler_type='InfiniteSampler', skipped=0, **options):
     data = Noise()
     sampler = SeededSampler(dict(type=sampler_type), data, seed=1)
     sampler.restart(1, skipped)
-    loader = iter(
-        DataLoader(data, 2, sampler=sampler, collate_fn=list, **options))
+    loader = iter(DataLoader(data, 2, sampler=sampler, collate_fn=list, **options))
     return [next(loader) for _ in range(number)]
 
 

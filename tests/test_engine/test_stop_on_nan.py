@@ -1,4 +1,5 @@
 """A loss that is no number stops training before it does harm."""
+
 import pytest
 import torch
 from mmengine.model import BaseModel
@@ -29,13 +30,14 @@ class Toy(BaseModel):
 def sample(value, index):
     return dict(
         inputs=torch.tensor(value),
-        data_samples=BaseDataElement(
-            metainfo=dict(img_path=f'picture_{index}.jpg')))
+        data_samples=BaseDataElement(metainfo=dict(img_path=f'picture_{index}.jpg')),
+    )
 
 
 class Data(list):
     """A data set that mmengine's hooks take."""
-    metainfo = dict(classes=('a', ))
+
+    metainfo = dict(classes=('a',))
 
 
 @pytest.fixture
@@ -49,15 +51,14 @@ def train(tmp_path):
             train_dataloader=dict(
                 dataset=Data(map(sample, values, range(len(values)))),
                 sampler=dict(type='DefaultSampler', shuffle=False),
-                batch_size=2),
+                batch_size=2,
+            ),
             train_cfg=dict(by_epoch=True, max_epochs=2),
-            optim_wrapper={
-                'optimizer': dict(type='SGD', lr=0.1),
-                **wrapper
-            },
+            optim_wrapper={'optimizer': dict(type='SGD', lr=0.1), **wrapper},
             custom_hooks=[dict(type='mmanchor.StopOnNanHook')],
             log_level='ERROR',
-            experiment_name=str(tmp_path))
+            experiment_name=str(tmp_path),
+        )
         run.runner = runner
         runner.train()
         return runner
@@ -66,7 +67,7 @@ def train(tmp_path):
 
 
 def test_finite_losses_are_left_alone(train):
-    runner = train([1., 2., 3., 4.])
+    runner = train([1.0, 2.0, 3.0, 4.0])
     assert runner.iter == 4
     assert not runner.model._forward_hooks
     assert 'backward' not in vars(runner.optim_wrapper)
@@ -76,7 +77,7 @@ def test_finite_losses_are_left_alone(train):
 @pytest.mark.parametrize('counts', [1, 2])
 def test_a_loss_that_is_not_finite_stops_it(train, bad, counts):
     with pytest.raises(UserError) as error:
-        train([1., 2., 3., bad, 5., 6.], accumulative_counts=counts)
+        train([1.0, 2.0, 3.0, bad, 5.0, 6.0], accumulative_counts=counts)
     text = str(error.value)
     assert 'the loss is not finite in iteration 2 (epoch 1)' in text
     assert f'loss_last {bad}' in text and 'loss_first ' in text
@@ -88,8 +89,7 @@ def test_a_loss_that_is_not_finite_stops_it(train, bad, counts):
     weights = runner.model.state_dict()
     assert all(value.isfinite().all() for value in weights.values())
     # One step was made before; with two batches a step none was.
-    assert weights['first'].tolist() == pytest.approx(
-        [1 - 0.1 * (counts == 1)] * 2)
+    assert weights['first'].tolist() == pytest.approx([1 - 0.1 * (counts == 1)] * 2)
     assert not runner.model._forward_hooks
     assert 'backward' not in vars(runner.optim_wrapper)
 
@@ -105,14 +105,14 @@ def test_the_last_good_checkpoint_is_named(train, monkeypatch, tmp_path):
 
     monkeypatch.setattr(Toy, 'forward', spoiled)
     with pytest.raises(UserError, match='checkpoint: .*epoch_1.pth'):
-        train([1., 2., 3., 4.])
+        train([1.0, 2.0, 3.0, 4.0])
     good = torch.load(tmp_path / 'epoch_1.pth', weights_only=False)
     assert all(value.isfinite().all() for value in good['state_dict'].values())
 
 
 def test_a_gradient_that_is_not_finite_stops_it_too(train):
     with pytest.raises(UserError) as error:
-        train([1., 2., 0., 4.])
+        train([1.0, 2.0, 0.0, 4.0])
     text = str(error.value)
     assert 'the gradient is not finite in iteration 2' in text
     assert 'picture_2.jpg' in text and 'of last' in text
@@ -121,15 +121,16 @@ def test_a_gradient_that_is_not_finite_stops_it_too(train):
 def test_a_loss_scaler_leaves_such_steps_out_itself(train, monkeypatch):
     monkeypatch.setattr(OptimWrapper, 'loss_scaler', None, raising=False)
     monkeypatch.setattr(OptimWrapper, 'step', lambda self: None)
-    assert train([1., 2., 0., 4.]).iter == 4
+    assert train([1.0, 2.0, 0.0, 4.0]).iter == 4
     with pytest.raises(UserError, match='the loss is not finite'):
-        train([1., NAN])
+        train([1.0, NAN])
 
 
 def test_the_largest_gradient_is_named_where_all_are_finite(train):
     from mmanchor.engine.hooks.stop_on_nan import _largest_gradient
+
     model = Toy()
-    model.first.grad = torch.tensor([1., -3.])
-    model.last.grad = torch.tensor(2.)
+    model.first.grad = torch.tensor([1.0, -3.0])
+    model.last.grad = torch.tensor(2.0)
     assert _largest_gradient(model) == '3 of first'
     assert _largest_gradient(Toy()) == 'no parameter has a gradient'

@@ -1,4 +1,5 @@
 """AnchorLeViT: sizes, shapes, freezing, deploying and checkpoints."""
+
 import pytest
 import torch
 from levit_models import ARCH, live, pictures
@@ -21,11 +22,16 @@ def count(model):
 
 # timm's numbers; LeViT's authors publish them as 7.8M, 9.2M, 11M, 19M and 39M.
 # Both classifiers have a batch norm and a linear layer each.
-@pytest.mark.parametrize('arch, width, params', [('128s', 384, 7_777_058),
-                                                 ('128', 384, 9_213_936),
-                                                 ('192', 384, 10_947_069),
-                                                 ('256', 512, 18_893_876),
-                                                 ('384', 768, 39_128_836)])
+@pytest.mark.parametrize(
+    'arch, width, params',
+    [
+        ('128s', 384, 7_777_058),
+        ('128', 384, 9_213_936),
+        ('192', 384, 10_947_069),
+        ('256', 512, 18_893_876),
+        ('384', 768, 39_128_836),
+    ],
+)
 def test_the_softmax_twin_has_the_published_size(arch, width, params):
     with torch.device('meta'):
         model = AnchorLeViT(arch, attention='softmax')
@@ -34,18 +40,21 @@ def test_the_softmax_twin_has_the_published_size(arch, width, params):
 
 
 @pytest.mark.parametrize('attention', ATTENTIONS)
-@pytest.mark.parametrize('size, sides', [((96, 96), ((6, 6), (3, 3), (2, 2))),
-                                         ((64, 112), ((4, 7), (2, 4), (1, 2))),
-                                         ((33, 16), ((3, 1), (2, 1), (1, 1)))])
-@pytest.mark.parametrize('out_indices', [(0, 1, 2), (1, ), -1])
-def test_maps_follow_out_indices_at_any_size(attention, size, sides,
-                                             out_indices):
+@pytest.mark.parametrize(
+    'size, sides',
+    [
+        ((96, 96), ((6, 6), (3, 3), (2, 2))),
+        ((64, 112), ((4, 7), (2, 4), (1, 2))),
+        ((33, 16), ((3, 1), (2, 1), (1, 1))),
+    ],
+)
+@pytest.mark.parametrize('out_indices', [(0, 1, 2), (1,), -1])
+def test_maps_follow_out_indices_at_any_size(attention, size, sides, out_indices):
     model = build(attention, out_indices=out_indices).eval()
     maps = model(torch.rand(2, 3, *size))
-    chosen = (2, ) if out_indices == -1 else out_indices
+    chosen = (2,) if out_indices == -1 else out_indices
     widths = ARCH['embed_dims']
-    assert [tuple(x.shape) for x in maps] == [(2, widths[i], *sides[i])
-                                              for i in chosen]
+    assert [tuple(x.shape) for x in maps] == [(2, widths[i], *sides[i]) for i in chosen]
     assert model.out_channels == tuple(widths[i] for i in chosen)
     assert len(model.stages) == chosen[-1] + 1
 
@@ -61,21 +70,20 @@ def test_the_mean_of_a_map_is_what_avg_featmap_gives(attention):
 
 @pytest.mark.parametrize('attention', ATTENTIONS)
 @pytest.mark.parametrize('num_anchors', [6, 30])
-def test_deploying_is_exact_and_loads_training_checkpoints(
-        attention, num_anchors):
+def test_deploying_is_exact_and_loads_training_checkpoints(attention, num_anchors):
     model = live(build(attention, num_anchors=num_anchors, out_indices=(0, 2)))
     # In float64: a model as small as this one enlarges other rounding.
     model, x = model.double(), pictures(2, (96, 80)).double()
     want, before = model(x), count(model)
-    deployed = build(
-        attention, num_anchors=num_anchors, out_indices=(0, 2),
-        deploy=True).eval().double()
+    deployed = (
+        build(attention, num_anchors=num_anchors, out_indices=(0, 2), deploy=True).eval().double()
+    )
     deployed.load_state_dict(model.state_dict())
     model.switch_to_deploy()
     assert count(model) == count(deployed) != before
     for got in (model(x), deployed(x)):
         for a, b in zip(got, want):
-            assert (b[0] - b[1]).abs().max() > .1  # images tell
+            assert (b[0] - b[1]).abs().max() > 0.1  # images tell
             torch.testing.assert_close(a, b, rtol=0, atol=1e-9)
     assert not any('bn' in name for name in model.state_dict())
     deployed.load_state_dict(model.state_dict())
@@ -91,15 +99,12 @@ def test_a_checkpoint_of_another_size_is_resized_as_images_are(attention):
 
 
 @pytest.mark.parametrize('attention', ATTENTIONS)
-def test_tokens_know_their_places_by_the_embedding_or_the_biases_alone(
-        attention):
+def test_tokens_know_their_places_by_the_embedding_or_the_biases_alone(attention):
     model = live(build(attention, out_indices=0, out_type='avg_featmap'))
     model.stem = torch.nn.MaxPool2d(16)
     x = torch.randn(1, 16, 6, 6)
     moved = x.flatten(2)[..., torch.randperm(36)].view_as(x)
-    x, moved = (
-        each.repeat_interleave(16, 2).repeat_interleave(16, 3)
-        for each in (x, moved))
+    x, moved = (each.repeat_interleave(16, 2).repeat_interleave(16, 3) for each in (x, moved))
     assert (model(x)[0] - model(moved)[0]).abs().max() > 1e-2
     for name, param in model.named_parameters():
         if name.endswith(('pos_embed', 'attention_biases')):
@@ -114,7 +119,7 @@ def test_a_position_embedding_can_be_chosen():
     assert build('softmax', pos_embed=True).pos_embed is not None
     model = build()
     model.init_weights()
-    assert .01 < model.pos_embed.std() < .03
+    assert 0.01 < model.pos_embed.std() < 0.03
 
 
 def test_heads_can_have_their_own_anchors():
@@ -124,9 +129,10 @@ def test_heads_can_have_their_own_anchors():
     assert build().stages[1][0].attn.anchors.shape == (6, 8)
 
 
-@pytest.mark.parametrize('frozen, trainable',
-                         [(-1, ('stem', 'pos', 's0', 's1', 's2')),
-                          (0, ('s0', 's1', 's2')), (2, ('s2', )), (3, ())])
+@pytest.mark.parametrize(
+    'frozen, trainable',
+    [(-1, ('stem', 'pos', 's0', 's1', 's2')), (0, ('s0', 's1', 's2')), (2, ('s2',)), (3, ())],
+)
 def test_frozen_stages_stay_frozen_after_train(frozen, trainable):
     model = build(frozen_stages=frozen).train()
     assert model.pos_embed.requires_grad == ('pos' in trainable)
@@ -147,12 +153,12 @@ def test_norm_eval_keeps_the_statistics():
 
 
 def test_drop_path_leaves_branches_out_in_training_alone():
-    model = live(build(drop_path_rate=.5))
+    model = live(build(drop_path_rate=0.5))
     x = torch.randn(1, 3, 96, 96)
     assert torch.equal(model(x)[0], model(x)[0])
     for block in model.modules():
         if isinstance(block, torch.nn.modules.batchnorm._BatchNorm):
-            block.momentum = 0.
+            block.momentum = 0.0
     model.train()
     x = x.expand(16, -1, -1, -1)
     assert model(x)[0].std(dim=0).max() > 1e-3
@@ -176,14 +182,10 @@ def test_exports_with_any_height_and_width_above_64():
     height = torch.export.Dim('height', min=65, max=4096)
     width = torch.export.Dim('width', min=65, max=4096)
     program = torch.export.export(
-        model, (torch.rand(1, 3, 96, 80), ),
-        dynamic_shapes=({
-            2: height,
-            3: width
-        }, ))
+        model, (torch.rand(1, 3, 96, 80),), dynamic_shapes=({2: height, 3: width},)
+    )
     x = torch.rand(1, 3, 71, 130)
-    torch.testing.assert_close(
-        program.module()(x)[0], model(x)[0], rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(program.module()(x)[0], model(x)[0], rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.smoke
@@ -194,25 +196,24 @@ def test_it_is_registered_and_named_alike_each_time():
     second.load_state_dict(first.state_dict())
 
 
-@pytest.mark.parametrize('kwargs, message', [
-    (dict(arch='512'), "arch must be one of .*'512'"),
-    (dict(arch=dict(ARCH, depths=(1, 1))), 'depths must hold .* 3 stages'),
-    (dict(arch=dict(ARCH, depths=(1, 0, 1))), 'depths must be 1 or more'),
-    (dict(arch=dict(ARCH, num_heads=(0, 3, 2))), 'num_heads must be 1 or'),
-    (dict(arch={
-        k: v
-        for k, v in ARCH.items() if k != 'key_dims'
-    }), "missing: .'key_dims'"),
-    (dict(arch=dict(ARCH, embed_dims=(12, 24, 32))), 'multiple of 8, got 12'),
-    (dict(arch=dict(ARCH, key_dims=17)),
-     'key_dims must be 1 to .* 16, got 17'),
-    (dict(attention='token'), "attention must be .*'softmax'.* got 'token'"),
-    (dict(out_type='tokens'), "out_type must be .* got 'tokens'"),
-    (dict(img_size=(15, 64)), 'smaller than a patch of 16'),
-    (dict(num_anchors=0), 'num_anchors must be at least 1, got 0'),
-    (dict(out_indices=3), 'out_indices must be within -3 and 2, got 3'),
-    (dict(frozen_stages=4), 'frozen_stages must be -1 .* to 3, got 4'),
-])
+@pytest.mark.parametrize(
+    'kwargs, message',
+    [
+        (dict(arch='512'), "arch must be one of .*'512'"),
+        (dict(arch=dict(ARCH, depths=(1, 1))), 'depths must hold .* 3 stages'),
+        (dict(arch=dict(ARCH, depths=(1, 0, 1))), 'depths must be 1 or more'),
+        (dict(arch=dict(ARCH, num_heads=(0, 3, 2))), 'num_heads must be 1 or'),
+        (dict(arch={k: v for k, v in ARCH.items() if k != 'key_dims'}), "missing: .'key_dims'"),
+        (dict(arch=dict(ARCH, embed_dims=(12, 24, 32))), 'multiple of 8, got 12'),
+        (dict(arch=dict(ARCH, key_dims=17)), 'key_dims must be 1 to .* 16, got 17'),
+        (dict(attention='token'), "attention must be .*'softmax'.* got 'token'"),
+        (dict(out_type='tokens'), "out_type must be .* got 'tokens'"),
+        (dict(img_size=(15, 64)), 'smaller than a patch of 16'),
+        (dict(num_anchors=0), 'num_anchors must be at least 1, got 0'),
+        (dict(out_indices=3), 'out_indices must be within -3 and 2, got 3'),
+        (dict(frozen_stages=4), 'frozen_stages must be -1 .* to 3, got 4'),
+    ],
+)
 def test_what_does_not_fit_is_refused(kwargs, message):
     with pytest.raises(ValueError, match=message):
         AnchorLeViT(**dict(arch=ARCH) | kwargs)

@@ -1,4 +1,5 @@
 """The AnchorFormer backbone: contracts, freezing, loading, deploy form."""
+
 import copy
 
 import pytest
@@ -20,21 +21,21 @@ def build(**kwargs):
 
 # Measured on the released classifier at 1000 classes: with both tokens, less
 # its two heads of 1000 * (C + 1).
-@pytest.mark.parametrize('arch, total', [('tiny', 5_484_560),
-                                         ('small', 20_676_176),
-                                         ('base', 80_255_696)])
+@pytest.mark.parametrize(
+    'arch, total', [('tiny', 5_484_560), ('small', 20_676_176), ('base', 80_255_696)]
+)
 def test_sizes_have_the_released_number_of_parameters(arch, total):
     with torch.device('meta'):
-        model = AnchorFormer(
-            arch, extra_tokens=('cls', 'dist'), out_type='tokens')
+        model = AnchorFormer(arch, extra_tokens=('cls', 'dist'), out_type='tokens')
     own = sum(param.numel() for param in model.parameters())
     assert own + 2 * 1000 * (model.embed_dims + 1) == total
 
 
 @pytest.mark.smoke
 @pytest.mark.parametrize('attention', ['learned', 'token', 'softmax'])
-@pytest.mark.parametrize('size, grid', [((32, 32), (4, 4)), ((40, 64), (5, 8)),
-                                        ((33, 17), (5, 3)), ((8, 64), (1, 8))])
+@pytest.mark.parametrize(
+    'size, grid', [((32, 32), (4, 4)), ((40, 64), (5, 8)), ((33, 17), (5, 3)), ((8, 64), (1, 8))]
+)
 def test_maps_have_the_patch_stride_at_any_size(attention, size, grid):
     model = build(attention=attention, out_indices=(0, 2))
     outs = model(torch.randn(2, 3, *size))
@@ -45,14 +46,14 @@ def test_maps_have_the_patch_stride_at_any_size(attention, size, grid):
 def test_output_types():
     x = torch.randn(2, 3, 32, 32)
     model = build(extra_tokens=('cls', 'dist'), out_type='tokens')
-    (cls, dist), = model(x)
+    ((cls, dist),) = model(x)
     assert cls.shape == dist.shape == (2, 32) and not torch.equal(cls, dist)
-    out, = build(extra_tokens=('cls', ), out_type='tokens')(x)
+    (out,) = build(extra_tokens=('cls',), out_type='tokens')(x)
     assert out.shape == (2, 32)
     torch.manual_seed(0)
-    maps, = build(extra_tokens=('cls', ))(x)
+    (maps,) = build(extra_tokens=('cls',))(x)
     torch.manual_seed(0)
-    mean, = build(extra_tokens=('cls', ), out_type='avg_featmap')(x)
+    (mean,) = build(extra_tokens=('cls',), out_type='avg_featmap')(x)
     torch.testing.assert_close(maps.mean((2, 3)), mean)
 
 
@@ -61,8 +62,7 @@ def test_only_the_last_layer_is_normalised_and_later_ones_are_not_built():
     model = build(out_indices=(1, 2))
     middle, last = model(x)
     tokens = last.flatten(2).transpose(1, 2)
-    torch.testing.assert_close(
-        tokens.mean(-1), torch.zeros(1, 16), atol=1e-5, rtol=0)
+    torch.testing.assert_close(tokens.mean(-1), torch.zeros(1, 16), atol=1e-5, rtol=0)
     shallow = build(out_indices=1)
     assert len(shallow.layers) == 2 and shallow.norm is None
     missing = shallow.load_state_dict(model.state_dict(), strict=False)
@@ -77,16 +77,16 @@ def test_images_of_a_batch_do_not_see_each_other():
 
 
 def test_drop_path_rates_grow_to_the_last_layer_and_zero_is_exact():
-    model = build(drop_path_rate=.4)
+    model = build(drop_path_rate=0.4)
     rates = [layer.drop_path.drop_prob for layer in model.layers]
-    assert rates == pytest.approx([0, .2, .4])
+    assert rates == pytest.approx([0, 0.2, 0.4])
     model, x = build(), torch.randn(2, 3, 32, 32)
     torch.testing.assert_close(model.train()(x)[0], model.eval()(x)[0])
 
 
 @pytest.mark.parametrize('attention', ['learned', 'token', 'softmax'])
 def test_every_parameter_gets_a_finite_gradient(attention):
-    model = build(attention=attention, extra_tokens=('cls', )).train()
+    model = build(attention=attention, extra_tokens=('cls',)).train()
     model(torch.randn(2, 3, 32, 32))[0].square().sum().backward()
     for name, param in model.named_parameters():
         assert torch.isfinite(param.grad).all(), name
@@ -104,15 +104,13 @@ def test_recomputation_gives_the_same_gradients():
 
 @pytest.mark.parametrize('frozen', [-1, 0, 2])
 def test_frozen_stages_stay_frozen_after_train(frozen):
-    model = build(frozen_stages=frozen, extra_tokens=('cls', ))
+    model = build(frozen_stages=frozen, extra_tokens=('cls',))
     model.train()
-    embedding = (model.patch_embed.projection.weight, model.pos_embed,
-                 model.cls_token)
+    embedding = (model.patch_embed.projection.weight, model.pos_embed, model.cls_token)
     assert all(p.requires_grad == (frozen < 0) for p in embedding)
     for i, layer in enumerate(model.layers):
         assert layer.training == (i >= frozen)
-        assert all(p.requires_grad == (i >= frozen)
-                   for p in layer.parameters())
+        assert all(p.requires_grad == (i >= frozen) for p in layer.parameters())
 
 
 def test_deploy_form_is_exact_and_survives_the_state_dict():
@@ -154,8 +152,7 @@ def test_checkpoints_of_another_image_size_load():
     other.load_state_dict(large.state_dict(), strict=True)
     back = build(img_size=(64, 32))
     back.load_state_dict(other.state_dict(), strict=True)
-    torch.testing.assert_close(
-        back.pos_embed, large.pos_embed, rtol=0, atol=.02)
+    torch.testing.assert_close(back.pos_embed, large.pos_embed, rtol=0, atol=0.02)
 
 
 def test_a_classifiers_position_embedding_loses_its_extra_tokens():
@@ -168,8 +165,7 @@ def test_a_classifiers_position_embedding_loses_its_extra_tokens():
 
 
 def test_a_model_of_another_width_is_refused():
-    other = AnchorFormer(
-        dict(ARCH, embed_dims=48), img_size=48, patch_size=8, num_anchors=4)
+    other = AnchorFormer(dict(ARCH, embed_dims=48), img_size=48, patch_size=8, num_anchors=4)
     with pytest.raises(RuntimeError, match='size mismatch for pos_embed'):
         build().load_state_dict(other.state_dict())
 
@@ -184,7 +180,7 @@ def test_larger_images_resize_the_position_embedding():
 
 
 def test_layer_depth_counts_from_the_embedding_to_the_heads():
-    model = build(extra_tokens=('cls', ))
+    model = build(extra_tokens=('cls',))
     depth = {
         name: model.get_layer_depth(f'backbone.{name}', 'backbone.')
         for name, _ in model.named_parameters()
@@ -203,11 +199,11 @@ def test_building_twice_gives_the_same_names():
 
 
 def test_initialisation():
-    model = AnchorFormer('tiny', extra_tokens=('cls', ))
+    model = AnchorFormer('tiny', extra_tokens=('cls',))
     model.init_weights()
-    assert model.pos_embed.std().item() == pytest.approx(.02, rel=.05)
+    assert model.pos_embed.std().item() == pytest.approx(0.02, rel=0.05)
     weight = model.layers[3].mlp.layers[0][0].weight
-    assert weight.std().item() == pytest.approx(.02, rel=.05)
+    assert weight.std().item() == pytest.approx(0.02, rel=0.05)
 
 
 @pytest.mark.smoke
@@ -241,33 +237,33 @@ def test_exports_with_any_height_and_width():
     height = torch.export.Dim('height', min=16, max=4096)
     width = torch.export.Dim('width', min=16, max=4096)
     program = torch.export.export(
-        model, (torch.randn(1, 3, 40, 56), ),
-        dynamic_shapes=({
-            2: height,
-            3: width
-        }, ))
+        model, (torch.randn(1, 3, 40, 56),), dynamic_shapes=({2: height, 3: width},)
+    )
     for size in ((32, 32), (64, 24), (41, 33)):
         x = torch.randn(1, 3, *size)
         for got, want in zip(program.module()(x), model(x)):
             torch.testing.assert_close(got, want, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize('kwargs, message', [
-    (dict(arch='huge'), "arch must be one of .*'tiny'.* got 'huge'"),
-    (dict(arch=dict(embed_dims=32)), 'missing: .*num_heads'),
-    (dict(arch=dict(ARCH, depth=2)), "unknown: .*'depth'"),
-    (dict(attention='linear'), "attention must be one of .* got 'linear'"),
-    (dict(attention=dict(type='mmanchor.Nothing')), 'unknown type'),
-    (dict(out_indices=(0, 3)), r'out_indices must be within -3 and 2'),
-    (dict(out_indices=(2, 1)), 'out_indices must increase'),
-    (dict(out_indices=()), 'out_indices'),
-    (dict(out_type='map'), "out_type must be one of .* got 'map'"),
-    (dict(out_type='tokens'), 'needs extra_tokens'),
-    (dict(extra_tokens=('dist', )), 'extra_tokens must be one of'),
-    (dict(frozen_stages=4), 'frozen_stages must be -1 .* got 4'),
-    (dict(img_size=4), r'img_size=\(4, 4\) is smaller than a patch'),
-    (dict(num_anchors=0), 'num_anchors must be at least 1'),
-])
+@pytest.mark.parametrize(
+    'kwargs, message',
+    [
+        (dict(arch='huge'), "arch must be one of .*'tiny'.* got 'huge'"),
+        (dict(arch=dict(embed_dims=32)), 'missing: .*num_heads'),
+        (dict(arch=dict(ARCH, depth=2)), "unknown: .*'depth'"),
+        (dict(attention='linear'), "attention must be one of .* got 'linear'"),
+        (dict(attention=dict(type='mmanchor.Nothing')), 'unknown type'),
+        (dict(out_indices=(0, 3)), r'out_indices must be within -3 and 2'),
+        (dict(out_indices=(2, 1)), 'out_indices must increase'),
+        (dict(out_indices=()), 'out_indices'),
+        (dict(out_type='map'), "out_type must be one of .* got 'map'"),
+        (dict(out_type='tokens'), 'needs extra_tokens'),
+        (dict(extra_tokens=('dist',)), 'extra_tokens must be one of'),
+        (dict(frozen_stages=4), 'frozen_stages must be -1 .* got 4'),
+        (dict(img_size=4), r'img_size=\(4, 4\) is smaller than a patch'),
+        (dict(num_anchors=0), 'num_anchors must be at least 1'),
+    ],
+)
 def test_arguments_out_of_range_are_refused(kwargs, message):
     kwargs = dict(dict(arch=ARCH, img_size=32, patch_size=8), **kwargs)
     with pytest.raises(ValueError, match=message):

@@ -1,12 +1,12 @@
 """The three attentions: what each computes, and the deploy form."""
+
 import copy
 
 import pytest
 import torch
 from torch import nn
 
-from mmanchor.models.layers import (LearnedAnchorAttention, SoftmaxAttention,
-                                    TokenAnchorAttention)
+from mmanchor.models.layers import LearnedAnchorAttention, SoftmaxAttention, TokenAnchorAttention
 from mmanchor.models.layers.learned_attention import FoldedWeights
 from mmanchor.ops import anchor_attention, refine_anchors
 from mmanchor.registry import MODELS
@@ -24,7 +24,7 @@ def build(kind, **kwargs):
 
 def heads_of(projected, index):
     """(B, N, P * 32) -> (B, 2, N, 16), the index-th projection."""
-    one = projected[..., 32 * index:32 * (index + 1)]
+    one = projected[..., 32 * index : 32 * (index + 1)]
     return one.unflatten(2, (2, 16)).transpose(1, 2)
 
 
@@ -32,8 +32,7 @@ def test_learned_anchors_project_keys_first_then_values():
     layer = build(LearnedAnchorAttention)
     x = torch.randn(2, 9, 32).double()
     both = x @ layer.in_proj.weight.T
-    mixed = anchor_attention(
-        heads_of(both, 0), heads_of(both, 1), layer.anchors)
+    mixed = anchor_attention(heads_of(both, 0), heads_of(both, 1), layer.anchors)
     want = layer.proj(mixed.transpose(1, 2).flatten(2))
     torch.testing.assert_close(layer(x), want)
 
@@ -88,8 +87,7 @@ def test_every_parameter_gets_a_finite_gradient(kind):
 @pytest.mark.parametrize('bias', [False, True])
 @pytest.mark.parametrize('per_head', [False, True])
 def test_deploy_form_is_exact(bias, per_head):
-    layer = build(
-        LearnedAnchorAttention, qkv_bias=bias, per_head_anchors=per_head)
+    layer = build(LearnedAnchorAttention, qkv_bias=bias, per_head_anchors=per_head)
     nn.init.normal_(layer.in_proj.weight)
     if bias:
         nn.init.normal_(layer.in_proj.bias)
@@ -102,15 +100,17 @@ def test_deploy_form_is_exact(bias, per_head):
     assert again.keys() == layer.state_dict().keys()
 
 
-@pytest.mark.parametrize('means, change', [
-    (True, dict()),
-    (True, dict(qkv_bias=True, per_head_anchors=True)),
-    (False, dict(depthwise=True)),
-    (False, dict(num_anchors=40)),
-    (False, dict(num_anchors=8)),
-])
-def test_deploy_form_is_exact_whether_it_projects_means_or_tokens(
-        means, change, monkeypatch):
+@pytest.mark.parametrize(
+    'means, change',
+    [
+        (True, dict()),
+        (True, dict(qkv_bias=True, per_head_anchors=True)),
+        (False, dict(depthwise=True)),
+        (False, dict(num_anchors=40)),
+        (False, dict(num_anchors=8)),
+    ],
+)
+def test_deploy_form_is_exact_whether_it_projects_means_or_tokens(means, change, monkeypatch):
     calls, project = [], FoldedWeights.project
 
     def note(*args):
@@ -122,12 +122,11 @@ def test_deploy_form_is_exact_whether_it_projects_means_or_tokens(
     nn.init.normal_(layer.in_proj.weight)
     x = torch.randn(2, 9, 32).double().requires_grad_()
     want = layer(x, (3, 3))
-    grad, = torch.autograd.grad(want.sum(), [x])
+    (grad,) = torch.autograd.grad(want.sum(), [x])
     layer.switch_to_deploy()
     got = layer(x, (3, 3))
     torch.testing.assert_close(got, want, rtol=1e-10, atol=1e-12)
-    torch.testing.assert_close(
-        torch.autograd.grad(got.sum(), [x])[0], grad, rtol=1e-9, atol=1e-11)
+    torch.testing.assert_close(torch.autograd.grad(got.sum(), [x])[0], grad, rtol=1e-9, atol=1e-11)
     assert bool(calls) == means
 
 
@@ -139,7 +138,7 @@ def test_deploy_form_stays_within_rounding_under_autocast():
     with torch.autocast('cpu', torch.bfloat16):
         got = layer(x)
     assert got.dtype == torch.bfloat16
-    assert (got.float() - want).abs().max() < .02 * want.abs().max()
+    assert (got.float() - want).abs().max() < 0.02 * want.abs().max()
 
 
 def test_deploy_form_replaces_c_keys_by_heads_times_m_scores():
@@ -165,19 +164,22 @@ def test_initialisation_is_deits_with_unit_anchors():
     layer = LearnedAnchorAttention(512, num_heads=4, num_anchors=64)
     layer.init_weights()
     for linear in (layer.in_proj, layer.proj):
-        assert linear.weight.std().item() == pytest.approx(.02, rel=.05)
+        assert linear.weight.std().item() == pytest.approx(0.02, rel=0.05)
     assert layer.proj.bias.abs().max() == 0
-    assert layer.anchors.std().item() == pytest.approx(1, rel=.05)
-    small = LearnedAnchorAttention(512, 4, num_anchors=64, anchor_std=.1)
-    assert small.anchors.std().item() == pytest.approx(.1, rel=.05)
+    assert layer.anchors.std().item() == pytest.approx(1, rel=0.05)
+    small = LearnedAnchorAttention(512, 4, num_anchors=64, anchor_std=0.1)
+    assert small.anchors.std().item() == pytest.approx(0.1, rel=0.05)
 
 
-@pytest.mark.parametrize('kind, kwargs, message', [
-    (SoftmaxAttention, dict(num_heads=3), 'num_heads must divide.*32'),
-    (LearnedAnchorAttention, dict(num_anchors=0), 'num_anchors .*got 0'),
-    (TokenAnchorAttention, dict(num_anchors=0), 'num_anchors .*got 0'),
-    (TokenAnchorAttention, dict(num_refinements=-1), 'num_refinements'),
-])
+@pytest.mark.parametrize(
+    'kind, kwargs, message',
+    [
+        (SoftmaxAttention, dict(num_heads=3), 'num_heads must divide.*32'),
+        (LearnedAnchorAttention, dict(num_anchors=0), 'num_anchors .*got 0'),
+        (TokenAnchorAttention, dict(num_anchors=0), 'num_anchors .*got 0'),
+        (TokenAnchorAttention, dict(num_refinements=-1), 'num_refinements'),
+    ],
+)
 def test_arguments_out_of_range_are_refused(kind, kwargs, message):
     with pytest.raises(ValueError, match=message):
         kind(32, **dict(dict(num_heads=2), **kwargs))
@@ -194,6 +196,5 @@ def test_learned_anchors_may_outnumber_the_tokens():
 
 
 def test_attentions_build_from_configs():
-    cfg = dict(
-        type='mmanchor.TokenAnchorAttention', embed_dims=32, num_heads=2)
+    cfg = dict(type='mmanchor.TokenAnchorAttention', embed_dims=32, num_heads=2)
     assert isinstance(MODELS.build(cfg), TokenAnchorAttention)

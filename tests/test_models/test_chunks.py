@@ -1,4 +1,5 @@
 """The trunk in bands of rows, against the trunk at once."""
+
 from copy import deepcopy
 
 import pytest
@@ -7,8 +8,7 @@ import torch
 from mmanchor.benchmark.memory import peak_memory
 from mmanchor.models import AnchorFormer, Sparsifiner
 from mmanchor.models.layers.chunks import split_rows
-from mmanchor.models.layers.token_grid import (PositionRows,
-                                               resize_position_embedding)
+from mmanchor.models.layers.token_grid import PositionRows, resize_position_embedding
 
 ARCH = dict(embed_dims=16, num_layers=3, num_heads=2, mlp_ratio=2)
 LEARNED = 'mmanchor.LearnedAnchorAttention'
@@ -16,10 +16,9 @@ LEARNED = 'mmanchor.LearnedAnchorAttention'
 
 def trunk(arch=ARCH, **kwargs):
     torch.manual_seed(0)
-    model = AnchorFormer(
-        arch, **dict(dict(img_size=32, patch_size=4, num_anchors=5), **kwargs))
+    model = AnchorFormer(arch, **dict(dict(img_size=32, patch_size=4, num_anchors=5), **kwargs))
     for param in model.parameters():
-        torch.nn.init.normal_(param, std=.3)
+        torch.nn.init.normal_(param, std=0.3)
     return model.double().eval()
 
 
@@ -29,19 +28,23 @@ def in_bands(model, chunk_tokens):
     return model
 
 
-@pytest.mark.parametrize('kwargs', [
-    dict(),
-    dict(deploy=True, out_indices=(0, 2)),
-    dict(extra_tokens=('cls', ), out_type='tokens', out_indices=(0, 1, 2)),
-    dict(extra_tokens=('cls', 'dist'), out_type='avg_featmap'),
-    dict(attention=dict(type=LEARNED, depthwise=True, qkv_bias=True)),
-    dict(
-        attention=dict(type=LEARNED, depthwise=True),
-        deploy=True,
-        extra_tokens=('cls', ),
-        out_indices=(0, 2)),
-    dict(attention=dict(type=LEARNED, per_head_anchors=True), norm_cfg=None),
-])
+@pytest.mark.parametrize(
+    'kwargs',
+    [
+        dict(),
+        dict(deploy=True, out_indices=(0, 2)),
+        dict(extra_tokens=('cls',), out_type='tokens', out_indices=(0, 1, 2)),
+        dict(extra_tokens=('cls', 'dist'), out_type='avg_featmap'),
+        dict(attention=dict(type=LEARNED, depthwise=True, qkv_bias=True)),
+        dict(
+            attention=dict(type=LEARNED, depthwise=True),
+            deploy=True,
+            extra_tokens=('cls',),
+            out_indices=(0, 2),
+        ),
+        dict(attention=dict(type=LEARNED, per_head_anchors=True), norm_cfg=None),
+    ],
+)
 @pytest.mark.parametrize('chunk_tokens', [1, 27, 10**6])
 def test_bands_change_nothing(kwargs, chunk_tokens):
     model = trunk(**kwargs)
@@ -73,7 +76,7 @@ def test_the_image_is_left_alone():
 
 
 def test_training_and_gradients_take_the_plain_way():
-    model = in_bands(trunk(drop_path_rate=.5), 10)
+    model = in_bands(trunk(drop_path_rate=0.5), 10)
     images = torch.rand(1, 3, 32, 32, dtype=torch.float64)
     model(images)[0].sum().backward()
     assert model.layers[0].attn.anchors.grad.abs().sum() > 0
@@ -110,12 +113,17 @@ def test_bands_are_whole_rows_and_cover_the_map():
     assert split_rows((3, 10), 1000) == [(0, 3)]
 
 
-@pytest.mark.parametrize('kwargs, message', [
-    (dict(chunk_tokens=0), 'chunk_tokens must be at least 1'),
-    (dict(chunk_tokens=9, attention='softmax'),
-     'needs LearnedAnchorAttention.*SoftmaxAttention'),
-    (dict(chunk_tokens=9, attention='token'), 'TokenAnchorAttention'),
-])
+@pytest.mark.parametrize(
+    'kwargs, message',
+    [
+        (dict(chunk_tokens=0), 'chunk_tokens must be at least 1'),
+        (
+            dict(chunk_tokens=9, attention='softmax'),
+            'needs LearnedAnchorAttention.*SoftmaxAttention',
+        ),
+        (dict(chunk_tokens=9, attention='token'), 'TokenAnchorAttention'),
+    ],
+)
 def test_what_cannot_be_done_in_bands_is_refused(kwargs, message):
     with pytest.raises(ValueError, match=message):
         AnchorFormer(ARCH, **kwargs)

@@ -1,4 +1,5 @@
 """Maps with batch normalisation, folded and not."""
+
 import pytest
 import torch
 from torch import nn
@@ -23,8 +24,7 @@ def test_it_normalises_its_outputs_over_batch_and_places(kind, args, shape):
     channels = out.transpose(0, 1 if kind is ConvBN else 2).flatten(1)
     torch.testing.assert_close(channels.mean(1), torch.zeros(8), atol=1e-5,
                                rtol=0)  # yapf: disable
-    torch.testing.assert_close(
-        channels.var(1, correction=0), torch.ones(8), atol=1e-3, rtol=0)
+    torch.testing.assert_close(channels.var(1, correction=0), torch.ones(8), atol=1e-3, rtol=0)
 
 
 @pytest.mark.parametrize('kind, args, shape', MAPS)
@@ -63,5 +63,5 @@ def test_half_a_checkpoint_is_refused():
 
 
 def test_no_gain_gives_nothing():
-    out = LinearBN(4, 8, gain=0.)(torch.randn(2, 3, 4))
+    out = LinearBN(4, 8, gain=0.0)(torch.randn(2, 3, 4))
     assert torch.equal(out, torch.zeros(2, 3, 8))

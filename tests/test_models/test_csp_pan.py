@@ -9,9 +9,9 @@ def randomise(module):
     torch.manual_seed(0)
     for name, value in module.state_dict().items():
         if name.endswith('running_var'):
-            value.copy_(torch.rand_like(value) + .5)
+            value.copy_(torch.rand_like(value) + 0.5)
         elif value.is_floating_point():
-            value.copy_(torch.randn_like(value) * .3)
+            value.copy_(torch.randn_like(value) * 0.3)
     return module.double().eval()
 
 
@@ -19,10 +19,7 @@ def inputs(height=16, width=24, batch=2, dtype=torch.float64):
     sides = [(height, width)]
     for _ in range(2):
         sides.append(tuple(-(-side // 2) for side in sides[-1]))
-    return [
-        torch.randn(batch, 8 * 2**i, *side, dtype=dtype)
-        for i, side in enumerate(sides)
-    ]
+    return [torch.randn(batch, 8 * 2**i, *side, dtype=dtype) for i, side in enumerate(sides)]
 
 
 def test_maps_meet_in_the_stated_order():
@@ -58,10 +55,7 @@ def test_any_size_gives_the_sizes_of_the_inputs(height, width):
 
 
 def test_arguments_change_the_layers():
-    neck = CSPPAN((8, 16),
-                  out_channels=12,
-                  kernel_size=3,
-                  act_cfg=dict(type='ReLU'))
+    neck = CSPPAN((8, 16), out_channels=12, kernel_size=3, act_cfg=dict(type='ReLU'))
     assert len(neck.top_down_layers) == len(neck.downsamples) == 1
     assert neck.downsamples[0].depthwise_conv.conv.kernel_size == (3, 3)
     assert not any(isinstance(m, torch.nn.Hardswish) for m in neck.modules())
@@ -77,17 +71,17 @@ def test_every_parameter_gets_a_finite_gradient():
 
 
 def test_building_twice_gives_the_same_names():
-    names = [
-        list(CSPPAN((8, 16, 32), out_channels=16).state_dict())
-        for _ in range(2)
-    ]
+    names = [list(CSPPAN((8, 16, 32), out_channels=16).state_dict()) for _ in range(2)]
     assert names[0] == names[1]
 
 
 @pytest.mark.parametrize(
     'kwargs, message',
-    [(dict(out_channels=15), 'out_channels must be even and above 0, got 15'),
-     (dict(out_channels=16, kernel_size=4), 'kernel_size must be odd, got 4')])
+    [
+        (dict(out_channels=15), 'out_channels must be even and above 0, got 15'),
+        (dict(out_channels=16, kernel_size=4), 'kernel_size must be odd, got 4'),
+    ],
+)
 def test_bad_arguments_are_named(kwargs, message):
     with pytest.raises(ValueError, match=message):
         CSPPAN((8, 16, 32), **kwargs)

@@ -1,4 +1,5 @@
 """Heads with two classifiers, and the classifier that a teacher teaches."""
+
 import warnings
 
 import pytest
@@ -18,7 +19,8 @@ TIMM = dict(
     embed_dim=16,
     depth=1,
     num_heads=2,
-    num_classes=K)
+    num_classes=K,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -38,7 +40,8 @@ def backbone(**kwargs):
         img_size=32,
         extra_tokens=('cls', 'dist'),
         out_type='tokens',
-        **kwargs)
+        **kwargs,
+    )
 
 
 def teacher(num_classes=K):
@@ -49,14 +52,16 @@ def teacher(num_classes=K):
             type='mmanchor.DistilledDeiTHead',
             num_classes=num_classes,
             in_channels=16,
-            init_cfg=dict(type='Normal', layer='Linear', std=1.)))
+            init_cfg=dict(type='Normal', layer='Linear', std=1.0),
+        ),
+    )
 
 
 def student(head='mmanchor.DistilledDeiTHead', **kwargs):
     settings = {'teacher': teacher(), **kwargs}
     extra = ('cls', 'dist')
     if head == 'LinearClsHead':
-        extra = ('cls', )
+        extra = ('cls',)
     return MODELS.build(
         dict(
             type='mmanchor.DistilledClassifier',
@@ -65,8 +70,11 @@ def student(head='mmanchor.DistilledDeiTHead', **kwargs):
                 type=head,
                 num_classes=K,
                 in_channels=16,
-                init_cfg=dict(type='Normal', layer='Linear', std=1.)),
-            **settings))
+                init_cfg=dict(type='Normal', layer='Linear', std=1.0),
+            ),
+            **settings,
+        )
+    )
 
 
 def test_the_score_is_the_mean_of_both_classifiers():
@@ -75,7 +83,7 @@ def test_the_score_is_the_mean_of_both_classifiers():
         torch.nn.init.normal_(param)
     tokens = torch.rand(2, 3, 16, dtype=torch.double).unbind()
     for training in (True, False):
-        out = head.train(training)((tokens, ))
+        out = head.train(training)((tokens,))
         first, second = head.layers.head, head.layers.head_dist
         expected = (first(tokens[0]) + second(tokens[1])) / 2
         torch.testing.assert_close(out, expected)
@@ -87,19 +95,15 @@ def test_without_a_teacher_both_classifiers_learn_the_labels():
         torch.nn.init.normal_(param)
     tokens = torch.rand(2, 3, 16).unbind()
     labels = torch.tensor([1, 4, 0])
-    loss = head.loss((tokens, ), samples(labels))['loss']
-    expected = sum(
-        F.cross_entropy(scores, labels)
-        for scores in head.token_scores((tokens, ))) / 2
+    loss = head.loss((tokens,), samples(labels))['loss']
+    expected = sum(F.cross_entropy(scores, labels) for scores in head.token_scores((tokens,))) / 2
     torch.testing.assert_close(loss, expected)
 
 
-@pytest.mark.parametrize('head',
-                         ['mmanchor.DistilledDeiTHead', 'LinearClsHead'])
+@pytest.mark.parametrize('head', ['mmanchor.DistilledDeiTHead', 'LinearClsHead'])
 @pytest.mark.parametrize('kind', ['hard', 'soft'])
 def test_losses_are_those_of_the_equations(kind, head):
-    model = student(
-        head, distillation=kind, distillation_weight=0.3, temperature=2.)
+    model = student(head, distillation=kind, distillation_weight=0.3, temperature=2.0)
     model.init_weights()
     model.train()
     images, labels = torch.rand(3, 3, 32, 32), torch.tensor([1, 4, 0])
@@ -116,30 +120,25 @@ def test_losses_are_those_of_the_equations(kind, head):
         t, z = (taught / 2).softmax(1), (distilled / 2).softmax(1)
         expected = 4 * (t * (t / z).log()).sum(1).mean()
     torch.testing.assert_close(losses['loss_distillation'], 0.3 * expected)
-    torch.testing.assert_close(losses['loss'],
-                               0.7 * F.cross_entropy(labelled, labels))
+    torch.testing.assert_close(losses['loss'], 0.7 * F.cross_entropy(labelled, labels))
 
 
 def test_the_teacher_is_frozen_and_no_part_of_the_student():
     model = student()
     model.init_weights()
     before = set(model.state_dict())
-    losses = model.train()(
-        torch.rand(2, 3, 32, 32), samples([0, 1]), mode='loss')
+    losses = model.train()(torch.rand(2, 3, 32, 32), samples([0, 1]), mode='loss')
     sum(losses.values()).backward()
     assert set(model.state_dict()) == before
     frozen = model._teachers[0]
     assert not frozen.training
     assert all(not param.requires_grad for param in frozen.parameters())
-    missing = [
-        name for name, param in model.named_parameters() if param.grad is None
-    ]
+    missing = [name for name, param in model.named_parameters() if param.grad is None]
     assert not missing
 
 
 @pytest.mark.parametrize('key', ['state_dict', 'model', 'module'])
-def test_the_teacher_reads_its_checkpoint_when_the_first_loss_needs_it(
-        tmp_path, key):
+def test_the_teacher_reads_its_checkpoint_when_the_first_loss_needs_it(tmp_path, key):
     weights = MODELS.build(teacher()).state_dict()
     path = tmp_path / 'teacher.pth'
     model = student(teacher_checkpoint=str(path))
@@ -154,15 +153,13 @@ def test_a_file_that_does_not_fit_the_teacher_is_named(tmp_path):
     path = tmp_path / 'teacher.pth'
     torch.save(dict(model=dict(other=torch.zeros(3))), path)
     model = student(teacher_checkpoint=str(path)).train()
-    with pytest.raises(
-            UserError, match=r"model\.teacher_checkpoint='.*teacher\.pth'"):
+    with pytest.raises(UserError, match=r"model\.teacher_checkpoint='.*teacher\.pth'"):
         model(torch.rand(2, 3, 32, 32), samples([0, 1]), mode='loss')
 
 
 def test_a_teachers_file_runs_no_code(tmp_path):
 
     class Wants:
-
         def __reduce__(self):
             return (tmp_path.joinpath('ran').touch, ())
 
@@ -179,27 +176,25 @@ def test_a_teacher_of_timm_keeps_the_weights_that_it_loads(tmp_path):
     weights = timm.create_model(**TIMM).state_dict()
     path = tmp_path / 'teacher.pth'
     torch.save(weights, path)
-    model = student(
-        teacher=dict(type='TimmClassifier', checkpoint_path=str(path), **TIMM))
+    model = student(teacher=dict(type='TimmClassifier', checkpoint_path=str(path), **TIMM))
     model.train()(torch.rand(2, 3, 32, 32), samples([0, 1]), mode='loss')
     for name, value in model._teachers[0].model.state_dict().items():
         assert torch.equal(value, weights[name])
 
 
-def test_a_file_of_the_teacher_takes_the_place_of_a_download(
-        tmp_path, monkeypatch):
+def test_a_file_of_the_teacher_takes_the_place_of_a_download(tmp_path, monkeypatch):
     asked = []
     build = timm.create_model
     monkeypatch.setattr(
         'timm.models.create_model',
-        lambda pretrained=False, **kwargs: asked.append(pretrained) or build(
-            **kwargs))
+        lambda pretrained=False, **kwargs: asked.append(pretrained) or build(**kwargs),
+    )
     path = tmp_path / 'teacher.pth'
     weights = build(**TIMM).state_dict()
     torch.save(weights, path)
     model = student(
-        teacher=dict(type='TimmClassifier', pretrained=True, **TIMM),
-        teacher_checkpoint=str(path))
+        teacher=dict(type='TimmClassifier', pretrained=True, **TIMM), teacher_checkpoint=str(path)
+    )
     model.train()(torch.rand(2, 3, 32, 32), samples([0, 1]), mode='loss')
     assert asked == [False]
     for name, value in model._teachers[0].model.state_dict().items():
@@ -222,8 +217,7 @@ def test_a_teacher_loads_what_its_init_cfg_names(tmp_path):
 
 def test_a_teacher_without_weights_is_told_of():
     with pytest.warns(UserWarning, match='give model.teacher_checkpoint'):
-        student().train()(
-            torch.rand(2, 3, 32, 32), samples([0, 1]), mode='loss')
+        student().train()(torch.rand(2, 3, 32, 32), samples([0, 1]), mode='loss')
 
 
 def test_a_teacher_of_other_classes_is_refused():
@@ -233,11 +227,9 @@ def test_a_teacher_of_other_classes_is_refused():
         model.train()(torch.rand(2, 3, 32, 32), samples([0, 1]), mode='loss')
 
 
-@pytest.mark.parametrize('kwargs', [
-    dict(distillation='firm'),
-    dict(distillation_weight=1.5),
-    dict(temperature=0.)
-])
+@pytest.mark.parametrize(
+    'kwargs', [dict(distillation='firm'), dict(distillation_weight=1.5), dict(temperature=0.0)]
+)
 def test_arguments_out_of_range_are_named(kwargs):
     with pytest.raises(ValueError, match=next(iter(kwargs))):
         student(**kwargs)
@@ -249,29 +241,30 @@ def levit_head(**kwargs):
         torch.nn.init.normal_(param)
     for name, buffer in head.named_buffers():
         if 'running' in name:
-            torch.nn.init.uniform_(buffer, 0.5, 2.)
+            torch.nn.init.uniform_(buffer, 0.5, 2.0)
     return head.double().eval()
 
 
 def test_the_norms_of_the_head_of_levit_fold():
     x = torch.rand(4, 16, dtype=torch.double)
     head = levit_head()
-    expected = head((x, ))
-    loading = DistilledLeViTHead(
-        num_classes=K, in_channels=16, deploy=True).double().eval()
+    expected = head((x,))
+    loading = DistilledLeViTHead(num_classes=K, in_channels=16, deploy=True).double().eval()
     loading.load_state_dict(head.state_dict())
     head.switch_to_deploy()
     head.switch_to_deploy()
-    assert set(head.state_dict()) == set(loading.state_dict()) == {
-        'head.weight', 'head.bias', 'head_dist.weight', 'head_dist.bias'
-    }
-    torch.testing.assert_close(head((x, )), expected)
-    torch.testing.assert_close(loading((x, )), expected)
+    assert (
+        set(head.state_dict())
+        == set(loading.state_dict())
+        == {'head.weight', 'head.bias', 'head_dist.weight', 'head_dist.bias'}
+    )
+    torch.testing.assert_close(head((x,)), expected)
+    torch.testing.assert_close(loading((x,)), expected)
 
 
 def test_the_head_of_levit_learns_from_a_teacher_too():
     head = levit_head().train()
-    first, second = head.token_scores((torch.rand(4, 16).double(), ))
+    first, second = head.token_scores((torch.rand(4, 16).double(),))
     assert not torch.equal(first, second)
 
 
@@ -283,10 +276,7 @@ def test_one_classifier_is_refused():
 def test_a_model_of_timm_teaches():
     model = student()
     model.teacher_cfg = dict(
-        type='TimmClassifier',
-        model_name='mobilenetv3_small_050',
-        num_classes=K,
-        pretrained=False)
-    losses = model.train()(
-        torch.rand(2, 3, 32, 32), samples([0, 1]), mode='loss')
+        type='TimmClassifier', model_name='mobilenetv3_small_050', num_classes=K, pretrained=False
+    )
+    losses = model.train()(torch.rand(2, 3, 32, 32), samples([0, 1]), mode='loss')
     assert torch.isfinite(losses['loss_distillation'])

@@ -7,7 +7,7 @@ from mmengine.runner import save_checkpoint
 
 from mmanchor.models import AnchorESNet, ESNet
 
-SMALL = dict(scale=.25, num_anchors=4, head_dims=32)
+SMALL = dict(scale=0.25, num_anchors=4, head_dims=32)
 
 
 @pytest.fixture
@@ -16,7 +16,6 @@ def messages():
     said = []
 
     class Keep(logging.Handler):
-
         def emit(self, record):
             said.append(record.getMessage())
 
@@ -28,35 +27,28 @@ def messages():
 
 def build(cls=AnchorESNet, seed=0, **kwargs):
     torch.manual_seed(seed)
-    model = cls(**{
-        **SMALL,
-        **kwargs
-    }) if cls is AnchorESNet else cls(SMALL['scale'], **kwargs)
+    model = cls(**{**SMALL, **kwargs}) if cls is AnchorESNet else cls(SMALL['scale'], **kwargs)
     model.init_weights()
     return model
 
 
-@pytest.mark.parametrize('stages, replaced', [((2, ), (2, )), ((-1, ), (2, )),
-                                              ((1, 2), (1, 2)), (1, (1, ))])
-def test_only_stride_one_blocks_of_the_chosen_stages_are_replaced(
-        stages, replaced):
+@pytest.mark.parametrize(
+    'stages, replaced', [((2,), (2,)), ((-1,), (2,)), ((1, 2), (1, 2)), (1, (1,))]
+)
+def test_only_stride_one_blocks_of_the_chosen_stages_are_replaced(stages, replaced):
     model, plain = build(anchor_stages=stages), build(ESNet)
     for index, (stage, twin) in enumerate(zip(model.stages, plain.stages)):
         if index in replaced:
             assert len(stage.blocks) == len(twin) - 1
-            assert {
-                k: v.shape
-                for k, v in stage.down.state_dict().items()
-            } == {
-                k: v.shape
-                for k, v in twin[0].state_dict().items()
+            assert {k: v.shape for k, v in stage.down.state_dict().items()} == {
+                k: v.shape for k, v in twin[0].state_dict().items()
             }
         else:
             assert stage.state_dict().keys() == twin.state_dict().keys()
 
 
 @pytest.mark.parametrize('height, width', [(64, 96), (33, 70), (32, 32)])
-@pytest.mark.parametrize('stages', [(2, ), (1, 2)])
+@pytest.mark.parametrize('stages', [(2,), (1, 2)])
 def test_maps_have_the_sizes_of_esnets(height, width, stages):
     x = torch.rand(2, 3, height, width)
     maps = build(anchor_stages=stages).eval()(x)
@@ -67,15 +59,18 @@ def test_maps_have_the_sizes_of_esnets(height, width, stages):
 def test_the_last_map_has_unit_variance():
     out = build().train()(torch.rand(2, 3, 64, 64))[-1]
     torch.testing.assert_close(
-        out.var(1, unbiased=False),
-        torch.ones_like(out[:, 0]),
-        atol=1e-2,
-        rtol=0)
+        out.var(1, unbiased=False), torch.ones_like(out[:, 0]), atol=1e-2, rtol=0
+    )
 
 
-@pytest.mark.parametrize('name, kind', [('learned', 'LearnedAnchorAttention'),
-                                        ('token', 'TokenAnchorAttention'),
-                                        ('softmax', 'SoftmaxAttention')])
+@pytest.mark.parametrize(
+    'name, kind',
+    [
+        ('learned', 'LearnedAnchorAttention'),
+        ('token', 'TokenAnchorAttention'),
+        ('softmax', 'SoftmaxAttention'),
+    ],
+)
 def test_attention_comes_from_the_config(name, kind):
     model = build(attention=name)
     blocks = model.stages[2].blocks
@@ -90,13 +85,14 @@ def test_arguments_reach_the_blocks():
         num_anchors=7,
         head_dims=16,
         mlp_ratio=3,
-        drop_path_rate=.25,
-        token_norm_cfg=dict(type='LN', eps=.5))
+        drop_path_rate=0.25,
+        token_norm_cfg=dict(type='LN', eps=0.5),
+    )
     block = model.stages[2].blocks[1]
     assert block.attn.anchors.shape == (7, 16)
     assert block.mlp.layers[0][0].out_features == 3 * 128
-    assert block.drop_path.drop_prob == .25
-    assert block.norm1.eps == model.stages[2].norm.eps == .5
+    assert block.drop_path.drop_prob == 0.25
+    assert block.norm1.eps == model.stages[2].norm.eps == 0.5
 
 
 def test_the_deploy_form_gives_the_same_maps():
@@ -137,10 +133,9 @@ def test_exports_with_any_multiple_of_32():
     model = build().eval()
     sides = {
         2: 32 * torch.export.Dim('height', min=2, max=128),
-        3: 32 * torch.export.Dim('width', min=2, max=128)
+        3: 32 * torch.export.Dim('width', min=2, max=128),
     }
-    program = torch.export.export(
-        model, (torch.rand(1, 3, 64, 96), ), dynamic_shapes=(sides, ))
+    program = torch.export.export(model, (torch.rand(1, 3, 64, 96),), dynamic_shapes=(sides,))
     for size in ((64, 64), (96, 160)):
         x = torch.rand(1, 3, *size)
         for ours, expected in zip(program.module()(x), model(x)):
@@ -149,8 +144,7 @@ def test_exports_with_any_multiple_of_32():
 
 def test_every_parameter_gets_a_finite_gradient():
     model = build(anchor_stages=(1, 2))
-    sum(out.square().sum()
-        for out in model(torch.rand(2, 3, 64, 64))).backward()
+    sum(out.square().sum() for out in model(torch.rand(2, 3, 64, 64))).backward()
     for name, param in model.named_parameters():
         assert param.grad is not None and param.grad.isfinite().all(), name
 
@@ -158,8 +152,7 @@ def test_every_parameter_gets_a_finite_gradient():
 def test_freezing_survives_train():
     model = build(frozen_stages=3).train()
     assert not any(p.requires_grad for p in model.parameters())
-    assert not any(m.training
-                   for m in model.stages.modules() if not list(m.children()))
+    assert not any(m.training for m in model.stages.modules() if not list(m.children()))
 
 
 def test_esnets_weights_reach_what_is_kept(tmp_path, messages):
@@ -181,15 +174,14 @@ def test_esnets_weights_reach_what_is_kept(tmp_path, messages):
         ours = getattr(model.stages[2], name).state_dict()
         for key, value in getattr(plain.stages[2], name).state_dict().items():
             assert torch.equal(ours[key], value), key
-    assert float(model.stages[2].blocks[0].attn.proj.weight.std()) < .03
+    assert float(model.stages[2].blocks[0].attn.proj.weight.std()) < 0.03
     lines = [line for line in messages if line.startswith('AnchorESNet')]
     assert len(lines) == 1
     loaded = sum(len(part.state_dict()) for part in kept.values())
     new = len(model.state_dict()) - loaded
     assert f': {loaded} tensors initialised from {path}; {new} of' in lines[0]
     assert 'blocks of stages [2] start anew' in lines[0]
-    assert not any('missing' in line or 'unexpected' in line
-                   for line in messages)
+    assert not any('missing' in line or 'unexpected' in line for line in messages)
 
 
 def test_a_detectors_backbone_is_found_by_its_prefix(tmp_path):
@@ -212,7 +204,7 @@ def test_its_own_checkpoint_initialises_all_of_it(tmp_path, messages):
     model = build(seed=2, init_cfg=dict(type='Pretrained', checkpoint=path))
     for key, value in model.state_dict().items():
         assert torch.equal(value, source.state_dict()[key]), key
-    line, = [line for line in messages if line.startswith('AnchorESNet')]
+    (line,) = [line for line in messages if line.startswith('AnchorESNet')]
     assert f': {len(model.state_dict())} tensors' in line
     assert 'anew' not in line
 
@@ -221,13 +213,10 @@ def test_the_log_names_only_stages_that_start_anew(tmp_path, messages):
     source = build(seed=1)
     path = str(tmp_path / 'own.pth')
     save_checkpoint(dict(state_dict=source.state_dict()), path)
-    model = build(
-        seed=2,
-        anchor_stages=(1, 2),
-        init_cfg=dict(type='Pretrained', checkpoint=path))
+    model = build(seed=2, anchor_stages=(1, 2), init_cfg=dict(type='Pretrained', checkpoint=path))
     for key, value in source.stages[2].state_dict().items():
         assert torch.equal(model.stages[2].state_dict()[key], value), key
-    line, = [line for line in messages if line.startswith('AnchorESNet')]
+    (line,) = [line for line in messages if line.startswith('AnchorESNet')]
     assert 'blocks of stages [1] start anew' in line
 
 
@@ -235,10 +224,12 @@ def test_other_initialisations_come_before_the_checkpoint(tmp_path):
     source = build(ESNet, seed=1)
     path = str(tmp_path / 'esnet.pth')
     save_checkpoint(dict(state_dict=source.state_dict()), path)
-    model = build(init_cfg=[
-        dict(type='Pretrained', checkpoint=path),
-        dict(type='Constant', layer='LayerNorm', val=3.)
-    ])
+    model = build(
+        init_cfg=[
+            dict(type='Pretrained', checkpoint=path),
+            dict(type='Constant', layer='LayerNorm', val=3.0),
+        ]
+    )
     assert (model.stages[2].norm.weight == 3).all()
     assert torch.equal(model.stem.conv.weight, source.stem.conv.weight)
 
@@ -252,11 +243,8 @@ def test_numbers_of_batches_may_be_missing(tmp_path, messages):
     path = str(tmp_path / 'esnet.pth')
     save_checkpoint(dict(state_dict=state), path)
     build(init_cfg=dict(type='Pretrained', checkpoint=path))
-    line, = [line for line in messages if line.startswith('AnchorESNet')]
-    kept = [
-        key for key in state
-        if not key.startswith(('stages.2.1.', 'stages.2.2.'))
-    ]
+    (line,) = [line for line in messages if line.startswith('AnchorESNet')]
+    kept = [key for key in state if not key.startswith(('stages.2.1.', 'stages.2.2.'))]
     assert f': {len(kept)} tensors' in line
 
 
@@ -267,11 +255,14 @@ def test_esnets_weights_do_not_load_as_its_own():
 
 @pytest.mark.parametrize(
     'kwargs, message',
-    [(dict(head_dims=48), 'head_dims=48 does not divide the width 128'),
-     (dict(anchor_stages=(3, )), 'anchor_stages must be within -3 and 2'),
-     (dict(out_indices=(0, 1)), r'anchor_stages=\(2,\) goes beyond the last'),
-     (dict(attention='linear'), 'attention must be one of'),
-     (dict(num_anchors=0), 'num_anchors must be at least 1')])
+    [
+        (dict(head_dims=48), 'head_dims=48 does not divide the width 128'),
+        (dict(anchor_stages=(3,)), 'anchor_stages must be within -3 and 2'),
+        (dict(out_indices=(0, 1)), r'anchor_stages=\(2,\) goes beyond the last'),
+        (dict(attention='linear'), 'attention must be one of'),
+        (dict(num_anchors=0), 'num_anchors must be at least 1'),
+    ],
+)
 def test_bad_arguments_are_named(kwargs, message):
     with pytest.raises(ValueError, match=message):
         build(**kwargs)

@@ -1,4 +1,5 @@
 """LeViT's attentions against plain loops, and their deploy forms."""
+
 import pytest
 import torch
 from torch import nn
@@ -48,15 +49,18 @@ def test_softmax_attention_is_the_loop_over_queries_and_keys(stride):
     mixed = torch.empty(2, len(places), 32, dtype=torch.float64)
     for head in range(2):
         for i, (y, z) in enumerate(places):
-            bias = torch.stack([
-                layer.attention_biases[head,
-                                       5 * abs(y - j // 5) + abs(z - j % 5)]
-                for j in range(15)
-            ])
-            scores = torch.einsum('bd,bnd->bn', queries[:, i, head],
-                                  keys[:, :, head]) / 8**.5 + bias
-            mixed[:, i, 16 * head:16 * head + 16] = torch.einsum(
-                'bn,bnd->bd', scores.softmax(1), values[:, :, head])
+            bias = torch.stack(
+                [
+                    layer.attention_biases[head, 5 * abs(y - j // 5) + abs(z - j % 5)]
+                    for j in range(15)
+                ]
+            )
+            scores = (
+                torch.einsum('bd,bnd->bn', queries[:, i, head], keys[:, :, head]) / 8**0.5 + bias
+            )
+            mixed[:, i, 16 * head : 16 * head + 16] = torch.einsum(
+                'bn,bnd->bd', scores.softmax(1), values[:, :, head]
+            )
     got, hw_out = layer(x, HW)
     assert hw_out == ((3, 5) if stride == 1 else (2, 3))
     torch.testing.assert_close(got, finish(layer, mixed), rtol=1e-5, atol=1e-5)
@@ -64,8 +68,7 @@ def test_softmax_attention_is_the_loop_over_queries_and_keys(stride):
 
 @pytest.mark.parametrize('stride', [1, 2])
 @pytest.mark.parametrize('per_head', [False, True])
-def test_anchor_attention_is_the_dense_matrix_times_the_values(
-        stride, per_head):
+def test_anchor_attention_is_the_dense_matrix_times_the_values(stride, per_head):
     layer = trained(LevitAnchorAttention, stride, per_head_anchors=per_head)
     x = torch.randn(2, 15, 32)
     queries, keys, values = parts(layer, x)
@@ -73,19 +76,21 @@ def test_anchor_attention_is_the_dense_matrix_times_the_values(
     mixed = torch.empty(2, queries.shape[1], 32, dtype=torch.float64)
     for head in range(2):
         anchors = layer.anchors[head] if per_head else layer.anchors
-        a_q, a_k = ((tokens[:, :, head] @ anchors.double().T /
-                     8**.5).softmax(-1) for tokens in (queries, keys))
+        a_q, a_k = (
+            (tokens[:, :, head] @ anchors.double().T / 8**0.5).softmax(-1)
+            for tokens in (queries, keys)
+        )
         matrix = a_q @ torch.diag_embed(1 / a_k.sum(1)) @ a_k.transpose(1, 2)
-        mixed[..., 16 * head:16 * head + 16] = matrix @ values[:, :, head]
-    torch.testing.assert_close(
-        layer(x, HW)[0], finish(layer, mixed), rtol=1e-5, atol=1e-5)
+        mixed[..., 16 * head : 16 * head + 16] = matrix @ values[:, :, head]
+    torch.testing.assert_close(layer(x, HW)[0], finish(layer, mixed), rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize('stride', [1, 2])
 @pytest.mark.parametrize('per_head', [False, True])
 @pytest.mark.parametrize('num_anchors, folds', [(10, True), (11, False)])
 def test_deploying_is_exact_and_folds_anchors_where_that_is_cheaper(
-        stride, per_head, num_anchors, folds):
+    stride, per_head, num_anchors, folds
+):
     # 10 * (32 - 8) < 32 * 8 = 256 < 11 * (32 - 8).
     args = dict(num_anchors=num_anchors, per_head_anchors=per_head)
     layer = trained(LevitAnchorAttention, stride, **args)
@@ -114,13 +119,13 @@ def test_a_checkpoint_with_other_anchors_is_refused():
 
 def test_biases_of_another_map_are_stretched_the_ends_kept():
     layer = trained(LevitSoftmaxAttention)
-    ramp = torch.arange(3.)[:, None] * 10 + torch.arange(5.)
+    ramp = torch.arange(3.0)[:, None] * 10 + torch.arange(5.0)
     layer.attention_biases.data.copy_(ramp.flatten().expand(2, 15))
     bias = layer.position_bias((5, 9))[0]
     assert bias.shape == (45, 45)
     # Between the first token and the last: the largest offsets, 2 and 4.
-    torch.testing.assert_close(bias[0, 0], torch.tensor(0.))
-    torch.testing.assert_close(bias[0, 44], torch.tensor(24.))
+    torch.testing.assert_close(bias[0, 0], torch.tensor(0.0))
+    torch.testing.assert_close(bias[0, 44], torch.tensor(24.0))
     torch.testing.assert_close(bias, bias.T)
     larger = trained(LevitSoftmaxAttention, grid=(5, 9))
     larger.load_state_dict(layer.state_dict())
@@ -142,7 +147,7 @@ def test_a_residual_branch_starts_as_nothing_and_a_subsampling_does_not(kind):
     branch = kind(32, 2, 8, value_dims=16, **more)
     assert not branch(x, HW)[0].any()
     down = kind(32, 2, 8, value_dims=32, out_dims=24, stride=2, **more)
-    assert down(x, HW)[0].abs().mean() > .1
+    assert down(x, HW)[0].abs().mean() > 0.1
 
 
 @pytest.mark.parametrize('kind', [LevitSoftmaxAttention, LevitAnchorAttention])
@@ -167,4 +172,4 @@ def test_autocast_gives_finite_outputs_near_those_of_float32():
     want = layer(x, HW)[0]
     with torch.autocast('cpu', dtype=torch.bfloat16):
         got = layer(x, HW)[0]
-    assert (got - want).abs().max() < .05 * want.abs().max()
+    assert (got - want).abs().max() < 0.05 * want.abs().max()

@@ -1,4 +1,5 @@
 """One square size a batch, a function of seed and iteration."""
+
 import pytest
 import torch
 from mmdet.testing import demo_mm_inputs
@@ -26,13 +27,11 @@ def preprocess(sizes, shapes=((3, 64, 64), (3, 40, 64))):
             dict(
                 type='DetDataPreprocessor',
                 pad_size_divisor=32,
-                batch_augments=[
-                    dict(type='mmanchor.RandomSquareSize', sizes=sizes)
-                ]))
+                batch_augments=[dict(type='mmanchor.RandomSquareSize', sizes=sizes)],
+            )
+        )
     data = demo_mm_inputs(len(shapes), list(shapes))
-    before = [
-        sample.gt_instances.bboxes.clone() for sample in data['data_samples']
-    ]
+    before = [sample.gt_instances.bboxes.clone() for sample in data['data_samples']]
     out = module(data, True)
     return out['inputs'], out['data_samples'], before
 
@@ -48,7 +47,7 @@ def test_images_and_boxes_are_scaled():
 
 def test_ignored_boxes_are_scaled_and_none_may_be_there():
     data = demo_mm_inputs(1, [(3, 64, 64)])
-    sample, = data['data_samples']
+    (sample,) = data['data_samples']
     sample.ignored_instances = sample.gt_instances
     sample.gt_instances = sample.gt_instances[:0]
     before = sample.ignored_instances.bboxes
@@ -79,8 +78,9 @@ def test_the_size_depends_on_seed_and_iteration_only(at):
 def test_a_scale_that_is_not_square():
     images, samples, before = preprocess([64], shapes=[(3, 32, 128)])
     assert images.shape[-2:] == (64, 64)
-    torch.testing.assert_close(samples[0].gt_instances.bboxes,
-                               before[0] * torch.tensor([.5, 2, .5, 2]))
+    torch.testing.assert_close(
+        samples[0].gt_instances.bboxes, before[0] * torch.tensor([0.5, 2, 0.5, 2])
+    )
 
 
 @pytest.mark.parametrize('sizes', [(), (0, 32)])

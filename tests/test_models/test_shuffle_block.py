@@ -10,20 +10,18 @@ def randomise(module, seed=0):
     torch.manual_seed(seed)
     for name, value in module.state_dict().items():
         if name.endswith('running_var'):
-            value.copy_(torch.rand_like(value) + .5)
+            value.copy_(torch.rand_like(value) + 0.5)
         elif value.is_floating_point():
-            value.copy_(torch.randn_like(value) * .5)
+            value.copy_(torch.randn_like(value) * 0.5)
     return module.double().eval()
 
 
 def conv(x, part, stride=1, groups=1, act=True):
     """Convolution, normalisation and x * relu6(x + 3) / 6."""
     weight, bn = part.conv.weight, part.bn
-    x = F.conv2d(
-        x, weight, stride=stride, padding=weight.shape[-1] // 2, groups=groups)
+    x = F.conv2d(x, weight, stride=stride, padding=weight.shape[-1] // 2, groups=groups)
     shape = (1, -1, 1, 1)
-    x = (x - bn.running_mean.view(shape)
-         ) / torch.sqrt(bn.running_var.view(shape) + 1e-5)
+    x = (x - bn.running_mean.view(shape)) / torch.sqrt(bn.running_var.view(shape) + 1e-5)
     x = x * bn.weight.view(shape) + bn.bias.view(shape)
     return x * (x + 3).clamp(0, 6) / 6 if act else x
 
@@ -32,7 +30,7 @@ def squeeze_excite(x, se):
     weight = x.mean((2, 3), keepdim=True)
     weight = F.conv2d(weight, se.fc1.weight, se.fc1.bias).relu()
     weight = F.conv2d(weight, se.fc2.weight, se.fc2.bias)
-    return x * (weight / 6 + .5).clamp(0, 1)
+    return x * (weight / 6 + 0.5).clamp(0, 1)
 
 
 def test_the_block_agrees_with_an_obvious_version():
@@ -62,7 +60,7 @@ def test_the_block_of_stride_two_agrees_with_an_obvious_version():
 
 BLOCKS = {
     'stride 1': lambda **cfg: EnhancedShuffleBlock(12, 16, **cfg),
-    'stride 2': lambda **cfg: EnhancedShuffleDownBlock(12, 12, 16, **cfg)
+    'stride 2': lambda **cfg: EnhancedShuffleDownBlock(12, 12, 16, **cfg),
 }
 
 
@@ -85,12 +83,9 @@ def test_every_parameter_gets_a_finite_gradient(name):
 
 @pytest.mark.parametrize('name', BLOCKS)
 def test_arguments_change_the_layers(name):
-    block = BLOCKS[name](
-        norm_cfg=dict(type='BN', eps=.5), act_cfg=dict(type='LeakyReLU'))
+    block = BLOCKS[name](norm_cfg=dict(type='BN', eps=0.5), act_cfg=dict(type='LeakyReLU'))
     kinds = [type(module) for module in block.modules()]
     assert torch.nn.LeakyReLU in kinds and torch.nn.Hardswish not in kinds
     assert {
-        module.eps
-        for module in block.modules()
-        if isinstance(module, torch.nn.BatchNorm2d)
-    } == {.5}
+        module.eps for module in block.modules() if isinstance(module, torch.nn.BatchNorm2d)
+    } == {0.5}

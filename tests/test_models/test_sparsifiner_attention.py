@@ -1,4 +1,5 @@
 """Sparsifiner's attention as a layer, against loops over tokens."""
+
 import math
 
 import pytest
@@ -6,8 +7,7 @@ import torch
 from torch import nn
 
 from mmanchor.models.layers import SparsifinerAttention
-from mmanchor.models.layers.sparse_attention import (resize_basis_axis,
-                                                     resize_token_axis)
+from mmanchor.models.layers.sparse_attention import resize_basis_axis, resize_token_axis
 from mmanchor.models.layers.token_pruning import TokenLayout
 from mmanchor.registry import MODELS
 
@@ -40,11 +40,15 @@ def kept_slowly(layer, queries, keys, budget, num_extra):
     num, count = parts.compress.shape
     kept = [list(range(num)) for _ in range(num_extra)]
     for query in queries[num_extra:]:
-        weights = softmax([
-            sum((query @ key).item() * parts.compress[n, k].item()
-                for n, key in enumerate(keys)) / math.sqrt(layer.num_heads)
-            for k in range(count)
-        ])
+        weights = softmax(
+            [
+                sum(
+                    (query @ key).item() * parts.compress[n, k].item() for n, key in enumerate(keys)
+                )
+                / math.sqrt(layer.num_heads)
+                for k in range(count)
+            ]
+        )
         chosen = largest(weights, parts.num_coefficients)
         scores = []
         for n in range(num):
@@ -62,21 +66,21 @@ def attend_slowly(layer, x, budget, num_extra):
     for b, tokens in enumerate(x):
         projected = layer.in_proj(tokens)
         for h in range(2):
-            q, k, v = (
-                projected[:, 32 * part + 16 * h:][:, :16] for part in range(3))
+            q, k, v = (projected[:, 32 * part + 16 * h :][:, :16] for part in range(3))
             rows = kept_slowly(layer, q, k, budget, num_extra)
             for i, chosen in enumerate(rows):
                 mask[b, h, i, chosen] = True
                 shares = softmax([(q[i] @ k[j]).item() / 4 for j in chosen])
-                out[b, i, 16 * h:16 * h + 16] = sum(
-                    share * v[j] for share, j in zip(shares, chosen))
+                out[b, i, 16 * h : 16 * h + 16] = sum(
+                    share * v[j] for share, j in zip(shares, chosen)
+                )
     return layer.proj(out), mask
 
 
 @pytest.mark.parametrize('execution', PATHS)
-@pytest.mark.parametrize('num_extra, rate, budget', [(0, 0.25, 3),
-                                                     (1, 0.25, 4), (2, 0.5, 7),
-                                                     (1, 1., 13)])
+@pytest.mark.parametrize(
+    'num_extra, rate, budget', [(0, 0.25, 3), (1, 0.25, 4), (2, 0.5, 7), (1, 1.0, 13)]
+)
 @torch.no_grad()
 def test_it_is_what_the_release_computes(execution, num_extra, rate, budget):
     layer = build(num_extra=num_extra, keep_rate=rate, execution=execution)
@@ -93,10 +97,9 @@ def test_both_paths_train_alike():
     for layer.execution in PATHS:
         layer.zero_grad()
         layer(x).square().sum().backward()
-        grads.append([
-            each.grad for each in (layer.in_proj.weight, layer.in_proj.bias,
-                                   layer.proj.weight)
-        ])
+        grads.append(
+            [each.grad for each in (layer.in_proj.weight, layer.in_proj.bias, layer.proj.weight)]
+        )
     torch.testing.assert_close(*grads)
 
 
@@ -125,11 +128,10 @@ def test_autocast_keeps_the_loss_and_the_choice_wide(execution, dtype):
     with torch.autocast('cpu', dtype=dtype):
         got = layer.attend(x, layout)
     assert got.loss.dtype == torch.float32
-    torch.testing.assert_close(got.loss, want.loss, rtol=0.05, atol=0.)
+    torch.testing.assert_close(got.loss, want.loss, rtol=0.05, atol=0.0)
     (got.loss + got.tokens.float().square().sum()).backward()
     assert all(each.grad.isfinite().all() for each in layer.parameters())
-    torch.testing.assert_close(
-        got.tokens.float().mean(), want.tokens.mean(), rtol=0.1, atol=0.1)
+    torch.testing.assert_close(got.tokens.float().mean(), want.tokens.mean(), rtol=0.1, atol=0.1)
 
 
 def test_training_by_the_loss_finds_the_strong_pairs():
@@ -159,8 +161,7 @@ def test_another_map_resizes_the_tokens_weights(execution):
     layer = build(execution=execution)
     other = build(grid=(5, 2), execution=execution)
     state = layer.state_dict()
-    state['predictor.compress'], state['predictor.basis'] = (
-        layer.predictor.position_weights((5, 2)))
+    state['predictor.compress'], state['predictor.basis'] = layer.predictor.position_weights((5, 2))
     other.load_state_dict(state)
     x = torch.randn(2, 11, 32).double()
     torch.testing.assert_close(layer(x, (5, 2)), other(x))
@@ -168,14 +169,14 @@ def test_another_map_resizes_the_tokens_weights(execution):
 
 def test_resized_weights_keep_extra_tokens_and_sums():
     weights = torch.ones(13, 2)
-    weights[0] = 5.
+    weights[0] = 5.0
     for target in ((3, 4), (6, 8), (2, 3)):
         fine = resize_token_axis(weights, 1, (3, 4), target)
         assert fine.shape == (1 + target[0] * target[1], 2)
         torch.testing.assert_close(fine[1:], torch.ones_like(fine[1:]))
         sums = resize_token_axis(weights, 1, (3, 4), target, sums=True)
         assert (sums[0] == 5).all()
-        torch.testing.assert_close(sums[1:].sum(0), torch.full((2, ), 12.))
+        torch.testing.assert_close(sums[1:].sum(0), torch.full((2,), 12.0))
 
 
 def test_twice_every_basis_vector_changes_no_approximation():
@@ -189,19 +190,22 @@ def test_twice_every_basis_vector_changes_no_approximation():
         param.data = resize_basis_axis(param, 10)
     coefficients, basis = layer.predictor(queries, keys, layout)
     torch.testing.assert_close(coefficients @ basis.T, want)
-    assert resize_basis_axis(torch.arange(4.)[None], 2).tolist() == [[0., 2.]]
+    assert resize_basis_axis(torch.arange(4.0)[None], 2).tolist() == [[0.0, 2.0]]
 
 
-@pytest.mark.parametrize('bad, message', [
-    (dict(keep_rate=0.), r'keep_rate must be in \(0, 1\], got 0.0'),
-    (dict(keep_rate=1.1), r'keep_rate must be in \(0, 1\], got 1.1'),
-    (dict(keep_rate=float('nan')), r'in \(0, 1\], got nan'),
-    (dict(num_heads=3), 'num_heads must divide embed_dims=32'),
-    (dict(num_heads=32), 'embed_dims=32 must be at least twice num_heads=32'),
-    (dict(execution='fast'), r"one of \['gathered', 'masked'\], got 'fast'"),
-    (dict(num_basis=0), 'num_basis must be at least 1, got 0'),
-    (dict(num_coefficients=0), 'num_coefficients must be at least 1, got 0'),
-])
+@pytest.mark.parametrize(
+    'bad, message',
+    [
+        (dict(keep_rate=0.0), r'keep_rate must be in \(0, 1\], got 0.0'),
+        (dict(keep_rate=1.1), r'keep_rate must be in \(0, 1\], got 1.1'),
+        (dict(keep_rate=float('nan')), r'in \(0, 1\], got nan'),
+        (dict(num_heads=3), 'num_heads must divide embed_dims=32'),
+        (dict(num_heads=32), 'embed_dims=32 must be at least twice num_heads=32'),
+        (dict(execution='fast'), r"one of \['gathered', 'masked'\], got 'fast'"),
+        (dict(num_basis=0), 'num_basis must be at least 1, got 0'),
+        (dict(num_coefficients=0), 'num_coefficients must be at least 1, got 0'),
+    ],
+)
 def test_bad_arguments_are_named(bad, message):
     kwargs = dict(num_heads=2, grid=(3, 4)) | bad
     with pytest.raises(ValueError, match=message):
@@ -215,11 +219,8 @@ def test_tokens_that_do_not_fit_the_map_are_refused():
 
 def test_a_config_names_it_and_few_tokens_still_have_a_basis():
     layer = MODELS.build(
-        dict(
-            type='mmanchor.SparsifinerAttention',
-            embed_dims=8,
-            num_heads=2,
-            grid=(1, 1)))
+        dict(type='mmanchor.SparsifinerAttention', embed_dims=8, num_heads=2, grid=(1, 1))
+    )
     assert layer.predictor.basis.shape == (2, 1)
     assert layer(torch.randn(1, 2, 8)).shape == (1, 2, 8)
 
@@ -230,12 +231,15 @@ def test_macs_of_what_is_executed_and_of_what_is_kept():
     gathered = build(keep_rate=0.25, execution='gathered').macs(layout, 13)
     assert masked.projections == gathered.projections == 13 * 4 * 32**2
     # Reduced queries and keys, compressed keys, coefficients, connectivity.
-    assert masked.predictor == gathered.predictor == 2 * (
-        25 * 16 * 8 + 13 * 8 * 5 + 12 * 8 * 5 + 12 * 5 * 13)
+    assert (
+        masked.predictor
+        == gathered.predictor
+        == 2 * (25 * 16 * 8 + 13 * 8 * 5 + 12 * 8 * 5 + 12 * 5 * 13)
+    )
     assert masked.pairs_executed == 2 * 32 * 13 * 13
     pairs = 2 * 32 * (13 + 12 * 4)
     assert masked.pairs_kept == gathered.pairs_kept == pairs
     assert gathered.pairs_executed == pairs
     assert masked.executed - masked.kept == masked.pairs_executed - pairs
-    dense = build(keep_rate=1.).macs(layout, 13)
+    dense = build(keep_rate=1.0).macs(layout, 13)
     assert dense.predictor == 0 and dense.executed == dense.kept

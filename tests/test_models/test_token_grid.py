@@ -1,13 +1,14 @@
 """Evenly spread tokens, and resized position embeddings."""
+
 import pytest
 import torch
 
-from mmanchor.models.layers import (even_token_indices,
-                                    resize_position_embedding)
+from mmanchor.models.layers import even_token_indices, resize_position_embedding
 
 
-@pytest.mark.parametrize('height, width', [(1, 1), (1, 9), (9, 1), (3, 4),
-                                           (14, 14), (32, 32), (5, 64)])
+@pytest.mark.parametrize(
+    'height, width', [(1, 1), (1, 9), (9, 1), (3, 4), (14, 14), (32, 32), (5, 64)]
+)
 def test_chosen_tokens_differ_and_increase_for_every_number(height, width):
     for num in range(1, height * width + 1):
         index = even_token_indices(height, width, num, 'cpu')
@@ -24,7 +25,7 @@ def test_chosen_tokens_cover_the_map(num):
     nearest = torch.cdist(every, chosen).min(1)[0].max()
     # A perfect square grid of spacing 32 / sqrt(num) leaves no token further
     # away than its half diagonal; twice that is even enough.
-    assert nearest <= 2 * 32 / num**.5 / 2**.5
+    assert nearest <= 2 * 32 / num**0.5 / 2**0.5
 
 
 def test_four_of_a_four_by_four_map():
@@ -38,16 +39,15 @@ def test_resizing_to_the_same_size_is_the_identity():
 
 
 def test_resizing_keeps_extra_tokens_and_a_constant():
-    embedding = torch.cat((torch.randn(1, 1, 8), torch.full((1, 12, 8), 3.)),
-                          1)
+    embedding = torch.cat((torch.randn(1, 1, 8), torch.full((1, 12, 8), 3.0)), 1)
     out = resize_position_embedding(embedding, (3, 4), (5, 9), 1)
     assert out.shape == (1, 46, 8)
     assert torch.equal(out[:, :1], embedding[:, :1])
-    torch.testing.assert_close(out[:, 1:], torch.full((1, 45, 8), 3.))
+    torch.testing.assert_close(out[:, 1:], torch.full((1, 45, 8), 3.0))
 
 
 def test_resizing_keeps_rows_and_columns_apart():
-    rows = torch.arange(4.).view(1, 4, 1, 1).expand(1, 4, 2, 1)
+    rows = torch.arange(4.0).view(1, 4, 1, 1).expand(1, 4, 2, 1)
     out = resize_position_embedding(rows.reshape(1, 8, 1), (4, 2), (8, 6), 0)
     grid = out.view(8, 6)
     torch.testing.assert_close(grid, grid[:, :1].expand(8, 6))

@@ -1,11 +1,11 @@
 """Anchor attention against a dense float64 reference, and its properties."""
+
 import math
 
 import pytest
 import torch
 
-from mmanchor.ops import (anchor_assignment, anchor_attention,
-                          attention_from_scores, refine_anchors)
+from mmanchor.ops import anchor_assignment, anchor_attention, attention_from_scores, refine_anchors
 
 
 def dense_matrix(keys, anchors, scale=None):
@@ -26,9 +26,11 @@ def dense_matrix(keys, anchors, scale=None):
 
 
 def inputs(batch=2, heads=3, tokens=37, width=16, anchors=7, **kwargs):
-    return (torch.randn(batch, heads, tokens, width, **kwargs),
-            torch.randn(batch, heads, tokens, width + 1,
-                        **kwargs), torch.randn(anchors, width, **kwargs))
+    return (
+        torch.randn(batch, heads, tokens, width, **kwargs),
+        torch.randn(batch, heads, tokens, width + 1, **kwargs),
+        torch.randn(anchors, width, **kwargs),
+    )
 
 
 @pytest.mark.smoke
@@ -52,15 +54,14 @@ def test_float32_is_within_rounding_of_the_reference():
 
 def test_worked_values_of_two_tokens_and_two_anchors():
     # Scores ln 3 and 0: rows of A are (3/4, 1/4) and (1/4, 3/4), masses 1.
-    keys = torch.tensor([[1., 0.], [0., 1.]]).view(1, 1, 2, 2)
+    keys = torch.tensor([[1.0, 0.0], [0.0, 1.0]]).view(1, 1, 2, 2)
     anchors = math.log(3) * torch.eye(2)
-    values = torch.tensor([8., 0.]).view(1, 1, 2, 1)
-    assign = anchor_assignment(keys, anchors, scale=1.)
-    torch.testing.assert_close(assign[0, 0],
-                               torch.tensor([[.75, .25], [.25, .75]]))
-    out = anchor_attention(keys, values, anchors, scale=1.)
+    values = torch.tensor([8.0, 0.0]).view(1, 1, 2, 1)
+    assign = anchor_assignment(keys, anchors, scale=1.0)
+    torch.testing.assert_close(assign[0, 0], torch.tensor([[0.75, 0.25], [0.25, 0.75]]))
+    out = anchor_attention(keys, values, anchors, scale=1.0)
     # Anchor means (6, 2), hence 3/4 * 6 + 1/4 * 2 and the other way round.
-    torch.testing.assert_close(out.flatten(), torch.tensor([5., 3.]))
+    torch.testing.assert_close(out.flatten(), torch.tensor([5.0, 3.0]))
 
 
 def test_implied_matrix_is_doubly_stochastic_symmetric_and_of_rank_m():
@@ -89,14 +90,16 @@ def test_permuting_tokens_permutes_the_output():
     order = torch.randperm(37)
     torch.testing.assert_close(
         anchor_attention(keys[:, :, order], values[:, :, order], anchors),
-        anchor_attention(keys, values, anchors)[:, :, order])
+        anchor_attention(keys, values, anchors)[:, :, order],
+    )
 
 
 def test_permuting_anchors_changes_nothing():
     keys, values, anchors = inputs(dtype=torch.float64)
     torch.testing.assert_close(
         anchor_attention(keys, values, anchors[torch.randperm(7)]),
-        anchor_attention(keys, values, anchors))
+        anchor_attention(keys, values, anchors),
+    )
 
 
 def test_images_and_heads_do_not_see_each_other():
@@ -104,8 +107,9 @@ def test_images_and_heads_do_not_see_each_other():
     whole = anchor_attention(keys, values, anchors)
     for b in range(2):
         for h in range(3):
-            one = anchor_attention(keys[b:b + 1, h:h + 1],
-                                   values[b:b + 1, h:h + 1], anchors)
+            one = anchor_attention(
+                keys[b : b + 1, h : h + 1], values[b : b + 1, h : h + 1], anchors
+            )
             torch.testing.assert_close(whole[b, h], one[0, 0])
 
 
@@ -116,12 +120,10 @@ def test_gradients_agree_with_finite_differences():
     assert torch.autograd.gradcheck(anchor_attention, (keys, values, anchors))
 
 
-@pytest.mark.parametrize('scale_of_keys', [1e-8, 1., 1e4, 1e30])
+@pytest.mark.parametrize('scale_of_keys', [1e-8, 1.0, 1e4, 1e30])
 @pytest.mark.parametrize('tokens', [1, 3, 300])
-@pytest.mark.parametrize('dtype',
-                         [torch.float32, torch.bfloat16, torch.float16])
-def test_extreme_scores_give_finite_outputs_and_gradients(
-        tokens, scale_of_keys, dtype):
+@pytest.mark.parametrize('dtype', [torch.float32, torch.bfloat16, torch.float16])
+def test_extreme_scores_give_finite_outputs_and_gradients(tokens, scale_of_keys, dtype):
     scale_of_keys = min(scale_of_keys, torch.finfo(dtype).max / 10)
     keys, values, anchors = inputs(1, 2, tokens, 16, 30)
     tensors = [(keys * scale_of_keys), values, anchors]
@@ -135,14 +137,13 @@ def test_extreme_scores_give_finite_outputs_and_gradients(
 
 def test_an_unused_anchor_adds_nothing_and_has_finite_gradients():
     keys, values, anchors = inputs(1, 1, 50, 16, 4)
-    keys[..., 0] = 10.
+    keys[..., 0] = 10.0
     far = torch.zeros(1, 16)
     far[0, 0] = -1e4
     anchors = torch.cat((anchors, far)).requires_grad_()
     keys.requires_grad_()
     out = anchor_attention(keys, values, anchors)
-    torch.testing.assert_close(out, anchor_attention(keys, values,
-                                                     anchors[:4]))
+    torch.testing.assert_close(out, anchor_attention(keys, values, anchors[:4]))
     out.sum().backward()
     assert torch.isfinite(keys.grad).all()
     assert torch.isfinite(anchors.grad).all()
@@ -163,7 +164,7 @@ def test_half_precision_holds_at_200_000_tokens(dtype):
     anchors = torch.randn(5, 8, dtype=dtype)
     got = anchor_attention(keys, values, anchors)
     # The dense matrix would have 4e10 entries; the factors in float64 do.
-    assign = (keys.double() @ anchors.double().T / 8**.5).softmax(-1)
+    assign = (keys.double() @ anchors.double().T / 8**0.5).softmax(-1)
     means = assign.transpose(-2, -1) @ values.double()
     want = assign @ (means / assign.sum(-2).unsqueeze(-1))
     eps = torch.finfo(dtype).eps
@@ -174,11 +175,9 @@ def test_half_precision_holds_at_200_000_tokens(dtype):
 def test_autocast_does_not_lower_the_precision(dtype):
     keys, values, anchors = inputs(tokens=300, anchors=30)
     keys = keys * 5
-    want = (anchor_attention(keys, values,
-                             anchors), anchor_assignment(keys, anchors))
+    want = (anchor_attention(keys, values, anchors), anchor_assignment(keys, anchors))
     with torch.autocast('cpu', dtype=dtype):
-        got = (anchor_attention(keys, values,
-                                anchors), anchor_assignment(keys, anchors))
+        got = (anchor_attention(keys, values, anchors), anchor_assignment(keys, anchors))
     for x, y in zip(got, want):
         assert torch.equal(x, y)
 
@@ -197,8 +196,8 @@ def test_scores_alone_give_the_same_output():
     keys, values, anchors = inputs(dtype=torch.float64)
     scores = keys @ anchors.T / 4
     torch.testing.assert_close(
-        attention_from_scores(scores, values),
-        anchor_attention(keys, values, anchors))
+        attention_from_scores(scores, values), anchor_attention(keys, values, anchors)
+    )
 
 
 def test_shapes_are_known_without_memory():
@@ -218,7 +217,6 @@ def test_compiles_to_one_graph():
 def test_exports_with_a_dynamic_number_of_tokens():
 
     class Module(torch.nn.Module):
-
         def forward(self, keys, values, anchors):
             return anchor_attention(keys, values, anchors)
 
@@ -226,22 +224,23 @@ def test_exports_with_a_dynamic_number_of_tokens():
     shapes = ({2: tokens}, {2: tokens}, None)
     program = torch.export.export(Module(), inputs(), dynamic_shapes=shapes)
     other = inputs(tokens=50)
-    torch.testing.assert_close(program.module()(*other),
-                               anchor_attention(*other))
+    torch.testing.assert_close(program.module()(*other), anchor_attention(*other))
 
 
-@pytest.mark.parametrize('keys, values, anchors, message', [
-    ((3, 5, 8), (1, 3, 5, 8), (4, 8), r'keys must be \(B, heads, N, D\)'),
-    ((1, 3, 5, 8), (1, 3, 6, 8), (4, 8), 'values must be .* got .*6'),
-    ((1, 3, 5, 8), (1, 3, 5, 8), (4, 9), r'anchors must be \(M, 8\)'),
-    ((1, 3, 5, 8), (1, 3, 5, 8), (2, 4, 8), r'anchors must be .*\(3, M, 8\)'),
-    ((1, 3, 5, 8), (1, 3, 5, 8), (0, 8), 'M >= 1'),
-    ((1, 3, 5, 8), (1, 3, 5, 8), (8, ), 'anchors must be'),
-])
+@pytest.mark.parametrize(
+    'keys, values, anchors, message',
+    [
+        ((3, 5, 8), (1, 3, 5, 8), (4, 8), r'keys must be \(B, heads, N, D\)'),
+        ((1, 3, 5, 8), (1, 3, 6, 8), (4, 8), 'values must be .* got .*6'),
+        ((1, 3, 5, 8), (1, 3, 5, 8), (4, 9), r'anchors must be \(M, 8\)'),
+        ((1, 3, 5, 8), (1, 3, 5, 8), (2, 4, 8), r'anchors must be .*\(3, M, 8\)'),
+        ((1, 3, 5, 8), (1, 3, 5, 8), (0, 8), 'M >= 1'),
+        ((1, 3, 5, 8), (1, 3, 5, 8), (8,), 'anchors must be'),
+    ],
+)
 def test_shapes_that_do_not_fit_are_refused(keys, values, anchors, message):
     with pytest.raises(ValueError, match=message):
-        anchor_attention(
-            torch.zeros(keys), torch.zeros(values), torch.zeros(anchors))
+        anchor_attention(torch.zeros(keys), torch.zeros(values), torch.zeros(anchors))
 
 
 @pytest.mark.parametrize('shape', [(5, 8), (3, 5, 8), (2, 3, 5, 8)])
@@ -252,8 +251,8 @@ def test_keys_of_any_layout_give_the_same(shape):
     strided = keys.transpose(1, 2).contiguous().transpose(1, 2)
     assert keys.is_contiguous() and not strided.is_contiguous()
     torch.testing.assert_close(
-        anchor_attention(strided, values, anchors),
-        anchor_attention(keys, values, anchors))
+        anchor_attention(strided, values, anchors), anchor_attention(keys, values, anchors)
+    )
 
 
 def test_the_widest_of_the_three_dtypes_counts():

@@ -1,10 +1,16 @@
 """From tokens to tokens through projected means, against the long way."""
+
 import pytest
 import torch
 import torch.nn.functional as F
 
-from mmanchor.ops import (assign_heads, attention_from_scores, project_means,
-                          spread_means, token_sums)
+from mmanchor.ops import (
+    assign_heads,
+    attention_from_scores,
+    project_means,
+    spread_means,
+    token_sums,
+)
 
 HEADS, ANCHORS, WIDTH = 3, 5, 12
 
@@ -14,13 +20,11 @@ def weights():
     shapes = dict(
         score=(HEADS * ANCHORS, WIDTH),
         value=(WIDTH, WIDTH),
-        value_bias=(WIDTH, ),
+        value_bias=(WIDTH,),
         out=(WIDTH, WIDTH),
-        out_bias=(WIDTH, ))
-    return {
-        name: torch.randn(shape, dtype=torch.float64)
-        for name, shape in shapes.items()
-    }
+        out_bias=(WIDTH,),
+    )
+    return {name: torch.randn(shape, dtype=torch.float64) for name, shape in shapes.items()}
 
 
 def long_way(x, w):
@@ -30,8 +34,8 @@ def long_way(x, w):
         return y.unflatten(2, (HEADS, -1)).transpose(1, 2)
 
     mixed = attention_from_scores(
-        heads(F.linear(x, w['score'])),
-        heads(F.linear(x, w['value'], w['value_bias'])))
+        heads(F.linear(x, w['score'])), heads(F.linear(x, w['value'], w['value_bias']))
+    )
     return F.linear(mixed.transpose(1, 2).flatten(2), w['out'], w['out_bias'])
 
 
@@ -39,8 +43,7 @@ def short_way(x, w, sizes=None):
     pieces = x.split(sizes or [x.shape[1]], dim=1)
     assigns = [assign_heads(F.linear(p, w['score']), HEADS) for p in pieces]
     sums, mass = map(sum, zip(*map(token_sums, assigns, pieces)))
-    means = project_means(sums, mass, w['value'], w['value_bias'], w['out'],
-                          HEADS)
+    means = project_means(sums, mass, w['value'], w['value_bias'], w['out'], HEADS)
     return torch.cat([spread_means(a, means, w['out_bias']) for a in assigns],
                      dim=1)  # yapf: disable
 
@@ -54,8 +57,7 @@ def test_both_ways_agree_with_their_gradients(num):
     results = []
     for way in (long_way, short_way):
         out = way(x, w)
-        results.append((out, *torch.autograd.grad(
-            (out * probe).sum(), leaves)))
+        results.append((out, *torch.autograd.grad((out * probe).sum(), leaves)))
     for a, b in zip(*results):
         assert torch.allclose(a, b, rtol=0, atol=1e-10)
 
@@ -63,23 +65,22 @@ def test_both_ways_agree_with_their_gradients(num):
 @pytest.mark.parametrize('sizes', [[40], [1, 30, 9], [1] * 40])
 def test_any_split_into_pieces_gives_the_whole(sizes):
     w, x = weights(), torch.randn(2, 40, WIDTH, dtype=torch.float64)
-    assert torch.allclose(
-        short_way(x, w, sizes), long_way(x, w), rtol=0, atol=1e-11)
+    assert torch.allclose(short_way(x, w, sizes), long_way(x, w), rtol=0, atol=1e-11)
 
 
 def test_masses_add_up_to_the_number_of_tokens():
     assign = assign_heads(torch.randn(2, 11, HEADS * ANCHORS), HEADS)
     mass = token_sums(assign, torch.randn(2, 11, 4))[1]
     per_head = mass.unflatten(1, (HEADS, ANCHORS)).sum(-1)
-    assert torch.allclose(per_head, torch.full((2, HEADS), 11.))
+    assert torch.allclose(per_head, torch.full((2, HEADS), 11.0))
 
 
-@pytest.mark.parametrize('scale', [0., 1e4])
+@pytest.mark.parametrize('scale', [0.0, 1e4])
 def test_unused_anchors_and_large_scores_stay_finite(scale):
     w = {name: each.float() for name, each in weights().items()}
     w['score'] = (w['score'] * scale).requires_grad_()
     out = short_way(torch.randn(1, 50, WIDTH), w)
-    grad, = torch.autograd.grad(out.sum(), [w['score']])
+    (grad,) = torch.autograd.grad(out.sum(), [w['score']])
     assert out.isfinite().all() and grad.isfinite().all()
 
 
@@ -96,4 +97,4 @@ def test_half_precision_and_autocast_stay_wide():
     half = {name: each.bfloat16() for name, each in w.items()}
     got = short_way(x.bfloat16(), half)
     scale = want.abs().max()
-    assert (got.double() - want).abs().max() < .05 * scale
+    assert (got.double() - want).abs().max() < 0.05 * scale

@@ -1,13 +1,21 @@
 """Sparse attention against loops, and its two paths against each other."""
+
 import math
 
 import pytest
 import torch
 
-from mmanchor.ops import (basis_coefficients, connectivity_scores,
-                          dense_attention, gathered_attention,
-                          low_rank_attention, masked_attention, pairs_to_mask,
-                          reconstruction_loss, strongest_pairs)
+from mmanchor.ops import (
+    basis_coefficients,
+    connectivity_scores,
+    dense_attention,
+    gathered_attention,
+    low_rank_attention,
+    masked_attention,
+    pairs_to_mask,
+    reconstruction_loss,
+    strongest_pairs,
+)
 
 PATHS = [masked_attention, gathered_attention]
 
@@ -29,17 +37,16 @@ def attend_slowly(queries, keys, values, kept):
     out = torch.zeros(*queries.shape[:3], values.shape[3]).double()
     for b, h, i in rows_of(queries):
         tokens = kept[b][h][i]
-        scores = [
-            math.exp(queries[b, h, i].dot(keys[b, h, j]) / 2) for j in tokens
-        ]
+        scores = [math.exp(queries[b, h, i].dot(keys[b, h, j]) / 2) for j in tokens]
         for score, j in zip(scores, tokens):
             out[b, h, i] += score / sum(scores) * values[b, h, j]
     return out
 
 
 def rows_of(x):
-    return ((b, h, i) for b in range(x.shape[0]) for h in range(x.shape[1])
-            for i in range(x.shape[2]))
+    return (
+        (b, h, i) for b in range(x.shape[0]) for h in range(x.shape[1]) for i in range(x.shape[2])
+    )
 
 
 def connectivity_slowly(queries, keys, compress, basis, scale, num, threshold):
@@ -48,8 +55,10 @@ def connectivity_slowly(queries, keys, compress, basis, scale, num, threshold):
     scores = torch.zeros(*queries.shape[:3], keys.shape[2]).double()
     for b, h, i in rows_of(queries):
         logits = [
-            scale * sum(queries[b, h, i].dot(keys[b, h, n]) * compress[n, k]
-                        for n in range(keys.shape[2]))
+            scale
+            * sum(
+                queries[b, h, i].dot(keys[b, h, n]) * compress[n, k] for n in range(keys.shape[2])
+            )
             for k in range(compress.shape[1])
         ]
         total = sum(math.exp(each) for each in logits)
@@ -68,11 +77,9 @@ def test_connectivity_is_what_the_equations_say(num):
     compress, basis = draw(2, 7, 6)
     basis[3] = 0.5  # not above the threshold
     got = basis_coefficients(queries, keys, compress, 0.3)
-    want, scores = connectivity_slowly(queries, keys, compress, basis, 0.3,
-                                       num, 0.5)
+    want, scores = connectivity_slowly(queries, keys, compress, basis, 0.3, num, 0.5)
     torch.testing.assert_close(got, want)
-    torch.testing.assert_close(
-        connectivity_scores(got, basis, num, 0.5), scores)
+    torch.testing.assert_close(connectivity_scores(got, basis, num, 0.5), scores)
     assert (scores[..., 3] == 0).all() and (scores > 0).any()
 
 
@@ -82,11 +89,9 @@ def test_each_image_may_have_its_own_basis():
     both = basis_coefficients(queries, keys, compress, 0.3)
     scores = connectivity_scores(both, basis, 2, 0.5)
     for i in range(2):
-        one = basis_coefficients(queries[i:i + 1], keys[i:i + 1],
-                                 compress[i, 0], 0.3)
-        torch.testing.assert_close(one, both[i:i + 1])
-        torch.testing.assert_close(
-            connectivity_scores(one, basis[i, 0], 2, 0.5), scores[i:i + 1])
+        one = basis_coefficients(queries[i : i + 1], keys[i : i + 1], compress[i, 0], 0.3)
+        torch.testing.assert_close(one, both[i : i + 1])
+        torch.testing.assert_close(connectivity_scores(one, basis[i, 0], 2, 0.5), scores[i : i + 1])
 
 
 def test_low_rank_attention_is_the_sum_of_the_basis():
@@ -134,7 +139,8 @@ def test_the_gathered_path_has_the_gradients_of_its_function():
     queries, keys, values, indices = example(rows=2, tokens=4, kept=2)
     torch.autograd.gradcheck(
         lambda *each: gathered_attention(*each, indices),
-        [each.requires_grad_() for each in (queries, keys, values)])
+        [each.requires_grad_() for each in (queries, keys, values)],
+    )
 
 
 @pytest.mark.parametrize('attend', PATHS)
@@ -144,8 +150,8 @@ def test_huge_scores_and_a_single_token_stay_finite(attend):
     torch.testing.assert_close(attend(queries, keys, values, indices), values)
     one = indices[..., :1, :1] * 0
     torch.testing.assert_close(
-        attend(queries[..., :1, :], keys[..., :1, :], values[..., :1, :], one),
-        values[..., :1, :])
+        attend(queries[..., :1, :], keys[..., :1, :], values[..., :1, :], one), values[..., :1, :]
+    )
 
 
 @pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float16])
@@ -153,8 +159,7 @@ def test_the_gathered_path_is_wide_inside_and_narrow_outside(dtype):
     queries, keys, values, indices = example()
     want = gathered_attention(queries, keys, values, indices)
     with torch.autocast('cpu', dtype=torch.bfloat16):
-        got = gathered_attention(
-            queries.to(dtype), keys.to(dtype), values.to(dtype), indices)
+        got = gathered_attention(queries.to(dtype), keys.to(dtype), values.to(dtype), indices)
     assert got.dtype == dtype
     torch.testing.assert_close(got.double(), want, rtol=0.05, atol=0.05)
 
@@ -169,8 +174,9 @@ def test_absent_tokens_are_zero_keys_with_zero_values():
     out, weights = dense_attention(queries, keys, values, num_absent=2)
     zeros = torch.zeros_like(keys[:, :, :2])
     every = [list(range(9))] * 5
-    want = attend_slowly(queries, torch.cat((keys, zeros), 2),
-                         torch.cat((values, zeros), 2), [[every] * 3] * 2)
+    want = attend_slowly(
+        queries, torch.cat((keys, zeros), 2), torch.cat((values, zeros), 2), [[every] * 3] * 2
+    )
     torch.testing.assert_close(out, want)
     torch.testing.assert_close(weights @ values, want)
     assert (weights.sum(-1) < 1).all()
@@ -181,20 +187,17 @@ def test_absent_tokens_are_zero_keys_with_zero_values():
 def test_reconstruction_loss_is_the_mean_squared_distance_of_rows():
     queries, keys, _, _ = example()
     approximation = draw(2, 3, 5, 7)
-    total = 0.
+    total = 0.0
     for b, h, i in rows_of(queries):
-        scores = [
-            math.exp(queries[b, h, i].dot(keys[b, h, j]) / 2) for j in range(7)
-        ]
-        total += sum((approximation[b, h, i, j] - score / sum(scores))**2
-                     for j, score in enumerate(scores))
-    torch.testing.assert_close(
-        reconstruction_loss(queries, keys, approximation), total / 30)
+        scores = [math.exp(queries[b, h, i].dot(keys[b, h, j]) / 2) for j in range(7)]
+        total += sum(
+            (approximation[b, h, i, j] - score / sum(scores)) ** 2 for j, score in enumerate(scores)
+        )
+    torch.testing.assert_close(reconstruction_loss(queries, keys, approximation), total / 30)
 
 
 def test_the_reconstruction_takes_the_full_attention_as_given():
-    queries, keys, approximation = draw(1, 1, 2, 4), draw(1, 1, 3,
-                                                          4), draw(1, 1, 2, 3)
+    queries, keys, approximation = draw(1, 1, 2, 4), draw(1, 1, 3, 4), draw(1, 1, 2, 3)
     leaves = [each.requires_grad_() for each in (queries, keys, approximation)]
     reconstruction_loss(*leaves).backward()
     assert queries.grad is None and keys.grad is None

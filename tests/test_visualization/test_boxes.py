@@ -25,7 +25,7 @@ def has(picture, colour):
 def test_the_outline_runs_along_the_box():
     out = outlines([[20, 30, 60, 80]], [1])
     for y, x in ((30, 40), (80, 40), (55, 20), (55, 60)):
-        around = out[y - 1:y + 1, x - 1:x + 1].reshape(-1, 3)
+        around = out[y - 1 : y + 1, x - 1 : x + 1].reshape(-1, 3)
         assert has(around, BLUE).any()
     near = np.full(GREY.shape[:2], True)
     near[34:76, 24:56] = False
@@ -34,13 +34,13 @@ def test_the_outline_runs_along_the_box():
 
 
 def test_half_a_pixel_is_seen():
-    first, second = (outlines([[20 + x, 30, 60, 80]], [1]) for x in (0, .5))
+    first, second = (outlines([[20 + x, 30, 60, 80]], [1]) for x in (0, 0.5))
     assert (first[40:70, 17:24] != second[40:70, 17:24]).any()
     assert (first[40:70, 57:64] == second[40:70, 57:64]).all()
 
 
 def test_opacity_blends_the_inside():
-    out = draw([[20, 30, 60, 80]], [0], opacity=.5, font_size=0)
+    out = draw([[20, 30, 60, 80]], [0], opacity=0.5, font_size=0)
     assert out[50, 40].tolist() == pytest.approx([177, 50, 50], abs=1)
     with pytest.raises(ValueError, match='opacity must be .* got 2'):
         draw([[20, 30, 60, 80]], [0], opacity=2)
@@ -49,10 +49,10 @@ def test_opacity_blends_the_inside():
 def test_dashes_leave_gaps_but_no_corner():
     solid = has(outlines([[20, 20, 80, 80]], [0]), RED)
     dashed = has(outlines([[20, 20, 80, 80]], [0], dashed=True), RED)
-    assert .3 < dashed.sum() / solid.sum() < .8
+    assert 0.3 < dashed.sum() / solid.sum() < 0.8
     assert not (dashed & ~solid).any()
     for y, x in ((20, 20), (20, 79), (79, 20), (79, 79)):
-        assert dashed[y - 2:y + 3, x - 2:x + 3].any()
+        assert dashed[y - 2 : y + 3, x - 2 : x + 3].any()
 
 
 def test_small_boxes_lie_over_large_ones():
@@ -77,25 +77,23 @@ def test_names_hide_no_small_box():
     boxes = [[30, 50, 100, 90], [32, 36, 44, 48]]
     out = draw(boxes, [0, 1], opacity=0, font_size=12)
     for x in (32, 44):
-        assert has(out[38:46, x - 1:x + 1], BLUE).any(1).all()
+        assert has(out[38:46, x - 1 : x + 1], BLUE).any(1).all()
 
 
 def test_scores_are_written_as_percent():
     boxes = [[20, 30, 60, 80]]
-    scored = draw(boxes, [0], scores=[.874], font_size=12)
+    scored = draw(boxes, [0], scores=[0.874], font_size=12)
     named = draw(boxes, [0], font_size=12, classes=['dog 87%', ''])
     assert (scored == named).all()
 
 
-@pytest.mark.parametrize('colour, ink', [((255, 255, 0), 0),
-                                         ((0, 0, 90), 255)])
+@pytest.mark.parametrize('colour, ink', [((255, 255, 0), 0), ((0, 0, 90), 255)])
 def test_names_can_be_read_on_any_colour(colour, ink):
     out = draw([[20, 40, 120, 90]], [0], font_size=20, palette=[colour])
     assert (out[17:40, 20:80] == ink).all(-1).sum() > 20
 
 
-@pytest.mark.parametrize(
-    'box', [[-50, -50, 20, 20], [120, 80, 300, 300], [-9, -9, 999, 999]])
+@pytest.mark.parametrize('box', [[-50, -50, 20, 20], [120, 80, 300, 300], [-9, -9, 999, 999]])
 def test_boxes_that_stick_out_are_cut(box):
     out = outlines([box], [0])
     assert out.shape == GREY.shape and has(out, RED).any()
@@ -107,34 +105,33 @@ def test_the_border_does_not_hide_the_line_along_it():
     assert out[:2, 50].any() and out[-2:, 50].any()
 
 
-@pytest.mark.parametrize(
-    'box', [[-50, 0, -20, 20], [0, 200, 10, 300], [np.nan, 0, 10, 10]])
+@pytest.mark.parametrize('box', [[-50, 0, -20, 20], [0, 200, 10, 300], [np.nan, 0, 10, 10]])
 def test_boxes_outside_are_left_out(box):
     assert (draw([box], [0]) == GREY).all()
 
 
-@pytest.mark.parametrize('name', [
-    '非常に長い名前', 'two\nlines', 'half \ud800', 'a nul \0', '', 'very long ' * 50
-])
+@pytest.mark.parametrize(
+    'name', ['非常に長い名前', 'two\nlines', 'half \ud800', 'a nul \0', '', 'very long ' * 50]
+)
 def test_any_name_is_drawn(name):
     boxes, classes = [[0, 0, 50, 50], [9, 9, 40, 40]], [name, name]
-    for scores in (None, [1., 0.]):
+    for scores in (None, [1.0, 0.0]):
         out = draw(boxes, [0, 1], classes=classes, scores=scores)
         assert out.shape == GREY.shape
 
 
 def test_long_names_are_cut_before_their_scores():
-    out = draw([[20, 50, 60, 80]], [0], classes=['w' * 99], scores=[.5])
+    out = draw([[20, 50, 60, 80]], [0], classes=['w' * 99], scores=[0.5])
     red = has(out, RED).any(0).nonzero()[0]
     assert 100 < red.max() - red.min() <= 121
-    other = draw([[20, 50, 60, 80]], [0], classes=['w' * 99], scores=[.6])
+    other = draw([[20, 50, 60, 80]], [0], classes=['w' * 99], scores=[0.6])
     assert (out != other).any()
 
 
 @pytest.mark.parametrize('size', [1, 2, 12])
 def test_tiny_pictures_are_drawn(size):
     dot = np.zeros((size, size, 3), np.uint8)
-    out = draw([[0, 0, 1, 1], [-5, -5, 5, 5]], [0, 1], dot, scores=[.1, .2])
+    out = draw([[0, 0, 1, 1], [-5, -5, 5, 5]], [0, 1], dot, scores=[0.1, 0.2])
     assert out.shape == dot.shape
 
 
@@ -150,9 +147,9 @@ def test_the_picture_given_stays_as_it_is():
     assert (image == GREY).all()
 
 
-@pytest.mark.parametrize('kwargs, name',
-                         [(dict(labels=[0, 1]), 'labels'),
-                          (dict(labels=[0], scores=[]), 'scores')])
+@pytest.mark.parametrize(
+    'kwargs, name', [(dict(labels=[0, 1]), 'labels'), (dict(labels=[0], scores=[]), 'scores')]
+)
 def test_lists_of_other_lengths_are_an_error(kwargs, name):
     with pytest.raises(ValueError, match=f'{name} must hold one value'):
         draw([[0, 0, 9, 9]], **kwargs)
@@ -164,8 +161,7 @@ def test_a_caption_stands_in_the_corner_and_nowhere_else():
     changed = (out != image).any(2)
     assert changed[:20, :20].any() and not changed[60:].any()
     assert (out[changed] == (250, 20, 20)).all(1).any()
-    long = write_caption(image, 'a name far too long for it ' * 5, '97%',
-                         (250, 20, 20))
+    long = write_caption(image, 'a name far too long for it ' * 5, '97%', (250, 20, 20))
     assert long.shape == image.shape
 
 

@@ -1,8 +1,7 @@
 import numpy as np
 import pytest
 
-from mmanchor.visualization import (class_legend, colour_mask,
-                                    distinct_palette, overlay_mask)
+from mmanchor.visualization import class_legend, colour_mask, distinct_palette, overlay_mask
 
 PALETTE = [(200, 0, 0), (0, 100, 0)]
 
@@ -26,23 +25,22 @@ def test_without_ignore_index_255_is_a_label_like_any_other():
 
 
 def test_grey_picture_is_accepted():
-    out = overlay_mask(
-        np.full((2, 2), 9, np.uint8), np.zeros((2, 2), int), PALETTE, 0.)
+    out = overlay_mask(np.full((2, 2), 9, np.uint8), np.zeros((2, 2), int), PALETTE, 0.0)
     assert (out == 9).all() and out.shape == (2, 2, 3)
 
 
-@pytest.mark.parametrize('change, message', [
-    (dict(opacity=1.5), 'opacity .* 1.5'),
-    (dict(mask=np.zeros((3, 3), int)), r'mask is \(3, 3\)'),
-    (dict(mask=np.full((2, 2), 2)), 'labels 2 to 2'),
-    (dict(image=np.zeros((2, 2, 4), np.uint8)), r'got \(2, 2, 4\)'),
-    (dict(image=np.zeros((2, 2, 3))), 'float64'),
-])
+@pytest.mark.parametrize(
+    'change, message',
+    [
+        (dict(opacity=1.5), 'opacity .* 1.5'),
+        (dict(mask=np.zeros((3, 3), int)), r'mask is \(3, 3\)'),
+        (dict(mask=np.full((2, 2), 2)), 'labels 2 to 2'),
+        (dict(image=np.zeros((2, 2, 4), np.uint8)), r'got \(2, 2, 4\)'),
+        (dict(image=np.zeros((2, 2, 3))), 'float64'),
+    ],
+)
 def test_errors_name_the_argument(change, message):
-    args = dict(
-        image=np.zeros((2, 2, 3), np.uint8),
-        mask=np.zeros((2, 2), int),
-        palette=PALETTE)
+    args = dict(image=np.zeros((2, 2, 3), np.uint8), mask=np.zeros((2, 2), int), palette=PALETTE)
     with pytest.raises(ValueError, match=message):
         overlay_mask(**{**args, **change})
 

@@ -5,53 +5,44 @@ dataset_type = 'mmanchor.CocoDataset'
 data_root = 'data/coco/'
 img_scale = (416, 416)
 # One size a batch; model.data_preprocessor of each config takes this.
-batch_augments = [
-    dict(type='mmanchor.RandomSquareSize', sizes=(352, 384, 416, 448, 480))
-]
+batch_augments = [dict(type='mmanchor.RandomSquareSize', sizes=(352, 384, 416, 448, 480))]
 augment = [
     dict(type='LoadImageFromFile'),
     dict(type='LoadAnnotations', with_bbox=True),
     dict(type='mmanchor.RandomObjectCrop'),
     dict(type='RandomFlip', prob=0.5),
-    dict(type='PhotoMetricDistortion')
+    dict(type='PhotoMetricDistortion'),
 ]
 train_pipeline = [
     *augment,
-    dict(
-        type='Resize',
-        scale=img_scale,
-        keep_ratio=False,
-        interpolation='bicubic'),
+    dict(type='Resize', scale=img_scale, keep_ratio=False, interpolation='bicubic'),
     # Boxes that resizing shrinks to nothing; pictures without boxes are kept.
     dict(type='FilterAnnotations', min_gt_bbox_wh=(0, 0), keep_empty=False),
-    dict(type='PackDetInputs')
+    dict(type='PackDetInputs'),
 ]
 test_pipeline = [
     dict(type='LoadImageFromFile'),
-    dict(
-        type='Resize',
-        scale=img_scale,
-        keep_ratio=False,
-        interpolation='bicubic'),
+    dict(type='Resize', scale=img_scale, keep_ratio=False, interpolation='bicubic'),
     dict(type='LoadAnnotations', with_bbox=True),
     dict(
         type='PackDetInputs',
-        meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape',
-                   'scale_factor'))
+        meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor'),
+    ),
 ]
 tta_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(
         type='TestTimeAug',
-        transforms=[[
-            dict(
-                type='Resize',
-                scale=(side, side),
-                keep_ratio=False,
-                interpolation='bicubic') for side in (352, 416, 480)
-        ], [dict(type='RandomFlip', prob=prob) for prob in (0., 1.)],
-                    [dict(type='LoadAnnotations', with_bbox=True)],
-                    [dict(type='PackDetInputs')]])
+        transforms=[
+            [
+                dict(type='Resize', scale=(side, side), keep_ratio=False, interpolation='bicubic')
+                for side in (352, 416, 480)
+            ],
+            [dict(type='RandomFlip', prob=prob) for prob in (0.0, 1.0)],
+            [dict(type='LoadAnnotations', with_bbox=True)],
+            [dict(type='PackDetInputs')],
+        ],
+    ),
 ]
 train_dataloader = dict(
     batch_size=80,
@@ -66,7 +57,9 @@ train_dataloader = dict(
         # PaddleDetection leaves out pictures without boxes (allow_empty:
         # false); the head learns from them too where a config keeps them.
         filter_cfg=dict(filter_empty_gt=True),
-        pipeline=train_pipeline))
+        pipeline=train_pipeline,
+    ),
+)
 val_dataloader = dict(
     batch_size=8,
     num_workers=6,
@@ -78,7 +71,9 @@ val_dataloader = dict(
         ann_file='annotations/instances_val2017.json',
         data_prefix=dict(img='val2017/'),
         test_mode=True,
-        pipeline=test_pipeline))
+        pipeline=test_pipeline,
+    ),
+)
 test_dataloader = val_dataloader
 # Every score, AP50 and those by size too, over at most 100 boxes a picture, as
 # COCO has it; mmdet's default takes 1000 for some.
@@ -87,5 +82,6 @@ val_evaluator = dict(
     ann_file=data_root + 'annotations/instances_val2017.json',
     metric='bbox',
     proposal_nums=(100, 1, 10),
-    format_only=False)
+    format_only=False,
+)
 test_evaluator = val_evaluator

@@ -6,24 +6,20 @@ model = dict(
         arch='256',
         attention='learned',
         img_size=224,
-        out_type='avg_featmap'),
+        out_type='avg_featmap',
+    ),
     head=dict(
         type='mmanchor.DistilledLeViTHead',
         num_classes=1000,
         in_channels=512,
-        loss=dict(
-            type='LabelSmoothLoss', label_smooth_val=0.1, mode='original'),
-        init_cfg=dict(type='TruncNormal', layer='Linear', std=.02)),
+        loss=dict(type='LabelSmoothLoss', label_smooth_val=0.1, mode='original'),
+        init_cfg=dict(type='TruncNormal', layer='Linear', std=0.02),
+    ),
     # Any classifier of the same classes that takes images normalised like the
     # student's; give a file as model.teacher_checkpoint.
-    teacher=dict(
-        type='TimmClassifier',
-        model_name='regnety_160.deit_in1k',
-        pretrained=True),
+    teacher=dict(type='TimmClassifier', model_name='regnety_160.deit_in1k', pretrained=True),
     distillation='hard',
     distillation_weight=0.5,
     # One of the two for each batch.
-    train_cfg=dict(augments=[
-        dict(type='Mixup', alpha=0.8),
-        dict(type='CutMix', alpha=1.0)
-    ]))
+    train_cfg=dict(augments=[dict(type='Mixup', alpha=0.8), dict(type='CutMix', alpha=1.0)]),
+)

@@ -6,18 +6,17 @@ model = dict(
         arch='small',
         img_size=224,
         attention=dict(type='mmanchor.LearnedAnchorAttention'),
-        extra_tokens=('cls', ),
+        extra_tokens=('cls',),
         out_type='tokens',
-        drop_path_rate=0.1),
+        drop_path_rate=0.1,
+    ),
     head=dict(
         type='VisionTransformerClsHead',
         num_classes=1000,
         in_channels=384,
-        loss=dict(
-            type='LabelSmoothLoss', label_smooth_val=0.1, mode='original'),
-        init_cfg=dict(type='TruncNormal', layer='Linear', std=.02)),
+        loss=dict(type='LabelSmoothLoss', label_smooth_val=0.1, mode='original'),
+        init_cfg=dict(type='TruncNormal', layer='Linear', std=0.02),
+    ),
     # One of the two for each batch.
-    train_cfg=dict(augments=[
-        dict(type='Mixup', alpha=0.8),
-        dict(type='CutMix', alpha=1.0)
-    ]))
+    train_cfg=dict(augments=[dict(type='Mixup', alpha=0.8), dict(type='CutMix', alpha=1.0)]),
+)

@@ -7,10 +7,8 @@ model = dict(
             type='mmanchor.SimpleFeaturePyramid',
             in_channels=192,
             out_channels=(64, 128, 192, 192),
-            norm_cfg=dict(type='BN', requires_grad=True)),
-        dict(
-            type='FPN',
-            in_channels=[64, 128, 192, 192],
-            out_channels=128,
-            num_outs=4),
-    ])
+            norm_cfg=dict(type='BN', requires_grad=True),
+        ),
+        dict(type='FPN', in_channels=[64, 128, 192, 192], out_channels=128, num_outs=4),
+    ],
+)

@@ -5,4 +5,5 @@ _base_ = ['./picodet_esnet-m.py']
 model = dict(
     backbone=dict(type='mmanchor.AnchorESNet'),
     neck=dict(out_channels=112),
-    bbox_head=dict(in_channels=112, feat_channels=112))
+    bbox_head=dict(in_channels=112, feat_channels=112),
+)

@@ -3,7 +3,8 @@ _base_ = ['./picodet_esnet-s.py']
 model = dict(
     backbone=dict(
         scale=1.25,
-        ratios=(0.875, 0.5, 1.0, 0.625, 0.5, 0.75, 0.625, 0.625, 0.5, 0.625,
-                1.0, 0.625, 0.75)),
+        ratios=(0.875, 0.5, 1.0, 0.625, 0.5, 0.75, 0.625, 0.625, 0.5, 0.625, 1.0, 0.625, 0.75),
+    ),
     neck=dict(in_channels=(160, 320, 640), out_channels=160),
-    bbox_head=dict(in_channels=160, feat_channels=160, stacked_convs=4))
+    bbox_head=dict(in_channels=160, feat_channels=160, stacked_convs=4),
+)

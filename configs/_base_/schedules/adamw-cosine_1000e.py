@@ -3,17 +3,19 @@
 optim_wrapper = dict(
     type='OptimWrapper',
     # 5e-4 * 2048 images / 512
-    optimizer=dict(
-        type='AdamW', lr=2e-3, betas=(0.9, 0.999), weight_decay=0.025),
+    optimizer=dict(type='AdamW', lr=2e-3, betas=(0.9, 0.999), weight_decay=0.025),
     paramwise_cfg=dict(
-        norm_decay_mult=0.,
-        bias_decay_mult=0.,
+        norm_decay_mult=0.0,
+        bias_decay_mult=0.0,
         # An anchor's length is the temperature of its softmax, and what tells
         # positions is no weight either: neither is decayed.
         custom_keys=dict(
-            attention_biases=dict(decay_mult=0.),
-            pos_embed=dict(decay_mult=0.),
-            anchors=dict(decay_mult=0.))))
+            attention_biases=dict(decay_mult=0.0),
+            pos_embed=dict(decay_mult=0.0),
+            anchors=dict(decay_mult=0.0),
+        ),
+    ),
+)
 param_scheduler = [
     # From 1e-6.
     dict(
@@ -22,14 +24,9 @@ param_scheduler = [
         by_epoch=True,
         begin=0,
         end=5,
-        convert_to_iter_based=True),
-    dict(
-        type='CosineAnnealingLR',
-        T_max=995,
-        eta_min=1e-5,
-        by_epoch=True,
-        begin=5,
-        end=1000)
+        convert_to_iter_based=True,
+    ),
+    dict(type='CosineAnnealingLR', T_max=995, eta_min=1e-5, by_epoch=True, begin=5, end=1000),
 ]
 train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=1000, val_interval=10)
 val_cfg = dict(type='ValLoop')

@@ -2,18 +2,20 @@
 optim_wrapper = dict(
     type='OptimWrapper',
     # 5e-4 * 1024 images / 512
-    optimizer=dict(
-        type='AdamW', lr=1e-3, betas=(0.9, 0.999), weight_decay=0.05),
+    optimizer=dict(type='AdamW', lr=1e-3, betas=(0.9, 0.999), weight_decay=0.05),
     paramwise_cfg=dict(
-        norm_decay_mult=0.,
-        bias_decay_mult=0.,
+        norm_decay_mult=0.0,
+        bias_decay_mult=0.0,
         # An anchor's length is the temperature of its softmax, and a position
         # embedding is no weight either: neither is decayed.
         custom_keys=dict(
-            cls_token=dict(decay_mult=0.),
-            dist_token=dict(decay_mult=0.),
-            pos_embed=dict(decay_mult=0.),
-            anchors=dict(decay_mult=0.))))
+            cls_token=dict(decay_mult=0.0),
+            dist_token=dict(decay_mult=0.0),
+            pos_embed=dict(decay_mult=0.0),
+            anchors=dict(decay_mult=0.0),
+        ),
+    ),
+)
 param_scheduler = [
     dict(
         type='LinearLR',
@@ -21,14 +23,9 @@ param_scheduler = [
         by_epoch=True,
         begin=0,
         end=5,
-        convert_to_iter_based=True),
-    dict(
-        type='CosineAnnealingLR',
-        T_max=295,
-        eta_min=1e-5,
-        by_epoch=True,
-        begin=5,
-        end=300)
+        convert_to_iter_based=True,
+    ),
+    dict(type='CosineAnnealingLR', T_max=295, eta_min=1e-5, by_epoch=True, begin=5, end=300),
 ]
 train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=300, val_interval=5)
 val_cfg = dict(type='ValLoop')

@@ -7,10 +7,11 @@ param_scheduler = [
     dict(
         type='CosineAnnealingLR',
         T_max=300,
-        eta_min=0.,
+        eta_min=0.0,
         by_epoch=True,
         convert_to_iter_based=True,
         begin=0,
-        end=250)
+        end=250,
+    ),
 ]
 train_cfg = dict(max_epochs=250)

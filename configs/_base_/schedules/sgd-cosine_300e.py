@@ -6,24 +6,27 @@ optim_wrapper = dict(
     paramwise_cfg=dict(
         # PaddleDetection decays everything except batch norm in backbone and
         # head; that of the neck it does decay.
-        norm_decay_mult=0.,
+        norm_decay_mult=0.0,
         custom_keys={
-            'neck.': dict(decay_mult=1.),
+            'neck.': dict(decay_mult=1.0),
             # An anchor's length is the temperature of its softmax, and a
             # position embedding is no weight either: neither is decayed.
-            'anchors': dict(decay_mult=0.),
-            'pos_embed': dict(decay_mult=0.)
-        }))
+            'anchors': dict(decay_mult=0.0),
+            'pos_embed': dict(decay_mult=0.0),
+        },
+    ),
+)
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.1, by_epoch=False, begin=0, end=300),
     dict(
         type='CosineAnnealingLR',
         T_max=300,
-        eta_min=0.,
+        eta_min=0.0,
         by_epoch=True,
         convert_to_iter_based=True,
         begin=0,
-        end=300)
+        end=300,
+    ),
 ]
 train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=300, val_interval=10)
 val_cfg = dict(type='ValLoop')

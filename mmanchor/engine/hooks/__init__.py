@@ -1,4 +1,5 @@
 """Training hooks."""
+
 from .auxiliary_loss import AuxiliaryLossHook
 from .exact_resume import ExactResumeHook
 from .progress import ProgressHook
@@ -7,6 +8,10 @@ from .skipped_pictures import SkippedPicturesHook
 from .stop_on_nan import StopOnNanHook
 
 __all__ = [
-    'AuxiliaryLossHook', 'ExactResumeHook', 'ProgressHook', 'RestartedEMAHook',
-    'SkippedPicturesHook', 'StopOnNanHook'
+    'AuxiliaryLossHook',
+    'ExactResumeHook',
+    'ProgressHook',
+    'RestartedEMAHook',
+    'SkippedPicturesHook',
+    'StopOnNanHook',
 ]

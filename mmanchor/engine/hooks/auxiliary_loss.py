@@ -1,5 +1,6 @@
 """Losses that parts of a model have of their own join the model's losses."""
-from typing import Any, Dict, Tuple
+
+from typing import Any
 
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
@@ -37,7 +38,8 @@ class AuxiliaryLossHook(Hook):
             raise UserError(
                 'mmanchor.AuxiliaryLossHook has nothing to add: no part of '
                 f'the {type(self._model).__name__} has auxiliary_losses(); '
-                'take it off custom_hooks')
+                'take it off custom_hooks'
+            )
         self._parse = self._model.parse_losses
         self._model.parse_losses = self._parse_all
 
@@ -46,8 +48,7 @@ class AuxiliaryLossHook(Hook):
         # The instance's attribute hid the method of its class.
         del self._model.parse_losses
 
-    def _parse_all(self,
-                   losses: Dict[str, Any]) -> Tuple[Tensor, Dict[str, Tensor]]:
+    def _parse_all(self, losses: dict[str, Any]) -> tuple[Tensor, dict[str, Tensor]]:
         losses = dict(losses)
         for name, part in self._parts.items():
             for key, value in part.auxiliary_losses().items():

@@ -1,5 +1,7 @@
 """A resumed run that equals one that was never stopped."""
-from typing import Any, Optional, Sequence
+
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 from mmengine.hooks import Hook
@@ -43,18 +45,15 @@ class ExactResumeHook(Hook):
             # The fork of MMEngine tells the iterator how far to skip in one
             # call, the original by taking batches.
             in_one = hasattr(loop.dataloader_iterator, 'skip_iter')
-            loop.dataloader_iterator = _SkipAhead(loop.dataloader,
-                                                  0 if in_one else runner.iter)
+            loop.dataloader_iterator = _SkipAhead(loop.dataloader, 0 if in_one else runner.iter)
         else:
             sampler.restart(runner.seed)
             if by_iter:
-                loop.dataloader_iterator = type(loop.dataloader_iterator)(
-                    loop.dataloader)
+                loop.dataloader_iterator = type(loop.dataloader_iterator)(loop.dataloader)
 
-    def before_train_iter(self,
-                          runner,
-                          batch_idx: int,
-                          data_batch: Optional[Sequence[dict]] = None) -> None:
+    def before_train_iter(
+        self, runner, batch_idx: int, data_batch: Sequence[dict] | None = None
+    ) -> None:
         """Seed what the model draws in this iteration."""
         seed = mix_seed(runner.seed, runner.rank, runner.iter, 1)
         seed_cpu(seed)
@@ -62,7 +61,7 @@ class ExactResumeHook(Hook):
             torch.cuda.manual_seed(seed)
 
 
-def _seeded_sampler(dataloader: DataLoader) -> Optional[SeededSampler]:
+def _seeded_sampler(dataloader: DataLoader) -> SeededSampler | None:
     """The sampler of a dataloader, if it is one of ours."""
     sampler = getattr(dataloader.batch_sampler, 'sampler', None)
     return sampler if isinstance(sampler, SeededSampler) else None

@@ -1,14 +1,20 @@
 """A progress bar for runs that a person waits for."""
+
 import atexit
 import sys
 import time
-from typing import Optional
 
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from rich.console import Console
-from rich.progress import (BarColumn, MofNCompleteColumn, Progress, TaskID,
-                           TextColumn, TimeRemainingColumn)
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
 
 from ...registry import HOOKS
 
@@ -27,23 +33,19 @@ class ProgressHook(Hook):
 
     priority = 'VERY_LOW'
 
-    def __init__(self,
-                 description: str = 'training',
-                 line_interval: float = 15.) -> None:
+    def __init__(self, description: str = 'training', line_interval: float = 15.0) -> None:
         self.description = description
         self.line_interval = line_interval
-        self._bar: Optional[Progress] = None
-        self._task: Optional[TaskID] = None
+        self._bar: Progress | None = None
+        self._task: TaskID | None = None
 
     def before_train(self, runner) -> None:
         """Start the bar, or the clock of the lines."""
         self._begin(runner.iter, runner.max_iters)
 
-    def after_train_iter(self,
-                         runner,
-                         batch_idx: int,
-                         data_batch=None,
-                         outputs: Optional[dict] = None) -> None:
+    def after_train_iter(
+        self, runner, batch_idx: int, data_batch=None, outputs: dict | None = None
+    ) -> None:
         """Move on by one iteration."""
         loss = f'loss {outputs["loss"].item():.3f}' if outputs else ''
         self._advance(runner.iter + 1, loss)
@@ -56,11 +58,7 @@ class ProgressHook(Hook):
         """Start the bar, or the clock of the lines."""
         self._begin(0, len(runner.test_dataloader))
 
-    def after_test_iter(self,
-                        runner,
-                        batch_idx: int,
-                        data_batch=None,
-                        outputs=None) -> None:
+    def after_test_iter(self, runner, batch_idx: int, data_batch=None, outputs=None) -> None:
         """Move on by one batch."""
         self._advance(batch_idx + 1)
 
@@ -79,9 +77,9 @@ class ProgressHook(Hook):
             MofNCompleteColumn(),
             TimeRemainingColumn(),
             TextColumn('{task.fields[note]}'),
-            console=Console(stderr=True))
-        self._task = self._bar.add_task(
-            self.description, total=total, completed=done, note='')
+            console=Console(stderr=True),
+        )
+        self._task = self._bar.add_task(self.description, total=total, completed=done, note='')
         # Ctrl+C ends a run without telling the hooks, and the bar has hidden
         # the terminal's cursor.
         atexit.register(self._stop)

@@ -1,4 +1,5 @@
 """A moving average of the weights that starts anew now and then."""
+
 from typing import Any
 
 import torch
@@ -31,8 +32,7 @@ class RestartedEMAHook(EMAHook):
 
     def __init__(self, restart_interval: int, **kwargs: Any) -> None:
         if restart_interval < 1:
-            raise ValueError('restart_interval must be at least one epoch, '
-                             f'got {restart_interval}')
+            raise ValueError(f'restart_interval must be at least one epoch, got {restart_interval}')
         super().__init__(**kwargs)
         self.restart_interval = restart_interval
 
@@ -42,7 +42,8 @@ class RestartedEMAHook(EMAHook):
         if not isinstance(runner.train_loop, EpochBasedTrainLoop):
             raise ValueError(
                 'RestartedEMAHook counts epochs, so train_cfg.type must be '
-                'EpochBasedTrainLoop; use EMAHook to train by iterations')
+                'EpochBasedTrainLoop; use EMAHook to train by iterations'
+            )
 
     @torch.no_grad()
     def before_train_epoch(self, runner) -> None:

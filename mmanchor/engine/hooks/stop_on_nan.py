@@ -1,6 +1,8 @@
 """Training stops when the loss is no number any more."""
+
 import math
-from typing import Any, Dict, List, Optional, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 from mmengine.hooks import Hook
@@ -26,8 +28,8 @@ class StopOnNanHook(Hook):
     def before_train(self, runner) -> None:
         """Step between the backward pass and the optimizer."""
         self._runner = runner
-        self._losses: Dict[str, Any] = {}
-        self._files: List[str] = []
+        self._losses: dict[str, Any] = {}
+        self._files: list[str] = []
         model = runner.model
         self._model = model.module if is_model_wrapper(model) else model
         self._handle = self._model.register_forward_hook(self._note_losses)
@@ -35,16 +37,10 @@ class StopOnNanHook(Hook):
         self._backward = self._wrapper.backward
         self._wrapper.backward = self._guarded_backward
 
-    def before_train_iter(self,
-                          runner,
-                          batch_idx: int,
-                          data_batch: Optional[dict] = None) -> None:
+    def before_train_iter(self, runner, batch_idx: int, data_batch: dict | None = None) -> None:
         """Note the files of the batch."""
-        samples = data_batch.get('data_samples') if isinstance(
-            data_batch, dict) else None
-        self._files = [
-            str(each.get('img_path', '?')) for each in samples or ()
-        ]
+        samples = data_batch.get('data_samples') if isinstance(data_batch, dict) else None
+        self._files = [str(each.get('img_path', '?')) for each in samples or ()]
 
     def after_train(self, runner) -> None:
         """Step out again."""
@@ -67,9 +63,9 @@ class StopOnNanHook(Hook):
         values = [loss.detach().float()]
         if not hasattr(self._wrapper, 'loss_scaler'):
             values += [
-                torch.linalg.vector_norm(each.grad,
-                                         dtype=torch.float32).to(loss.device)
-                for each in self._model.parameters() if each.grad is not None
+                torch.linalg.vector_norm(each.grad, dtype=torch.float32).to(loss.device)
+                for each in self._model.parameters()
+                if each.grad is not None
             ]
         if not torch.stack(values).isfinite().all():
             message = self._message(loss)
@@ -88,20 +84,20 @@ class StopOnNanHook(Hook):
         lines = [
             f'the {what} is not finite in iteration {runner.iter + 1} (epoch '
             f'{runner.epoch + 1}); training stopped before the weights were '
-            'changed', f'loss: {loss.item():.4g} ({terms})',
+            'changed',
+            f'loss: {loss.item():.4g} ({terms})',
             f'largest gradient: {_largest_gradient(self._model)}',
             f'files of the batch: {", ".join(self._files)}',
             f'last checkpoint: {last or "none was saved yet"}',
             'Check the annotations of these files (`mmanchor check-data`), or '
-            'lower the learning rate.'
+            'lower the learning rate.',
         ]
         return '\n'.join(lines)
 
 
 def _sum(value: Any) -> float:
     """A loss term as a number; mmdet's may be a list of tensors."""
-    parts: Sequence[Tensor] = value if isinstance(value,
-                                                  (list, tuple)) else [value]
+    parts: Sequence[Tensor] = value if isinstance(value, (list, tuple)) else [value]
     return sum(part.float().mean().item() for part in parts)
 
 
@@ -118,6 +114,8 @@ def _largest_gradient(model: nn.Module) -> str:
     name = broken[0] if broken else max(sizes, key=sizes.get)
     found = f'{sizes[name]:.4g} of {name}'
     if broken:
-        found += (f', the first of {len(broken)} parameters (of {len(sizes)}) '
-                  'whose gradient is not finite')
+        found += (
+            f', the first of {len(broken)} parameters (of {len(sizes)}) '
+            'whose gradient is not finite'
+        )
     return found

@@ -1,4 +1,5 @@
 """Constructors of optimizer wrappers."""
+
 from .layer_decay import LayerDecayOptimWrapperConstructor
 
 __all__ = ['LayerDecayOptimWrapperConstructor']

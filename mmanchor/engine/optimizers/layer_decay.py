@@ -1,5 +1,4 @@
 """Layer-wise learning-rate decay for a backbone below any model."""
-from typing import List, Optional
 
 from mmengine.optim import DefaultOptimWrapperConstructor
 from torch import nn
@@ -23,34 +22,29 @@ class LayerDecayOptimWrapperConstructor(DefaultOptimWrapperConstructor):
         TypeError: If the backbone has no ``get_layer_depth``.
     """
 
-    def __init__(self,
-                 optim_wrapper_cfg: dict,
-                 paramwise_cfg: Optional[dict] = None) -> None:
+    def __init__(self, optim_wrapper_cfg: dict, paramwise_cfg: dict | None = None) -> None:
         super().__init__(optim_wrapper_cfg, paramwise_cfg)
         rate = self.paramwise_cfg.get('layer_decay_rate')
         if rate is None or not 0 < rate <= 1:
-            raise ValueError("paramwise_cfg['layer_decay_rate'] must be in "
-                             f'(0, 1], got {rate}')
+            raise ValueError(f"paramwise_cfg['layer_decay_rate'] must be in (0, 1], got {rate}")
         self.layer_decay_rate = rate
 
-    def add_params(self,
-                   params: List[dict],
-                   module: nn.Module,
-                   prefix: str = '',
-                   is_dcn_module=None) -> None:
+    def add_params(
+        self, params: list[dict], module: nn.Module, prefix: str = '', is_dcn_module=None
+    ) -> None:
         """Add all parameters to ``params``, then scale their rates."""
         super().add_params(params, module, prefix, is_dcn_module)
         if prefix:  # MMEngine recurses; the whole list is complete at the top
             return
-        depth_of = getattr(
-            getattr(module, 'backbone', None), 'get_layer_depth', None)
+        depth_of = getattr(getattr(module, 'backbone', None), 'get_layer_depth', None)
         if depth_of is None:
             raise TypeError(
                 'layer-wise decay needs a model whose backbone has '
-                f'get_layer_depth, such as AnchorFormer; got {type(module)}')
+                f'get_layer_depth, such as AnchorFormer; got {type(module)}'
+            )
         names = {id(param): name for name, param in module.named_parameters()}
         for group in params:
-            param, = group['params']
+            (param,) = group['params']
             depth, num_depths = depth_of(names[id(param)], prefix='backbone.')
-            scale = self.layer_decay_rate**(num_depths - 1 - depth)
+            scale = self.layer_decay_rate ** (num_depths - 1 - depth)
             group['lr'] = group.get('lr', self.base_lr) * scale

@@ -1,4 +1,5 @@
 """Data samplers."""
+
 from .seeded_sampler import SeededSampler
 
 __all__ = ['SeededSampler']

@@ -1,6 +1,8 @@
 """Samples whose augmentation depends on their number only."""
+
+from collections.abc import Iterator, Sequence, Sized
 from itertools import count, islice
-from typing import Any, Dict, Iterator, List, Optional, Sequence, Sized
+from typing import Any
 
 from mmengine.dataset import InfiniteSampler
 from mmengine.dist import get_dist_info, sync_random_seed
@@ -34,7 +36,7 @@ class SeededFetch:
     def __init__(self, dataset: Any) -> None:
         self.dataset = dataset
 
-    def __call__(self, indices: Sequence[int]) -> List[Any]:
+    def __call__(self, indices: Sequence[int]) -> list[Any]:
         """Load the samples."""
         samples = []
         for index in indices:
@@ -58,10 +60,7 @@ class SeededSampler(Sampler):
         seed: Seed of order and augmentation; ``None`` draws one.
     """
 
-    def __init__(self,
-                 sampler: Dict[str, Any],
-                 dataset: Sized,
-                 seed: Optional[int] = None) -> None:
+    def __init__(self, sampler: dict[str, Any], dataset: Sized, seed: int | None = None) -> None:
         self.dataset = dataset
         self.seed = sync_random_seed() if seed is None else seed
         self.rank, _ = get_dist_info()
@@ -85,16 +84,15 @@ class SeededSampler(Sampler):
                 sampler only, as others start with every epoch.
         """
         if skipped and not self.is_infinite:
-            raise ValueError('skipped must be 0 for a sampler that ends, got '
-                             f'{skipped}')
+            raise ValueError(f'skipped must be 0 for a sampler that ends, got {skipped}')
         self.seed, self._skipped = seed, skipped
         self._inner = self._build()
 
     def _build(self) -> Sampler:
         """Build the sampler that draws."""
         inner = MMENGINE_DATA_SAMPLERS.build(
-            dict(self._cfg),
-            default_args=dict(dataset=self.dataset, seed=self.seed))
+            dict(self._cfg), default_args=dict(dataset=self.dataset, seed=self.seed)
+        )
         if hasattr(inner, 'set_epoch'):
             inner.set_epoch(self.epoch)
         return inner
@@ -107,8 +105,7 @@ class SeededSampler(Sampler):
             first, drawn = self.epoch * len(self._inner), self._inner
         indices = islice(drawn, self._skipped, None)
         for number, index in zip(count(first), indices):
-            yield SeededIndex.make(index,
-                                   mix_seed(self.seed, self.rank, number, 0))
+            yield SeededIndex.make(index, mix_seed(self.seed, self.rank, number, 0))
 
     def __len__(self) -> int:
         """Number of samples of a pass of this rank."""

@@ -1,5 +1,6 @@
 """AnchorLeViT: LeViT whose attention goes through anchors."""
-from typing import List, Optional, Sequence, Tuple, Union
+
+from collections.abc import Sequence
 
 import torch
 from mmengine.model import ModuleList
@@ -8,12 +9,17 @@ from torch import Tensor, nn
 
 from ...registry import MODELS
 from ..layers.conv_bn import ConvBN
-from ..layers.levit_attention import (LevitAnchorAttention, LevitAttention,
-                                      LevitSoftmaxAttention)
+from ..layers.levit_attention import LevitAnchorAttention, LevitAttention, LevitSoftmaxAttention
 from ..layers.levit_block import LevitBlock
 from ..layers.token_grid import infer_grid, resize_position_embedding
-from .base import (BaseBackbone, is_exporting, is_pretrained, lookup_arch,
-                   normalize_out_indices, require_patch)
+from .base import (
+    BaseBackbone,
+    is_exporting,
+    is_pretrained,
+    lookup_arch,
+    normalize_out_indices,
+    require_patch,
+)
 
 PATCH_SIZE = 16
 # Width of a head's values over that of its keys, and where a map is
@@ -78,65 +84,48 @@ class AnchorLeViT(BaseBackbone):
     """
 
     arch_settings = {
-        '128s':
-        dict(
-            embed_dims=(128, 256, 384),
-            num_heads=(4, 6, 8),
-            depths=(2, 3, 4),
-            key_dims=16),
-        '128':
-        dict(
-            embed_dims=(128, 256, 384),
-            num_heads=(4, 8, 12),
-            depths=(4, 4, 4),
-            key_dims=16),
-        '192':
-        dict(
-            embed_dims=(192, 288, 384),
-            num_heads=(3, 5, 6),
-            depths=(4, 4, 4),
-            key_dims=32),
-        '256':
-        dict(
-            embed_dims=(256, 384, 512),
-            num_heads=(4, 6, 8),
-            depths=(4, 4, 4),
-            key_dims=32),
-        '384':
-        dict(
-            embed_dims=(384, 512, 768),
-            num_heads=(6, 9, 12),
-            depths=(4, 4, 4),
-            key_dims=32),
+        '128s': dict(
+            embed_dims=(128, 256, 384), num_heads=(4, 6, 8), depths=(2, 3, 4), key_dims=16
+        ),
+        '128': dict(
+            embed_dims=(128, 256, 384), num_heads=(4, 8, 12), depths=(4, 4, 4), key_dims=16
+        ),
+        '192': dict(embed_dims=(192, 288, 384), num_heads=(3, 5, 6), depths=(4, 4, 4), key_dims=32),
+        '256': dict(embed_dims=(256, 384, 512), num_heads=(4, 6, 8), depths=(4, 4, 4), key_dims=32),
+        '384': dict(
+            embed_dims=(384, 512, 768), num_heads=(6, 9, 12), depths=(4, 4, 4), key_dims=32
+        ),
     }
     out_types = ('featmap', 'avg_featmap')
 
-    def __init__(self,
-                 arch: Union[str, dict] = '256',
-                 *,
-                 attention: str = 'learned',
-                 num_anchors: int = 30,
-                 per_head_anchors: bool = False,
-                 img_size: Union[int, Tuple[int, int]] = 224,
-                 pos_embed: Optional[bool] = None,
-                 out_indices: Union[int, Sequence[int]] = -1,
-                 out_type: str = 'featmap',
-                 drop_path_rate: float = 0.,
-                 frozen_stages: int = -1,
-                 norm_eval: bool = False,
-                 deploy: bool = False,
-                 init_cfg: Optional[Union[dict, List[dict]]] = None) -> None:
+    def __init__(
+        self,
+        arch: str | dict = '256',
+        *,
+        attention: str = 'learned',
+        num_anchors: int = 30,
+        per_head_anchors: bool = False,
+        img_size: int | tuple[int, int] = 224,
+        pos_embed: bool | None = None,
+        out_indices: int | Sequence[int] = -1,
+        out_type: str = 'featmap',
+        drop_path_rate: float = 0.0,
+        frozen_stages: int = -1,
+        norm_eval: bool = False,
+        deploy: bool = False,
+        init_cfg: dict | list[dict] | None = None,
+    ) -> None:
         super().__init__(frozen_stages, norm_eval, init_cfg)
         settings = _check_arch(lookup_arch(arch, self.arch_settings))
-        for name, value, allowed in (('attention', attention, ATTENTIONS),
-                                     ('out_type', out_type, self.out_types)):
+        for name, value, allowed in (
+            ('attention', attention, ATTENTIONS),
+            ('out_type', out_type, self.out_types),
+        ):
             if value not in allowed:
-                raise ValueError(f'{name} must be one of {allowed}, got '
-                                 f'{value!r}')
+                raise ValueError(f'{name} must be one of {allowed}, got {value!r}')
         img_size = to_2tuple(img_size)
         if min(img_size) < PATCH_SIZE:
-            raise ValueError(f'img_size={img_size} is smaller than a patch of '
-                             f'{PATCH_SIZE} pixels')
+            raise ValueError(f'img_size={img_size} is smaller than a patch of {PATCH_SIZE} pixels')
         self.out_type = out_type
         widths = settings['embed_dims']
         self.out_indices = normalize_out_indices(out_indices, len(widths))
@@ -144,12 +133,10 @@ class AnchorLeViT(BaseBackbone):
         self.stem = _stem(widths[0])
         self.grid = tuple(-(-side // PATCH_SIZE) for side in img_size)
         self.pos_embed = None
-        if pos_embed or pos_embed is None and attention == 'learned':
-            self.pos_embed = nn.Parameter(
-                torch.zeros(1, self.grid[0] * self.grid[1], widths[0]))
+        if pos_embed or (pos_embed is None and attention == 'learned'):
+            self.pos_embed = nn.Parameter(torch.zeros(1, self.grid[0] * self.grid[1], widths[0]))
         if attention == 'learned':
-            self._attention_args = dict(
-                num_anchors=num_anchors, per_head_anchors=per_head_anchors)
+            self._attention_args = dict(num_anchors=num_anchors, per_head_anchors=per_head_anchors)
         else:
             self._attention_args = None
         self._build_stages(settings, drop_path_rate)
@@ -171,9 +158,9 @@ class AnchorLeViT(BaseBackbone):
                     key_dims,
                     value_dims=DOWN_VALUE_RATIO * key_dims,
                     out_dims=widths[i],
-                    stride=2)
-                blocks.append(
-                    LevitBlock(attn, widths[i], drop_path_rate=drop_path_rate))
+                    stride=2,
+                )
+                blocks.append(LevitBlock(attn, widths[i], drop_path_rate=drop_path_rate))
                 grid = tuple(-(-side // 2) for side in grid)
             for _ in range(settings['depths'][i]):
                 attn = self._attention(
@@ -181,13 +168,12 @@ class AnchorLeViT(BaseBackbone):
                     widths[i],
                     settings['num_heads'][i],
                     key_dims,
-                    value_dims=VALUE_RATIO * key_dims)
-                blocks.append(
-                    LevitBlock(attn, widths[i], drop_path_rate=drop_path_rate))
+                    value_dims=VALUE_RATIO * key_dims,
+                )
+                blocks.append(LevitBlock(attn, widths[i], drop_path_rate=drop_path_rate))
             self.stages.append(blocks)
 
-    def _attention(self, grid: Tuple[int, int], *args,
-                   **kwargs) -> LevitAttention:
+    def _attention(self, grid: tuple[int, int], *args, **kwargs) -> LevitAttention:
         """An attention on a map of ``grid`` tokens."""
         if self._attention_args is None:
             return LevitSoftmaxAttention(*args, grid=grid, **kwargs)
@@ -197,7 +183,7 @@ class AnchorLeViT(BaseBackbone):
         """Initialise as LeViT does, or as ``init_cfg`` says."""
         super().init_weights()
         if self.pos_embed is not None and not is_pretrained(self.init_cfg):
-            nn.init.trunc_normal_(self.pos_embed, std=.02)
+            nn.init.trunc_normal_(self.pos_embed, std=0.02)
 
     def forward(self, x: Tensor) -> tuple:
         """Map images to features.
@@ -223,15 +209,14 @@ class AnchorLeViT(BaseBackbone):
                 outs.append(self._format_output(x, hw_shape))
         return tuple(outs)
 
-    def _position_embedding(self, hw_shape: Tuple[int, int]) -> Tensor:
+    def _position_embedding(self, hw_shape: tuple[int, int]) -> Tensor:
         # An exported graph serves every size, so it always resizes; at the
         # embedding's own size that is the identity.
         if not is_exporting() and tuple(hw_shape) == self.grid:
             return self.pos_embed
-        return resize_position_embedding(self.pos_embed, self.grid, hw_shape,
-                                         0)
+        return resize_position_embedding(self.pos_embed, self.grid, hw_shape, 0)
 
-    def _format_output(self, x: Tensor, hw_shape: Tuple[int, int]) -> Tensor:
+    def _format_output(self, x: Tensor, hw_shape: tuple[int, int]) -> Tensor:
         if self.out_type == 'avg_featmap':
             return x.mean(dim=1)
         return x.transpose(1, 2).unflatten(2, hw_shape).contiguous()
@@ -252,17 +237,18 @@ class AnchorLeViT(BaseBackbone):
             embedding.append(self.pos_embed)
         return [embedding, *([stage] for stage in self.stages)]
 
-    def _load_from_state_dict(self, state_dict: dict, prefix: str, *args,
-                              **kwargs) -> None:
+    def _load_from_state_dict(self, state_dict: dict, prefix: str, *args, **kwargs) -> None:
         """Fit the checkpoint's position embedding to this model first."""
         name = f'{prefix}pos_embed'
         loaded = state_dict.get(name)
-        if self.pos_embed is not None and loaded is not None and (
-                loaded.dim() == 3 and loaded.shape != self.pos_embed.shape):
+        if (
+            self.pos_embed is not None
+            and loaded is not None
+            and (loaded.dim() == 3 and loaded.shape != self.pos_embed.shape)
+        ):
             source = infer_grid(loaded.shape[1], self.grid)
             if source is not None:
-                state_dict[name] = resize_position_embedding(
-                    loaded, source, self.grid, 0)
+                state_dict[name] = resize_position_embedding(loaded, source, self.grid, 0)
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
 
 
@@ -281,15 +267,16 @@ def _check_arch(settings: dict) -> dict:
         if len(settings[name]) != len(widths):
             raise ValueError(
                 f'arch: {name} must hold a number for each of the '
-                f'{len(widths)} stages of embed_dims, got {settings[name]}')
+                f'{len(widths)} stages of embed_dims, got {settings[name]}'
+            )
         if min(settings[name]) < 1:
-            raise ValueError(f'arch: {name} must be 1 or more in each stage, '
-                             f'got {settings[name]}')
+            raise ValueError(f'arch: {name} must be 1 or more in each stage, got {settings[name]}')
     if widths[0] % 8:
-        raise ValueError('arch: embed_dims must start with a multiple of 8, '
-                         f'got {widths[0]}')
+        raise ValueError(f'arch: embed_dims must start with a multiple of 8, got {widths[0]}')
     if not 1 <= settings['key_dims'] <= min(widths):
-        raise ValueError('arch: key_dims must be 1 to the smallest of '
-                         f'embed_dims {min(widths)}, got '
-                         f'{settings["key_dims"]}')
+        raise ValueError(
+            'arch: key_dims must be 1 to the smallest of '
+            f'embed_dims {min(widths)}, got '
+            f'{settings["key_dims"]}'
+        )
     return settings

@@ -1,5 +1,6 @@
 """AnchorFormer: a DeiT whose attention goes through anchors."""
-from typing import List, Optional, Sequence, Tuple, Union
+
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -13,12 +14,16 @@ from torch.utils.checkpoint import checkpoint
 from ...registry import MODELS
 from ..layers.attention import attention_config
 from ..layers.block import TransformerBlock
-from ..layers.chunks import (check_chunks, run_block_in_chunks, split_rows,
-                             token_span)
-from ..layers.token_grid import (PositionRows, infer_grid,
-                                 resize_position_embedding)
-from .base import (BaseBackbone, is_exporting, is_pretrained, lookup_arch,
-                   normalize_out_indices, require_patch)
+from ..layers.chunks import check_chunks, run_block_in_chunks, split_rows, token_span
+from ..layers.token_grid import PositionRows, infer_grid, resize_position_embedding
+from .base import (
+    BaseBackbone,
+    is_exporting,
+    is_pretrained,
+    lookup_arch,
+    normalize_out_indices,
+    require_patch,
+)
 
 
 @MODELS.register_module()
@@ -84,26 +89,28 @@ class AnchorFormer(BaseBackbone):
     # A subclass may have its own kind of layer.
     block_type = TransformerBlock
 
-    def __init__(self,
-                 arch: Union[str, dict] = 'small',
-                 *,
-                 img_size: Union[int, Tuple[int, int]] = 224,
-                 patch_size: int = 16,
-                 in_channels: int = 3,
-                 num_anchors: int = 30,
-                 attention: Union[str, dict] = 'learned',
-                 extra_tokens: Sequence[str] = (),
-                 out_indices: Union[int, Sequence[int]] = -1,
-                 out_type: str = 'featmap',
-                 final_norm: bool = True,
-                 drop_rate: float = 0.,
-                 drop_path_rate: float = 0.,
-                 norm_cfg: Optional[dict] = None,
-                 frozen_stages: int = -1,
-                 with_cp: bool = False,
-                 chunk_tokens: Optional[int] = None,
-                 deploy: bool = False,
-                 init_cfg: Optional[Union[dict, List[dict]]] = None) -> None:
+    def __init__(
+        self,
+        arch: str | dict = 'small',
+        *,
+        img_size: int | tuple[int, int] = 224,
+        patch_size: int = 16,
+        in_channels: int = 3,
+        num_anchors: int = 30,
+        attention: str | dict = 'learned',
+        extra_tokens: Sequence[str] = (),
+        out_indices: int | Sequence[int] = -1,
+        out_type: str = 'featmap',
+        final_norm: bool = True,
+        drop_rate: float = 0.0,
+        drop_path_rate: float = 0.0,
+        norm_cfg: dict | None = None,
+        frozen_stages: int = -1,
+        with_cp: bool = False,
+        chunk_tokens: int | None = None,
+        deploy: bool = False,
+        init_cfg: dict | list[dict] | None = None,
+    ) -> None:
         super().__init__(frozen_stages, init_cfg=init_cfg)
         settings = lookup_arch(arch, self.arch_settings)
         self.embed_dims = settings['embed_dims']
@@ -115,54 +122,50 @@ class AnchorFormer(BaseBackbone):
         self._build_embedding(in_channels, to_2tuple(img_size), patch_size)
         self.drop_after_pos = nn.Dropout(drop_rate)
         block = dict(
-            attention=attention_config(attention, settings['num_heads'],
-                                       num_anchors, deploy),
+            attention=attention_config(attention, settings['num_heads'], num_anchors, deploy),
             mlp_ratio=settings['mlp_ratio'],
             drop_rate=drop_rate,
-            norm_cfg=norm_cfg)
+            norm_cfg=norm_cfg,
+        )
         last = self.num_layers - 1
         self.layers = ModuleList(
             self.block_type(
-                self.embed_dims,
-                drop_path_rate=drop_path_rate * i / max(last, 1),
-                **block) for i in range(self.out_indices[-1] + 1))
+                self.embed_dims, drop_path_rate=drop_path_rate * i / max(last, 1), **block
+            )
+            for i in range(self.out_indices[-1] + 1)
+        )
         self.norm = None
         if final_norm and self.out_indices[-1] == last:
-            self.norm = build_norm_layer(
-                norm_cfg or dict(type='LN', eps=1e-6), self.embed_dims)[1]
+            self.norm = build_norm_layer(norm_cfg or dict(type='LN', eps=1e-6), self.embed_dims)[1]
         self.chunk_tokens = chunk_tokens
         if chunk_tokens is not None:
             check_chunks(chunk_tokens, self.layers)
         self._init_freezing()
 
-    def _build_embedding(self, in_channels: int, img_size: Tuple[int, int],
-                         patch_size: int) -> None:
+    def _build_embedding(
+        self, in_channels: int, img_size: tuple[int, int], patch_size: int
+    ) -> None:
         """Patches, extra tokens and their position embedding."""
         if patch_size < 1:
-            raise ValueError(
-                f'patch_size must be at least 1, got {patch_size}')
+            raise ValueError(f'patch_size must be at least 1, got {patch_size}')
         if min(img_size) < patch_size:
-            raise ValueError(f'img_size={img_size} is smaller than a patch of '
-                             f'patch_size={patch_size} pixels')
+            raise ValueError(
+                f'img_size={img_size} is smaller than a patch of patch_size={patch_size} pixels'
+            )
         self.patch_size = patch_size
         self.patch_embed = PatchEmbed(
-            in_channels,
-            self.embed_dims,
-            kernel_size=patch_size,
-            stride=patch_size,
-            padding=0)
+            in_channels, self.embed_dims, kernel_size=patch_size, stride=patch_size, padding=0
+        )
         self.grid = tuple(-(-side // patch_size) for side in img_size)
         for name in self.extra_tokens:
             token = nn.Parameter(torch.zeros(1, 1, self.embed_dims))
             self.register_parameter(f'{name}_token', token)
         num_positions = len(self.extra_tokens) + self.grid[0] * self.grid[1]
-        self.pos_embed = nn.Parameter(
-            torch.zeros(1, num_positions, self.embed_dims))
+        self.pos_embed = nn.Parameter(torch.zeros(1, num_positions, self.embed_dims))
 
     def _check_out_type(self, out_type: str) -> str:
         if out_type not in self.out_types:
-            raise ValueError(f'out_type must be one of {self.out_types}, got '
-                             f'{out_type!r}')
+            raise ValueError(f'out_type must be one of {self.out_types}, got {out_type!r}')
         if out_type == 'tokens' and not self.extra_tokens:
             raise ValueError("out_type='tokens' needs extra_tokens, got ()")
         return out_type
@@ -172,7 +175,7 @@ class AnchorFormer(BaseBackbone):
         super().init_weights()
         if not is_pretrained(self.init_cfg):
             for param in (self.pos_embed, *self._extra_params()):
-                nn.init.trunc_normal_(param, std=.02)
+                nn.init.trunc_normal_(param, std=0.02)
 
     def forward(self, x: Tensor) -> tuple:
         """Map images to features.
@@ -187,8 +190,7 @@ class AnchorFormer(BaseBackbone):
             (B, C, ceil(H / patch_size), ceil(W / patch_size)).
         """
         require_patch(x, self.patch_size)
-        if self.chunk_tokens and not (self.training or is_exporting()
-                                      or torch.is_grad_enabled()):
+        if self.chunk_tokens and not (self.training or is_exporting() or torch.is_grad_enabled()):
             return self._forward_in_chunks(x)
         x, hw_shape = self.patch_embed(self._pad(x))  # (B, H * W, C)
         extra = [p.expand(len(x), -1, -1) for p in self._extra_params()]
@@ -205,14 +207,10 @@ class AnchorFormer(BaseBackbone):
 
     def _forward_in_chunks(self, images: Tensor) -> tuple:
         """As :meth:`forward`, in bands of rows that change tokens in place."""
-        hw_shape = tuple(-(-side // self.patch_size)
-                         for side in images.shape[2:])
+        hw_shape = tuple(-(-side // self.patch_size) for side in images.shape[2:])
         bands = split_rows(hw_shape, self.chunk_tokens)
         x = self._embed_in_chunks(images, hw_shape, bands)
-        spans = [
-            token_span(rows, hw_shape[1], len(self.extra_tokens))
-            for rows in bands
-        ]
+        spans = [token_span(rows, hw_shape[1], len(self.extra_tokens)) for rows in bands]
         outs = []
         for i, layer in enumerate(self.layers):
             run_block_in_chunks(layer, x, hw_shape, bands)
@@ -227,30 +225,26 @@ class AnchorFormer(BaseBackbone):
                 outs.append(self._format_output(own, hw_shape, copy=False))
         return tuple(outs)
 
-    def _embed_in_chunks(self, images: Tensor, hw_shape: Tuple[int, int],
-                         bands: List[Tuple[int, int]]) -> Tensor:
+    def _embed_in_chunks(
+        self, images: Tensor, hw_shape: tuple[int, int], bands: list[tuple[int, int]]
+    ) -> Tensor:
         """Tokens with their positions, (B, N, C)."""
         num_extra, width = len(self.extra_tokens), hw_shape[1]
-        positions = PositionRows(self.pos_embed, self.grid, hw_shape,
-                                 num_extra)
-        x = self.pos_embed.new_empty(
-            len(images), num_extra + hw_shape[0] * width, self.embed_dims)
+        positions = PositionRows(self.pos_embed, self.grid, hw_shape, num_extra)
+        x = self.pos_embed.new_empty(len(images), num_extra + hw_shape[0] * width, self.embed_dims)
         for j, param in enumerate(self._extra_params()):
             x[:, j] = param[0] + self.pos_embed[:, j]
         for first, last in bands:
-            strip = images[:, :,
-                           first * self.patch_size:last * self.patch_size]
+            strip = images[:, :, first * self.patch_size : last * self.patch_size]
             tokens = self.patch_embed(self._pad(strip))[0]
             span = slice(num_extra + first * width, num_extra + last * width)
             x[:, span] = tokens + positions(first, last)
         return x
 
-    def _run_layer(self, layer: nn.Module, x: Tensor,
-                   hw_shape: Tuple[int, int]) -> tuple:
+    def _run_layer(self, layer: nn.Module, x: Tensor, hw_shape: tuple[int, int]) -> tuple:
         """The layer's output, and what the next one is given beside it."""
         if self.with_cp and self.training:
-            return checkpoint(
-                layer, x, hw_shape, use_reentrant=False), hw_shape
+            return checkpoint(layer, x, hw_shape, use_reentrant=False), hw_shape
         return layer(x, hw_shape), hw_shape
 
     def _pad(self, x: Tensor) -> Tensor:
@@ -261,21 +255,19 @@ class AnchorFormer(BaseBackbone):
             x = F.pad(x, (0, columns, 0, rows))
         return x
 
-    def _extra_params(self) -> List[nn.Parameter]:
+    def _extra_params(self) -> list[nn.Parameter]:
         return [getattr(self, f'{name}_token') for name in self.extra_tokens]
 
-    def _position_embedding(self, hw_shape: Tuple[int, int]) -> Tensor:
+    def _position_embedding(self, hw_shape: tuple[int, int]) -> Tensor:
         # An exported graph serves every size, so it always resizes; at the
         # embedding's own size that is the identity.
         if not is_exporting() and tuple(hw_shape) == self.grid:
             return self.pos_embed
-        return resize_position_embedding(self.pos_embed, self.grid, hw_shape,
-                                         len(self.extra_tokens))
+        return resize_position_embedding(
+            self.pos_embed, self.grid, hw_shape, len(self.extra_tokens)
+        )
 
-    def _format_output(self,
-                       x: Tensor,
-                       hw_shape: Tuple[int, int],
-                       copy: bool = True):
+    def _format_output(self, x: Tensor, hw_shape: tuple[int, int], copy: bool = True):
         num_extra = len(self.extra_tokens)
         if self.out_type == 'tokens':
             tokens = x[:, :num_extra].unbind(1)
@@ -298,9 +290,7 @@ class AnchorFormer(BaseBackbone):
             if hasattr(layer.attn, 'switch_to_deploy'):
                 layer.attn.switch_to_deploy()
 
-    def get_layer_depth(self,
-                        param_name: str,
-                        prefix: str = '') -> Tuple[int, int]:
+    def get_layer_depth(self, param_name: str, prefix: str = '') -> tuple[int, int]:
         """Depth of a parameter, for layer-wise learning-rate decay.
 
         Args:
@@ -314,32 +304,30 @@ class AnchorFormer(BaseBackbone):
         num_depths = self.num_layers + 2
         if not param_name.startswith(prefix):
             return num_depths - 1, num_depths
-        name = param_name[len(prefix):]
+        name = param_name[len(prefix) :]
         if name.startswith('layers.'):
             return int(name.split('.')[1]) + 1, num_depths
-        is_embedding = name.startswith('patch_embed') or name in ('pos_embed',
-                                                                  'cls_token',
-                                                                  'dist_token')
+        is_embedding = name.startswith('patch_embed') or name in (
+            'pos_embed',
+            'cls_token',
+            'dist_token',
+        )
         return (0 if is_embedding else num_depths - 1), num_depths
 
     def _stages(self) -> list:
         embedding = (self.patch_embed, self.pos_embed, *self._extra_params())
-        return [embedding, *((layer, ) for layer in self.layers)]
+        return [embedding, *((layer,) for layer in self.layers)]
 
-    def _load_from_state_dict(self, state_dict: dict, prefix: str, *args,
-                              **kwargs) -> None:
+    def _load_from_state_dict(self, state_dict: dict, prefix: str, *args, **kwargs) -> None:
         """Fit the checkpoint's position embedding to this model first."""
         name = f'{prefix}pos_embed'
         if name in state_dict:
-            num_extra = sum(f'{prefix}{token}_token' in state_dict
-                            for token in ('cls', 'dist'))
-            state_dict[name] = self._fit_tokens(state_dict[name],
-                                                self.pos_embed, num_extra)
+            num_extra = sum(f'{prefix}{token}_token' in state_dict for token in ('cls', 'dist'))
+            state_dict[name] = self._fit_tokens(state_dict[name], self.pos_embed, num_extra)
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
 
     @torch.no_grad()
-    def _fit_tokens(self, loaded: Tensor, own: Tensor,
-                    num_extra: int) -> Tensor:
+    def _fit_tokens(self, loaded: Tensor, own: Tensor, num_extra: int) -> Tensor:
         """A checkpoint's weights of the tokens at this model's size.
 
         Args:
@@ -356,17 +344,15 @@ class AnchorFormer(BaseBackbone):
         source = infer_grid(loaded.shape[1] - num_extra, self.grid)
         if source is None or loaded.shape[2] != own.shape[2]:
             return loaded  # torch reports the sizes, as for any parameter
-        fitted = resize_position_embedding(loaded, source, self.grid,
-                                           num_extra)
+        fitted = resize_position_embedding(loaded, source, self.grid, num_extra)
         extra, grid = fitted[:, :num_extra], fitted[:, num_extra:]
         own = own[:, :own_extra].to(extra)
         shared = min(num_extra, own_extra)
         return torch.cat((extra[:, :shared], own[:, shared:], grid), dim=1)
 
 
-def _check_extra_tokens(extra_tokens: Sequence[str]) -> Tuple[str, ...]:
-    allowed = ((), ('cls', ), ('cls', 'dist'))
+def _check_extra_tokens(extra_tokens: Sequence[str]) -> tuple[str, ...]:
+    allowed = ((), ('cls',), ('cls', 'dist'))
     if tuple(extra_tokens) not in allowed:
-        raise ValueError(
-            f'extra_tokens must be one of {allowed}, got {extra_tokens!r}')
+        raise ValueError(f'extra_tokens must be one of {allowed}, got {extra_tokens!r}')
     return tuple(extra_tokens)

@@ -1,5 +1,6 @@
 """What every backbone of ours does: sizes, out_indices, freezing."""
-from typing import Dict, Iterable, List, Mapping, Optional, Sequence, Union
+
+from collections.abc import Iterable, Mapping, Sequence
 
 from mmengine.model import BaseModule
 from mmengine.utils.dl_utils.parrots_wrapper import _BatchNorm
@@ -22,15 +23,17 @@ class BaseBackbone(BaseModule):
         init_cfg: MMEngine's initialisation config.
     """
 
-    def __init__(self,
-                 frozen_stages: int = -1,
-                 norm_eval: bool = False,
-                 init_cfg: Optional[Union[dict, List[dict]]] = None) -> None:
+    def __init__(
+        self,
+        frozen_stages: int = -1,
+        norm_eval: bool = False,
+        init_cfg: dict | list[dict] | None = None,
+    ) -> None:
         super().__init__(init_cfg)
         self.frozen_stages = frozen_stages
         self.norm_eval = norm_eval
 
-    def _stages(self) -> List[Iterable[Union[nn.Module, nn.Parameter]]]:
+    def _stages(self) -> list[Iterable[nn.Module | nn.Parameter]]:
         """The modules and parameters of each stage, in order of depth."""
         raise NotImplementedError
 
@@ -38,12 +41,12 @@ class BaseBackbone(BaseModule):
         num_stages = len(self._stages())
         if not -1 <= self.frozen_stages < num_stages:
             raise ValueError(
-                f'frozen_stages must be -1 (nothing) to {num_stages - 1}, '
-                f'got {self.frozen_stages}')
+                f'frozen_stages must be -1 (nothing) to {num_stages - 1}, got {self.frozen_stages}'
+            )
         self._freeze()
 
     def _freeze(self) -> None:
-        for stage in self._stages()[:self.frozen_stages + 1]:
+        for stage in self._stages()[: self.frozen_stages + 1]:
             for part in stage:
                 part.requires_grad_(False)
                 if isinstance(part, nn.Module):
@@ -60,7 +63,7 @@ class BaseBackbone(BaseModule):
         return self
 
 
-def lookup_arch(arch: Union[str, Mapping], table: Dict[str, dict]) -> dict:
+def lookup_arch(arch: str | Mapping, table: dict[str, dict]) -> dict:
     """Settings of a size, by name or given as a dict with the same keys.
 
     Args:
@@ -79,14 +82,15 @@ def lookup_arch(arch: Union[str, Mapping], table: Dict[str, dict]) -> dict:
     """
     if isinstance(arch, str):
         if arch not in table:
-            raise ValueError(f'arch must be one of {sorted(table)} or a dict, '
-                             f'got {arch!r}')
+            raise ValueError(f'arch must be one of {sorted(table)} or a dict, got {arch!r}')
         return dict(table[arch])
     wanted = set(next(iter(table.values())))
     if set(arch) != wanted:
-        raise ValueError(f'arch must have the keys {sorted(wanted)}; missing: '
-                         f'{sorted(wanted - set(arch))}, unknown: '
-                         f'{sorted(set(arch) - wanted)}')
+        raise ValueError(
+            f'arch must have the keys {sorted(wanted)}; missing: '
+            f'{sorted(wanted - set(arch))}, unknown: '
+            f'{sorted(set(arch) - wanted)}'
+        )
     return dict(arch)
 
 
@@ -105,18 +109,19 @@ def require_patch(images: Tensor, patch_size: int) -> None:
     if not is_exporting() and min(height, width) < patch_size:
         raise ValueError(
             f'images must be at least {patch_size} x {patch_size} pixels, one '
-            f'patch, got {height} x {width}')
+            f'patch, got {height} x {width}'
+        )
 
 
-def is_pretrained(init_cfg: Optional[Union[dict, List[dict]]]) -> bool:
+def is_pretrained(init_cfg: dict | list[dict] | None) -> bool:
     """Whether MMEngine's ``init_cfg`` loads a checkpoint."""
     cfgs = [init_cfg] if isinstance(init_cfg, dict) else init_cfg or []
     return any(cfg['type'] == 'Pretrained' for cfg in cfgs)
 
 
-def normalize_out_indices(out_indices: Union[int, Sequence[int]],
-                          num: int,
-                          name: str = 'out_indices') -> tuple:
+def normalize_out_indices(
+    out_indices: int | Sequence[int], num: int, name: str = 'out_indices'
+) -> tuple:
     """``out_indices`` as a tuple of increasing, non-negative ints.
 
     Args:
@@ -133,11 +138,10 @@ def normalize_out_indices(out_indices: Union[int, Sequence[int]],
     """
     given = out_indices
     if isinstance(out_indices, int):
-        out_indices = (out_indices, )
+        out_indices = (out_indices,)
     out_indices = tuple(i + num if i < 0 else i for i in out_indices)
     if not out_indices or any(not 0 <= i < num for i in out_indices):
-        raise ValueError(f'{name} must be within {-num} and {num - 1}, '
-                         f'got {given}')
+        raise ValueError(f'{name} must be within {-num} and {num - 1}, got {given}')
     if any(a >= b for a, b in zip(out_indices, out_indices[1:])):
         raise ValueError(f'{name} must increase, got {given}')
     return out_indices

@@ -1,5 +1,6 @@
 """ESNet, PicoDet's backbone."""
-from typing import Iterable, List, Optional, Sequence, Union
+
+from collections.abc import Iterable, Sequence
 
 import torch
 from mmcv.cnn import ConvModule
@@ -8,8 +9,7 @@ from mmengine.model import ModuleList
 from torch import Tensor, nn
 
 from ...registry import MODELS
-from ..layers.shuffle_block import (EnhancedShuffleBlock,
-                                    EnhancedShuffleDownBlock)
+from ..layers.shuffle_block import EnhancedShuffleBlock, EnhancedShuffleDownBlock
 from .base import BaseBackbone, normalize_out_indices
 
 STEM_CHANNELS = 24
@@ -17,7 +17,7 @@ STAGE_CHANNELS = (128, 256, 512)  # At scale 1.
 STAGE_BLOCKS = (3, 7, 3)
 # He's by the number of inputs, as PaddleDetection has it.
 CONV_INIT = dict(type='Kaiming', layer='Conv2d', mode='fan_in')
-RATIOS_S = (.875, .5, .5, .5, .625, .5, .625, .5, .5, .5, .5, .5, .5)
+RATIOS_S = (0.875, 0.5, 0.5, 0.5, 0.625, 0.5, 0.625, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5)
 
 
 @MODELS.register_module()
@@ -55,44 +55,40 @@ class ESNet(BaseBackbone):
         [(1, 96, 8, 12), (1, 192, 4, 6), (1, 384, 2, 3)]
     """
 
-    def __init__(self,
-                 scale: float = 0.75,
-                 ratios: Sequence[float] = RATIOS_S,
-                 *,
-                 out_indices: Union[int, Sequence[int]] = (0, 1, 2),
-                 frozen_stages: int = -1,
-                 norm_eval: bool = False,
-                 norm_cfg: dict = dict(type='BN'),
-                 act_cfg: dict = dict(type='HSwish'),
-                 init_cfg: Optional[Union[dict, List[dict]]] = None) -> None:
+    def __init__(
+        self,
+        scale: float = 0.75,
+        ratios: Sequence[float] = RATIOS_S,
+        *,
+        out_indices: int | Sequence[int] = (0, 1, 2),
+        frozen_stages: int = -1,
+        norm_eval: bool = False,
+        norm_cfg: dict = dict(type='BN'),
+        act_cfg: dict = dict(type='HSwish'),
+        init_cfg: dict | list[dict] | None = None,
+    ) -> None:
         super().__init__(frozen_stages, norm_eval, init_cfg or CONV_INIT)
         _check_sizes(scale, ratios)
         self.norm_cfg = norm_cfg
         self.act_cfg = act_cfg
-        self.out_indices = normalize_out_indices(out_indices,
-                                                 len(STAGE_BLOCKS))
+        self.out_indices = normalize_out_indices(out_indices, len(STAGE_BLOCKS))
         self.stem = ConvModule(
-            3,
-            STEM_CHANNELS,
-            3,
-            stride=2,
-            padding=1,
-            norm_cfg=norm_cfg,
-            act_cfg=act_cfg)
+            3, STEM_CHANNELS, 3, stride=2, padding=1, norm_cfg=norm_cfg, act_cfg=act_cfg
+        )
         self.pool = nn.MaxPool2d(3, stride=2, padding=1)
         self.stages = ModuleList()
         widths = [make_divisible(scale * w, 16) for w in STAGE_CHANNELS]
         before, ratios = STEM_CHANNELS, list(ratios)
         for index in range(self.out_indices[-1] + 1):
             num = STAGE_BLOCKS[index]
-            self.stages.append(
-                self._make_stage(index, before, widths[index], ratios[:num]))
+            self.stages.append(self._make_stage(index, before, widths[index], ratios[:num]))
             before, ratios = widths[index], ratios[num:]
         self.out_channels = tuple(widths[i] for i in self.out_indices)
         self._init_freezing()
 
-    def _make_stage(self, index: int, in_channels: int, channels: int,
-                    ratios: Sequence[float]) -> nn.Sequential:
+    def _make_stage(
+        self, index: int, in_channels: int, channels: int, ratios: Sequence[float]
+    ) -> nn.Sequential:
         """Build a stage.
 
         Args:
@@ -105,9 +101,10 @@ class ESNet(BaseBackbone):
         mids = [make_divisible(int(channels * ratio), 8) for ratio in ratios]
         return nn.Sequential(
             EnhancedShuffleDownBlock(in_channels, channels, mids[0], **cfg),
-            *(EnhancedShuffleBlock(channels, mid, **cfg) for mid in mids[1:]))
+            *(EnhancedShuffleBlock(channels, mid, **cfg) for mid in mids[1:]),
+        )
 
-    def _stages(self) -> List[Iterable[nn.Module]]:
+    def _stages(self) -> list[Iterable[nn.Module]]:
         return [[self.stem], *([stage] for stage in self.stages)]
 
     def forward(self, x: Tensor) -> tuple:
@@ -145,7 +142,8 @@ def _check_sizes(scale: float, ratios: Sequence[float]) -> None:
     if scale <= 0:
         raise ValueError(f'scale must be above 0, got {scale}')
     if len(ratios) != sum(STAGE_BLOCKS):
-        raise ValueError(f'ratios must hold {sum(STAGE_BLOCKS)} numbers, one '
-                         f'per block, got {len(ratios)}')
+        raise ValueError(
+            f'ratios must hold {sum(STAGE_BLOCKS)} numbers, one per block, got {len(ratios)}'
+        )
     if not all(0 < ratio <= 1 for ratio in ratios):
         raise ValueError(f'ratios must be in (0, 1], got {tuple(ratios)}')

@@ -1,6 +1,7 @@
 """ESNet whose last stage is AnchorFormer."""
+
 import re
-from typing import Sequence, Union
+from collections.abc import Sequence
 
 from mmcv.cnn import build_norm_layer
 from mmengine.logging import print_log
@@ -27,13 +28,14 @@ class AnchorStage(BaseModule):
         norm_cfg: Config of the normalisation after the last block.
     """
 
-    def __init__(self, down: nn.Module, embed_dims: int, num_blocks: int,
-                 block: dict, norm_cfg: dict) -> None:
+    def __init__(
+        self, down: nn.Module, embed_dims: int, num_blocks: int, block: dict, norm_cfg: dict
+    ) -> None:
         super().__init__()
         self.down = down
         self.blocks = ModuleList(
-            TransformerBlock(embed_dims, norm_cfg=norm_cfg, **block)
-            for _ in range(num_blocks))
+            TransformerBlock(embed_dims, norm_cfg=norm_cfg, **block) for _ in range(num_blocks)
+        )
         self.norm = build_norm_layer(norm_cfg, embed_dims)[1]
 
     def forward(self, x: Tensor) -> Tensor:
@@ -90,22 +92,24 @@ class AnchorESNet(ESNet):
         [(1, 96, 8, 12), (1, 192, 4, 6), (1, 384, 2, 3)]
     """
 
-    def __init__(self,
-                 scale: float = 0.75,
-                 ratios: Sequence[float] = RATIOS_S,
-                 *,
-                 anchor_stages: Union[int, Sequence[int]] = (2, ),
-                 attention: Union[str, dict] = 'learned',
-                 num_anchors: int = 30,
-                 head_dims: int = 64,
-                 mlp_ratio: float = 2.,
-                 drop_path_rate: float = 0.,
-                 token_norm_cfg: dict = dict(type='LN', eps=1e-6),
-                 deploy: bool = False,
-                 **kwargs) -> None:
-        self.anchor_stages = normalize_out_indices(anchor_stages,
-                                                   len(STAGE_BLOCKS),
-                                                   'anchor_stages')
+    def __init__(
+        self,
+        scale: float = 0.75,
+        ratios: Sequence[float] = RATIOS_S,
+        *,
+        anchor_stages: int | Sequence[int] = (2,),
+        attention: str | dict = 'learned',
+        num_anchors: int = 30,
+        head_dims: int = 64,
+        mlp_ratio: float = 2.0,
+        drop_path_rate: float = 0.0,
+        token_norm_cfg: dict = dict(type='LN', eps=1e-6),
+        deploy: bool = False,
+        **kwargs,
+    ) -> None:
+        self.anchor_stages = normalize_out_indices(
+            anchor_stages, len(STAGE_BLOCKS), 'anchor_stages'
+        )
         self.head_dims = head_dims
         self.token_norm_cfg = token_norm_cfg
         self.block = dict(mlp_ratio=mlp_ratio, drop_path_rate=drop_path_rate)
@@ -114,23 +118,28 @@ class AnchorESNet(ESNet):
         if self.anchor_stages[-1] >= len(self.stages):
             raise ValueError(
                 f'anchor_stages={self.anchor_stages} goes beyond the last '
-                f'stage of out_indices={self.out_indices}, which is not built')
+                f'stage of out_indices={self.out_indices}, which is not built'
+            )
 
-    def _make_stage(self, index: int, in_channels: int, channels: int,
-                    ratios: Sequence[float]) -> nn.Module:
+    def _make_stage(
+        self, index: int, in_channels: int, channels: int, ratios: Sequence[float]
+    ) -> nn.Module:
         if index not in self.anchor_stages:
             return super()._make_stage(index, in_channels, channels, ratios)
         if self.head_dims < 1 or channels % self.head_dims:
-            raise ValueError(f'head_dims={self.head_dims} does not divide the '
-                             f'width {channels} of stage {index}')
+            raise ValueError(
+                f'head_dims={self.head_dims} does not divide the width {channels} of stage {index}'
+            )
         attention, num_anchors, deploy = self._attention
-        attention = attention_config(attention, channels // self.head_dims,
-                                     num_anchors, deploy)
+        attention = attention_config(attention, channels // self.head_dims, num_anchors, deploy)
         down = super()._make_stage(index, in_channels, channels, ratios[:1])[0]
-        return AnchorStage(down, channels,
-                           len(ratios) - 1,
-                           dict(attention=attention, **self.block),
-                           self.token_norm_cfg)
+        return AnchorStage(
+            down,
+            channels,
+            len(ratios) - 1,
+            dict(attention=attention, **self.block),
+            self.token_norm_cfg,
+        )
 
     def init_weights(self) -> None:
         """Initialise by ``init_cfg``; ESNet's weights reach what is kept."""
@@ -159,11 +168,13 @@ class AnchorESNet(ESNet):
             ValueError: If anything is missing but transformer blocks.
         """
         loaded = CheckpointLoader.load_checkpoint(checkpoint, 'cpu')
-        loaded = self._kept({
-            name[len(prefix):]: param
-            for name, param in loaded.get('state_dict', loaded).items()
-            if name.startswith(prefix)
-        })
+        loaded = self._kept(
+            {
+                name[len(prefix) :]: param
+                for name, param in loaded.get('state_dict', loaded).items()
+                if name.startswith(prefix)
+            }
+        )
         missing = self.load_state_dict(loaded, strict=False).missing_keys
         replaced = re.compile(self._replaced + r'(blocks|norm)\.')
         new = [name for name in missing if replaced.match(name)]
@@ -173,16 +184,19 @@ class AnchorESNet(ESNet):
                 f'init_cfg: {checkpoint} has no {prefix}{lost[0]}, and '
                 f'{len(lost)} of {len(self.state_dict())} tensors in all '
                 f'are missing under prefix={prefix!r}; it must be of an '
-                "ESNet, or of a detector with prefix='backbone.'")
+                "ESNet, or of a detector with prefix='backbone.'"
+            )
         if hasattr(self, '_params_init_info'):
             update_init_info(self, f'loaded from {checkpoint}')
         stages = sorted({int(name.split('.')[1]) for name in new})
-        rest = (f'; {len(new)} of the transformer blocks of stages {stages} '
-                'start anew' if new else '')
+        rest = (
+            f'; {len(new)} of the transformer blocks of stages {stages} start anew' if new else ''
+        )
         print_log(
             f'AnchorESNet: {len(loaded.keys() & self.state_dict().keys())} '
             f'tensors initialised from {checkpoint}{rest}',
-            logger='current')
+            logger='current',
+        )
 
     def switch_to_deploy(self) -> None:
         """Fold keys and anchors of every block, in place; exact.

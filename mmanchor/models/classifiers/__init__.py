@@ -1,4 +1,5 @@
 """Classifiers, on those of mmpretrain."""
+
 from .distilled import DistilledClassifier
 
 __all__ = ['DistilledClassifier']

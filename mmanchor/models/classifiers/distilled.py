@@ -1,6 +1,6 @@
 """A classifier that learns from a teacher, as DeiT and LeViT do."""
+
 import warnings
-from typing import Dict, List, Optional
 
 import torch
 import torch.nn.functional as F
@@ -55,21 +55,23 @@ class DistilledClassifier(ImageClassifier):
         ValueError: If an argument is out of its range.
     """
 
-    def __init__(self,
-                 *args,
-                 teacher: dict,
-                 teacher_checkpoint: Optional[str] = None,
-                 distillation: str = 'hard',
-                 distillation_weight: float = 0.5,
-                 temperature: float = 1.,
-                 **kwargs) -> None:
+    def __init__(
+        self,
+        *args,
+        teacher: dict,
+        teacher_checkpoint: str | None = None,
+        distillation: str = 'hard',
+        distillation_weight: float = 0.5,
+        temperature: float = 1.0,
+        **kwargs,
+    ) -> None:
         super().__init__(*args, **kwargs)
         if distillation not in DISTILLATIONS:
-            raise ValueError(f'distillation must be one of {DISTILLATIONS}, '
-                             f'got {distillation!r}')
+            raise ValueError(f'distillation must be one of {DISTILLATIONS}, got {distillation!r}')
         if not 0 <= distillation_weight <= 1:
-            raise ValueError('distillation_weight must be within 0 and 1, got '
-                             f'{distillation_weight}')
+            raise ValueError(
+                f'distillation_weight must be within 0 and 1, got {distillation_weight}'
+            )
         if temperature <= 0:
             raise ValueError(f'temperature must be above 0, got {temperature}')
         self.teacher_cfg = teacher
@@ -78,9 +80,9 @@ class DistilledClassifier(ImageClassifier):
         self.distillation_weight = distillation_weight
         self.temperature = temperature
         # In a list, so that torch does not take it for a part of the model.
-        self._teachers: List[nn.Module] = []
+        self._teachers: list[nn.Module] = []
 
-    def loss(self, inputs: Tensor, data_samples: List) -> Dict[str, Tensor]:
+    def loss(self, inputs: Tensor, data_samples: list) -> dict[str, Tensor]:
         """Losses against labels and teacher.
 
         Args:
@@ -99,17 +101,16 @@ class DistilledClassifier(ImageClassifier):
         weight = self.distillation_weight
         losses = {
             name: value * (1 - weight) if 'loss' in name else value
-            for name, value in self.head._get_loss(labelled,
-                                                   data_samples).items()
+            for name, value in self.head._get_loss(labelled, data_samples).items()
         }
-        losses['loss_distillation'] = weight * self._distillation_loss(
-            student, self._teach(inputs))
+        losses['loss_distillation'] = weight * self._distillation_loss(student, self._teach(inputs))
         return losses
 
     def _distillation_loss(self, student: Tensor, teacher: Tensor) -> Tensor:
         if student.shape != teacher.shape:
-            raise ValueError(f'the teacher has {teacher.shape[1]} classes and '
-                             f'the student {student.shape[1]}')
+            raise ValueError(
+                f'the teacher has {teacher.shape[1]} classes and the student {student.shape[1]}'
+            )
         if self.distillation == 'hard':
             return F.cross_entropy(student, teacher.argmax(dim=1))
         tau = self.temperature
@@ -117,7 +118,8 @@ class DistilledClassifier(ImageClassifier):
             (student / tau).log_softmax(dim=1),
             (teacher / tau).log_softmax(dim=1),
             reduction='batchmean',
-            log_target=True)
+            log_target=True,
+        )
 
     @torch.no_grad()
     def _teach(self, inputs: Tensor) -> Tensor:
@@ -147,8 +149,8 @@ class DistilledClassifier(ImageClassifier):
             teacher.load_state_dict(weights)
         except RuntimeError as error:
             raise CheckpointError(
-                f'model.teacher_checkpoint={path!r} does not fit '
-                f'model.teacher: {error}') from error
+                f'model.teacher_checkpoint={path!r} does not fit model.teacher: {error}'
+            ) from error
 
     def _load_as_configured(self, teacher: nn.Module) -> None:
         """Load the weights that parts of a teacher name in ``init_cfg``.
@@ -157,12 +159,13 @@ class DistilledClassifier(ImageClassifier):
         of that name too, which draws anew what they had loaded.
         """
         parts = [
-            part for part in teacher.modules()
-            if is_pretrained(getattr(part, 'init_cfg', None))
+            part for part in teacher.modules() if is_pretrained(getattr(part, 'init_cfg', None))
         ]
         for part in parts:
             if not part.is_init:
                 part.init_weights()
         if not parts and not any(map(self.teacher_cfg.get, LOADING_ARGUMENTS)):
-            warnings.warn('nothing gives the teacher weights, so that it '
-                          'teaches at random; give model.teacher_checkpoint')
+            warnings.warn(
+                'nothing gives the teacher weights, so that it '
+                'teaches at random; give model.teacher_checkpoint'
+            )

@@ -1,4 +1,5 @@
 """Heads of classifiers, on those of mmpretrain."""
+
 from .distilled import DistilledDeiTHead, DistilledLeViTHead
 
 __all__ = ['DistilledDeiTHead', 'DistilledLeViTHead']

@@ -3,7 +3,8 @@
 mmpretrain's heads of DeiT and LeViT have both classifiers and cannot be
 trained; these can, and keep the names of their weights.
 """
-from typing import Dict, Sequence, Tuple
+
+from collections.abc import Sequence
 
 import torch
 from mmpretrain.models.heads import DeiTClsHead, LeViTClsHead
@@ -19,17 +20,16 @@ class TwoScoresMixin:
     :class:`mmanchor.DistilledClassifier`) both learn the labels.
     """
 
-    def token_scores(self, feats: Tuple) -> Tuple[Tensor, Tensor]:
+    def token_scores(self, feats: tuple) -> tuple[Tensor, Tensor]:
         """Scores of the labels' and of the teacher's classifier, (B, K)."""
         raise NotImplementedError
 
-    def forward(self, feats: Tuple) -> Tensor:
+    def forward(self, feats: tuple) -> Tensor:
         """The mean of both scores, (B, K)."""
         labelled, distilled = self.token_scores(feats)
         return (labelled + distilled) / 2
 
-    def loss(self, feats: Tuple, data_samples: Sequence,
-             **kwargs) -> Dict[str, Tensor]:
+    def loss(self, feats: tuple, data_samples: Sequence, **kwargs) -> dict[str, Tensor]:
         """The mean loss of both classifiers against the labels.
 
         Args:
@@ -38,8 +38,8 @@ class TwoScoresMixin:
             **kwargs: For the loss.
         """
         first, second = (
-            self._get_loss(scores, data_samples, **kwargs)
-            for scores in self.token_scores(feats))
+            self._get_loss(scores, data_samples, **kwargs) for scores in self.token_scores(feats)
+        )
         return {name: (first[name] + second[name]) / 2 for name in first}
 
 
@@ -52,7 +52,7 @@ class DistilledDeiTHead(TwoScoresMixin, DeiTClsHead):
             has them.
     """
 
-    def token_scores(self, feats: Tuple) -> Tuple[Tensor, Tensor]:
+    def token_scores(self, feats: tuple) -> tuple[Tensor, Tensor]:
         """Scores of both tokens.
 
         Args:
@@ -81,12 +81,13 @@ class DistilledLeViTHead(TwoScoresMixin, LeViTClsHead):
     def __init__(self, *args, deploy: bool = False, **kwargs) -> None:
         super().__init__(*args, **kwargs)
         if not self.distillation:
-            raise ValueError('distillation must be True, got False; '
-                             "mmpretrain's LeViTClsHead has one classifier")
+            raise ValueError(
+                "distillation must be True, got False; mmpretrain's LeViTClsHead has one classifier"
+            )
         if deploy:
             self.switch_to_deploy()
 
-    def token_scores(self, feats: Tuple) -> Tuple[Tensor, Tensor]:
+    def token_scores(self, feats: tuple) -> tuple[Tensor, Tensor]:
         """Scores of both classifiers.
 
         Args:
@@ -98,8 +99,7 @@ class DistilledLeViTHead(TwoScoresMixin, LeViTClsHead):
         x = self.pre_logits(feats)
         return self.head(x), self.head_dist(x)
 
-    def _load_from_state_dict(self, state_dict: dict, prefix: str, *args,
-                              **kwargs) -> None:
+    def _load_from_state_dict(self, state_dict: dict, prefix: str, *args, **kwargs) -> None:
         """Let the deploy form load a checkpoint of the training form."""
         if self.deploy and f'{prefix}head.bn.weight' in state_dict:
             for name in ('head', 'head_dist'):
@@ -114,9 +114,6 @@ def _fold_loaded(state_dict: dict, prefix: str, like: torch.nn.Linear) -> None:
     names = [f'{prefix}{name}' for name in whole.state_dict()]
     if any(name not in state_dict for name in names):
         return  # torch reports what is missing
-    whole.load_state_dict({
-        name: state_dict.pop(f'{prefix}{name}')
-        for name in whole.state_dict()
-    })
+    whole.load_state_dict({name: state_dict.pop(f'{prefix}{name}') for name in whole.state_dict()})
     for name, value in whole.fuse().state_dict().items():
         state_dict[f'{prefix}{name}'] = value

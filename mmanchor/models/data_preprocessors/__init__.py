@@ -1,4 +1,5 @@
 """Parts of data preprocessors."""
+
 from .random_square_size import RandomSquareSize
 
 __all__ = ['RandomSquareSize']

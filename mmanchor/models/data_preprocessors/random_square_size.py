@@ -1,5 +1,6 @@
 """One random square size for the whole batch."""
-from typing import List, Sequence, Tuple
+
+from collections.abc import Sequence
 
 import torch.nn.functional as F
 from mmdet.structures import DetDataSample
@@ -27,7 +28,8 @@ class RandomSquareSize(nn.Module):
         >>> from mmdet.testing import demo_mm_inputs
         >>> data = demo_mm_inputs(1, [(3, 64, 64)])
         >>> images, _ = RandomSquareSize([96])(
-        ...     data['inputs'][0][None].float(), data['data_samples'])
+        ...     data['inputs'][0][None].float(), data['data_samples']
+        ... )
         >>> tuple(images.shape)
         (1, 3, 96, 96)
     """
@@ -35,13 +37,12 @@ class RandomSquareSize(nn.Module):
     def __init__(self, sizes: Sequence[int]) -> None:
         super().__init__()
         if not sizes or min(sizes) < 1:
-            raise ValueError('sizes must be some sides of at least one '
-                             f'pixel, got {sizes}')
+            raise ValueError(f'sizes must be some sides of at least one pixel, got {sizes}')
         self.sizes = tuple(sizes)
 
     def forward(
-        self, inputs: Tensor, data_samples: List[DetDataSample]
-    ) -> Tuple[Tensor, List[DetDataSample]]:
+        self, inputs: Tensor, data_samples: list[DetDataSample]
+    ) -> tuple[Tensor, list[DetDataSample]]:
         """Resize a batch and its boxes.
 
         Args:
@@ -56,15 +57,16 @@ class RandomSquareSize(nn.Module):
         height, width = inputs.shape[-2:]
         if (height, width) == (side, side):
             return inputs, data_samples
-        inputs = F.interpolate(
-            inputs, size=(side, side), mode='bilinear', align_corners=False)
+        inputs = F.interpolate(inputs, size=(side, side), mode='bilinear', align_corners=False)
         scale = inputs.new_tensor((side / width, side / height) * 2)
         for sample in data_samples:
             sample.set_metainfo(
                 dict(
                     batch_input_shape=(side, side),
                     img_shape=_resized(sample.img_shape, scale),
-                    pad_shape=(side, side)))
+                    pad_shape=(side, side),
+                )
+            )
             sample.gt_instances.bboxes = sample.gt_instances.bboxes * scale
             if 'ignored_instances' in sample:
                 ignored = sample.ignored_instances
@@ -78,7 +80,7 @@ class RandomSquareSize(nn.Module):
         return self.sizes[seed % len(self.sizes)]
 
 
-def _resized(shape: Sequence[int], scale: Tensor) -> Tuple[int, int]:
+def _resized(shape: Sequence[int], scale: Tensor) -> tuple[int, int]:
     """Height and width of an image after resizing."""
     across, down = scale[:2].tolist()
     return round(shape[0] * down), round(shape[1] * across)

@@ -1,4 +1,5 @@
 """Dense heads of detectors."""
+
 from .picodet_head import PicoDetHead
 
 __all__ = ['PicoDetHead']

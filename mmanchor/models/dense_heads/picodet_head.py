@@ -1,5 +1,6 @@
 """PicoDet's head: a tower per level, one convolution for class and box."""
-from typing import Dict, List, Optional, Sequence, Tuple, Union
+
+from collections.abc import Sequence
 
 import torch
 from mmcv.cnn import DepthwiseSeparableConvModule, Scale
@@ -59,25 +60,25 @@ class PicoDetHead(GFLHead):
         ((1, 80, 8, 8), (1, 32, 8, 8))
     """
 
-    def __init__(self,
-                 num_classes: int,
-                 in_channels: int,
-                 *,
-                 feat_channels: int = 96,
-                 stacked_convs: int = 2,
-                 kernel_size: int = 5,
-                 strides: Sequence[int] = (8, 16, 32, 64),
-                 reg_max: int = 7,
-                 norm_cfg: dict = dict(type='BN'),
-                 act_cfg: dict = dict(type='HSwish'),
-                 loss_cls: dict = dict(type='mmdet.VarifocalLoss'),
-                 loss_bbox: dict = dict(
-                     type='mmdet.GIoULoss', loss_weight=2.0),
-                 loss_dfl: dict = dict(
-                     type='mmdet.DistributionFocalLoss', loss_weight=0.25),
-                 train_cfg: Optional[dict] = None,
-                 test_cfg: Optional[dict] = None,
-                 init_cfg: Optional[Union[dict, List[dict]]] = None) -> None:
+    def __init__(
+        self,
+        num_classes: int,
+        in_channels: int,
+        *,
+        feat_channels: int = 96,
+        stacked_convs: int = 2,
+        kernel_size: int = 5,
+        strides: Sequence[int] = (8, 16, 32, 64),
+        reg_max: int = 7,
+        norm_cfg: dict = dict(type='BN'),
+        act_cfg: dict = dict(type='HSwish'),
+        loss_cls: dict = dict(type='mmdet.VarifocalLoss'),
+        loss_bbox: dict = dict(type='mmdet.GIoULoss', loss_weight=2.0),
+        loss_dfl: dict = dict(type='mmdet.DistributionFocalLoss', loss_weight=0.25),
+        train_cfg: dict | None = None,
+        test_cfg: dict | None = None,
+        init_cfg: dict | list[dict] | None = None,
+    ) -> None:
         self.kernel_size = kernel_size
         self.act_cfg = act_cfg
         super().__init__(
@@ -88,19 +89,16 @@ class PicoDetHead(GFLHead):
             norm_cfg=norm_cfg,
             reg_max=reg_max,
             anchor_generator=dict(
-                type='mmdet.MlvlPointGenerator',
-                strides=list(strides),
-                offset=0.5),
+                type='mmdet.MlvlPointGenerator', strides=list(strides), offset=0.5
+            ),
             bbox_coder=dict(type='mmdet.DistancePointBBoxCoder'),
-            loss_cls={
-                'use_sigmoid': True,
-                **loss_cls
-            },
+            loss_cls={'use_sigmoid': True, **loss_cls},
             loss_bbox=loss_bbox,
             loss_dfl=loss_dfl,
             train_cfg=train_cfg,
             test_cfg=test_cfg and ConfigDict(test_cfg),
-            init_cfg=init_cfg or dict(type='Normal', layer='Conv2d', std=.01))
+            init_cfg=init_cfg or dict(type='Normal', layer='Conv2d', std=0.01),
+        )
 
     def _init_layers(self) -> None:
         """Build the towers and the last convolutions."""
@@ -111,16 +109,22 @@ class PicoDetHead(GFLHead):
             widths = [self.in_channels]
             widths += [self.feat_channels] * self.stacked_convs
             self.towers.append(
-                nn.Sequential(*(DepthwiseSeparableConvModule(
-                    before,
-                    after,
-                    self.kernel_size,
-                    padding=self.kernel_size // 2,
-                    norm_cfg=self.norm_cfg,
-                    act_cfg=self.act_cfg)
-                                for before, after in zip(widths, widths[1:]))))
+                nn.Sequential(
+                    *(
+                        DepthwiseSeparableConvModule(
+                            before,
+                            after,
+                            self.kernel_size,
+                            padding=self.kernel_size // 2,
+                            norm_cfg=self.norm_cfg,
+                            act_cfg=self.act_cfg,
+                        )
+                        for before, after in zip(widths, widths[1:])
+                    )
+                )
+            )
             self.preds.append(nn.Conv2d(widths[-1], num_outputs, 1))
-        self.scales = nn.ModuleList(Scale(1.) for _ in self.preds)
+        self.scales = nn.ModuleList(Scale(1.0) for _ in self.preds)
 
     def init_weights(self) -> None:
         """Initialise by ``init_cfg``; scores start at 0.01."""
@@ -130,11 +134,9 @@ class PicoDetHead(GFLHead):
         if any(cfg['type'] == 'Pretrained' for cfg in cfgs):
             return
         for pred in self.preds:
-            nn.init.constant_(pred.bias[:self.cls_out_channels],
-                              bias_init_with_prob(.01))
+            nn.init.constant_(pred.bias[: self.cls_out_channels], bias_init_with_prob(0.01))
 
-    def forward(self,
-                x: Sequence[Tensor]) -> Tuple[List[Tensor], List[Tensor]]:
+    def forward(self, x: Sequence[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
         """Logits of classes and boxes.
 
         Args:
@@ -149,12 +151,12 @@ class PicoDetHead(GFLHead):
             ValueError: If there are more or fewer maps than strides.
         """
         if len(x) != len(self.preds):
-            raise ValueError(f'PicoDetHead takes a map for each of its '
-                             f'{len(self.preds)} strides, got {len(x)}')
+            raise ValueError(
+                f'PicoDetHead takes a map for each of its {len(self.preds)} strides, got {len(x)}'
+            )
         sizes = (self.cls_out_channels, 4 * (self.reg_max + 1))
         cls_scores, bbox_preds = [], []
-        for level, tower, pred, scale in zip(x, self.towers, self.preds,
-                                             self.scales):
+        for level, tower, pred, scale in zip(x, self.towers, self.preds, self.scales):
             scores, bins = pred(tower(level)).split(sizes, dim=1)
             cls_scores.append(scores)
             bbox_preds.append(scale(bins))
@@ -162,12 +164,12 @@ class PicoDetHead(GFLHead):
 
     def loss_by_feat(
         self,
-        cls_scores: List[Tensor],
-        bbox_preds: List[Tensor],
+        cls_scores: list[Tensor],
+        bbox_preds: list[Tensor],
         batch_gt_instances: InstanceList,
-        batch_img_metas: List[dict],
-        batch_gt_instances_ignore: OptInstanceList = None
-    ) -> Dict[str, Tensor]:
+        batch_img_metas: list[dict],
+        batch_gt_instances_ignore: OptInstanceList = None,
+    ) -> dict[str, Tensor]:
         """Losses of a batch.
 
         Args:
@@ -187,11 +189,14 @@ class PicoDetHead(GFLHead):
                 [level.shape[2:] for level in cls_scores],
                 dtype=bins.dtype,
                 device=bins.device,
-                with_stride=True))  # (P, 4)
+                with_stride=True,
+            )
+        )  # (P, 4)
         scores = logits.detach().sigmoid()
         boxes = self._decode(bins.detach(), priors)
         images, indices, truth, labels, num_pos = self._targets(
-            scores, boxes, priors, batch_gt_instances)
+            scores, boxes, priors, batch_gt_instances
+        )
 
         strides = priors[indices, 2:3]
         centers = priors[indices, :2] / strides
@@ -199,15 +204,12 @@ class PicoDetHead(GFLHead):
         bins = bins[images, indices]  # (positives, 4 * bins)
         decoded = self.bbox_coder.decode(centers, self.integral(bins))
         quality = torch.zeros_like(logits)
-        quality[images, indices, labels] = bbox_overlaps(
-            decoded.detach(), truth, is_aligned=True)
+        quality[images, indices, labels] = bbox_overlaps(decoded.detach(), truth, is_aligned=True)
         weights = scores[images, indices].amax(1)
-        num_pos, total = reduce_mean(
-            torch.stack((weights.new_tensor(num_pos), weights.sum())))
+        num_pos, total = reduce_mean(torch.stack((weights.new_tensor(num_pos), weights.sum())))
         loss_cls = self.loss_cls(
-            logits.flatten(0, 1),
-            quality.flatten(0, 1),
-            avg_factor=num_pos.clamp(min=1))
+            logits.flatten(0, 1), quality.flatten(0, 1), avg_factor=num_pos.clamp(min=1)
+        )
         if not len(images):
             # Zero, but part of the graph: each parameter has a gradient.
             zero = sum(level.sum() for level in bbox_preds) * 0
@@ -217,16 +219,17 @@ class PicoDetHead(GFLHead):
         sides = self.bbox_coder.encode(centers, truth, self.reg_max)
         return dict(
             loss_cls=loss_cls,
-            loss_bbox=self.loss_bbox(
-                decoded, truth, weight=weights, avg_factor=total),
+            loss_bbox=self.loss_bbox(decoded, truth, weight=weights, avg_factor=total),
             loss_dfl=self.loss_dfl(
                 bins.reshape(-1, self.reg_max + 1),
                 sides.flatten(),
                 weight=weights.repeat_interleave(4),
-                avg_factor=4 * total))
+                avg_factor=4 * total,
+            ),
+        )
 
     @staticmethod
-    def _flatten(maps: List[Tensor]) -> Tensor:
+    def _flatten(maps: list[Tensor]) -> Tensor:
         """Levels of (B, C, H, W) as (B, P, C), in float32 or better."""
         flat = torch.cat([level.flatten(2) for level in maps], dim=2)
         dtype = torch.promote_types(flat.dtype, _LEAST_DTYPE)
@@ -235,11 +238,13 @@ class PicoDetHead(GFLHead):
     def _decode(self, bins: Tensor, priors: Tensor) -> Tensor:
         """Boxes in pixels, (B, P, 4), of box logits (B, P, 4 * bins)."""
         distances = self.integral(bins).view(*bins.shape[:2], 4)
-        return self.bbox_coder.decode(priors[:, :2].expand(len(bins), -1, -1),
-                                      distances * priors[:, 2:3])
+        return self.bbox_coder.decode(
+            priors[:, :2].expand(len(bins), -1, -1), distances * priors[:, 2:3]
+        )
 
-    def _targets(self, scores: Tensor, boxes: Tensor, priors: Tensor,
-                 batch_gt_instances: InstanceList) -> tuple:
+    def _targets(
+        self, scores: Tensor, boxes: Tensor, priors: Tensor, batch_gt_instances: InstanceList
+    ) -> tuple:
         """Assign boxes to priors, image by image.
 
         Returns:
@@ -250,24 +255,27 @@ class PicoDetHead(GFLHead):
         found, num_pos = [], 0
         for i, truth in enumerate(batch_gt_instances):
             assigned = self.assigner.assign(
-                InstanceData(bboxes=boxes[i], scores=scores[i], priors=priors),
-                truth)
+                InstanceData(bboxes=boxes[i], scores=scores[i], priors=priors), truth
+            )
             indices = assigned.gt_inds.nonzero()[:, 0]
             which = assigned.gt_inds[indices] - 1
-            found.append((torch.full_like(indices, i), indices,
-                          truth.bboxes[which], truth.labels[which]))
+            found.append(
+                (torch.full_like(indices, i), indices, truth.bboxes[which], truth.labels[which])
+            )
             num_pos += max(len(indices), 1) if len(truth) else 0
         return (*(torch.cat(each) for each in zip(*found)), num_pos)
 
-    def _predict_by_feat_single(self,
-                                cls_score_list: List[Tensor],
-                                bbox_pred_list: List[Tensor],
-                                score_factor_list: List[Optional[Tensor]],
-                                mlvl_priors: List[Tensor],
-                                img_meta: dict,
-                                cfg: dict,
-                                rescale: bool = False,
-                                with_nms: bool = True) -> InstanceData:
+    def _predict_by_feat_single(
+        self,
+        cls_score_list: list[Tensor],
+        bbox_pred_list: list[Tensor],
+        score_factor_list: list[Tensor | None],
+        mlvl_priors: list[Tensor],
+        img_meta: dict,
+        cfg: dict,
+        rescale: bool = False,
+        with_nms: bool = True,
+    ) -> InstanceData:
         """Boxes of one image.
 
         Args:
@@ -285,27 +293,28 @@ class PicoDetHead(GFLHead):
         cfg = self.test_cfg if cfg is None else ConfigDict(cfg)
         scores, bins = (
             self._flatten([level[None] for level in levels])[0]
-            for levels in (cls_score_list, bbox_pred_list))
+            for levels in (cls_score_list, bbox_pred_list)
+        )
         scores = scores.sigmoid()
-        priors = torch.cat([
-            torch.cat((centers, centers.new_full((len(centers), 1),
-                                                 stride[0])), dim=1)
-            for centers, stride in zip(mlvl_priors,
-                                       self.prior_generator.strides)
-        ])  # (P, 3), yapf: disable
+        priors = torch.cat(
+            [
+                torch.cat((centers, centers.new_full((len(centers), 1), stride[0])), dim=1)
+                for centers, stride in zip(mlvl_priors, self.prior_generator.strides)
+            ]
+        )  # (P, 3), yapf: disable
         most = cfg.get('nms_pre', -1)
         scores, labels, _, kept = filter_scores_and_topk(
-            scores, cfg.get('score_thr', 0),
+            scores,
+            cfg.get('score_thr', 0),
             most if most > 0 else scores.numel(),
-            dict(bins=bins, priors=priors.to(bins.dtype)))
+            dict(bins=bins, priors=priors.to(bins.dtype)),
+        )
         boxes = self.bbox_coder.decode(
             kept['priors'][:, :2],
             self.integral(kept['bins']) * kept['priors'][:, 2:],
-            max_shape=img_meta['img_shape'])
+            max_shape=img_meta['img_shape'],
+        )
         results = InstanceData(bboxes=boxes, scores=scores, labels=labels)
         return self._bbox_post_process(
-            results,
-            cfg,
-            rescale=rescale,
-            with_nms=with_nms,
-            img_meta=img_meta)
+            results, cfg, rescale=rescale, with_nms=with_nms, img_meta=img_meta
+        )

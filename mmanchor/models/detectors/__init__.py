@@ -1,4 +1,5 @@
 """Detectors."""
+
 from .picodet import PicoDet
 
 __all__ = ['PicoDet']

@@ -1,4 +1,5 @@
 """PicoDet, a one-stage detector for small budgets."""
+
 from mmdet.models.detectors import SingleStageDetector
 
 from ...registry import MODELS

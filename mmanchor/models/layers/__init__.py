@@ -1,4 +1,5 @@
 """Blocks that several models share."""
+
 from .attention import SoftmaxAttention, TokenAnchorAttention
 from .block import TransformerBlock
 from .conv_bn import ConvBN, LinearBN
@@ -11,9 +12,19 @@ from .sparsifiner_block import SparsifinerBlock
 from .token_grid import even_token_indices, resize_position_embedding
 
 __all__ = [
-    'ConvBN', 'EnhancedShuffleBlock', 'EnhancedShuffleDownBlock',
-    'LearnedAnchorAttention', 'LevitAnchorAttention', 'LevitBlock',
-    'LevitSoftmaxAttention', 'LinearBN', 'SoftmaxAttention',
-    'SparsifinerAttention', 'SparsifinerBlock', 'TokenAnchorAttention',
-    'TransformerBlock', 'even_token_indices', 'resize_position_embedding'
+    'ConvBN',
+    'EnhancedShuffleBlock',
+    'EnhancedShuffleDownBlock',
+    'LearnedAnchorAttention',
+    'LevitAnchorAttention',
+    'LevitBlock',
+    'LevitSoftmaxAttention',
+    'LinearBN',
+    'SoftmaxAttention',
+    'SparsifinerAttention',
+    'SparsifinerBlock',
+    'TokenAnchorAttention',
+    'TransformerBlock',
+    'even_token_indices',
+    'resize_position_embedding',
 ]

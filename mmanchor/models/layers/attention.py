@@ -4,8 +4,8 @@ All three (learned anchors are in :mod:`.learned_attention`) take tokens
 (B, N, C), give tokens (B, N, C), and share the constructor arguments of
 :class:`Attention`.
 """
+
 from abc import abstractmethod
-from typing import Optional, Tuple, Union
 
 import torch.nn.functional as F
 from mmengine.model import BaseModule
@@ -16,7 +16,7 @@ from ...registry import MODELS
 from .token_grid import even_token_indices
 
 # DeiT's: normal, standard deviation 0.02, cut at 2; biases zero.
-LINEAR_INIT = dict(type='TruncNormal', layer='Linear', std=.02)
+LINEAR_INIT = dict(type='TruncNormal', layer='Linear', std=0.02)
 
 # The short names that backbones take.
 ATTENTIONS = {
@@ -47,35 +47,37 @@ class Attention(BaseModule):
     """
 
     # Those arguments of a backbone that this attention takes as its own.
-    backbone_args: Tuple[str, ...] = ()
+    backbone_args: tuple[str, ...] = ()
 
-    def __init__(self,
-                 embed_dims: int,
-                 num_heads: int,
-                 *,
-                 num_projections: int,
-                 qkv_bias: bool = False,
-                 depthwise: bool = False,
-                 proj_drop: float = 0.,
-                 init_cfg: Optional[dict] = None) -> None:
+    def __init__(
+        self,
+        embed_dims: int,
+        num_heads: int,
+        *,
+        num_projections: int,
+        qkv_bias: bool = False,
+        depthwise: bool = False,
+        proj_drop: float = 0.0,
+        init_cfg: dict | None = None,
+    ) -> None:
         super().__init__(init_cfg or LINEAR_INIT)
         if num_heads < 1 or embed_dims % num_heads:
-            raise ValueError(f'num_heads must divide embed_dims={embed_dims}, '
-                             f'got num_heads={num_heads}')
+            raise ValueError(
+                f'num_heads must divide embed_dims={embed_dims}, got num_heads={num_heads}'
+            )
         self.embed_dims = embed_dims
         self.num_heads = num_heads
         self.head_dims = embed_dims // num_heads
-        self.in_proj = nn.Linear(
-            embed_dims, num_projections * embed_dims, bias=qkv_bias)
-        self.depthwise = nn.Conv2d(
-            embed_dims, embed_dims, 3, padding=1,
-            groups=embed_dims) if depthwise else None
+        self.in_proj = nn.Linear(embed_dims, num_projections * embed_dims, bias=qkv_bias)
+        self.depthwise = (
+            nn.Conv2d(embed_dims, embed_dims, 3, padding=1, groups=embed_dims)
+            if depthwise
+            else None
+        )
         self.proj = nn.Linear(embed_dims, embed_dims)
         self.proj_drop = nn.Dropout(proj_drop)
 
-    def forward(self,
-                x: Tensor,
-                hw_shape: Optional[Tuple[int, int]] = None) -> Tensor:
+    def forward(self, x: Tensor, hw_shape: tuple[int, int] | None = None) -> Tensor:
         """Mix tokens.
 
         Args:
@@ -99,12 +101,10 @@ class Attention(BaseModule):
         return self.proj_drop(self.proj(out))
 
     @abstractmethod
-    def mix(self, x: Tensor,
-            hw_shape: Optional[Tuple[int, int]]) -> Tuple[Tensor, Tensor]:
-        """Mixed tokens and the values they were mixed from, (B, heads, N, D).
-        """
+    def mix(self, x: Tensor, hw_shape: tuple[int, int] | None) -> tuple[Tensor, Tensor]:
+        """Mixed tokens and the values they were mixed from, (B, heads, N, D)."""
 
-    def _split_heads(self, x: Tensor) -> Tuple[Tensor, ...]:
+    def _split_heads(self, x: Tensor) -> tuple[Tensor, ...]:
         """(B, N, P * C) -> P tensors (B, heads, N, D), without a copy."""
         x = x.unflatten(2, (-1, self.num_heads, self.head_dims))
         return x.permute(2, 0, 3, 1, 4).unbind(0)
@@ -131,8 +131,7 @@ class SoftmaxAttention(Attention):
     def __init__(self, embed_dims: int, num_heads: int, **kwargs) -> None:
         super().__init__(embed_dims, num_heads, num_projections=3, **kwargs)
 
-    def mix(self, x: Tensor,
-            hw_shape: Optional[Tuple[int, int]]) -> Tuple[Tensor, Tensor]:
+    def mix(self, x: Tensor, hw_shape: tuple[int, int] | None) -> tuple[Tensor, Tensor]:
         queries, keys, values = self._split_heads(self.in_proj(x))
         return F.scaled_dot_product_attention(queries, keys, values), values
 
@@ -159,30 +158,29 @@ class TokenAnchorAttention(Attention):
         torch.Size([1, 9, 32])
     """
 
-    backbone_args = ('num_anchors', )
+    backbone_args = ('num_anchors',)
 
-    def __init__(self,
-                 embed_dims: int,
-                 num_heads: int,
-                 *,
-                 num_anchors: int = 30,
-                 num_refinements: int = 1,
-                 **kwargs) -> None:
+    def __init__(
+        self,
+        embed_dims: int,
+        num_heads: int,
+        *,
+        num_anchors: int = 30,
+        num_refinements: int = 1,
+        **kwargs,
+    ) -> None:
         super().__init__(embed_dims, num_heads, num_projections=3, **kwargs)
         check_num_anchors(num_anchors)
         if num_refinements < 0:
-            raise ValueError('num_refinements must be 0 or more, got '
-                             f'{num_refinements}')
+            raise ValueError(f'num_refinements must be 0 or more, got {num_refinements}')
         self.num_anchors = num_anchors
         self.num_refinements = num_refinements
 
-    def mix(self, x: Tensor,
-            hw_shape: Optional[Tuple[int, int]]) -> Tuple[Tensor, Tensor]:
+    def mix(self, x: Tensor, hw_shape: tuple[int, int] | None) -> tuple[Tensor, Tensor]:
         queries, keys, values = self._split_heads(self.in_proj(x))
         height, width = hw_shape or (1, x.shape[1])
         num_extra = x.shape[1] - height * width
-        chosen = num_extra + even_token_indices(height, width,
-                                                self.num_anchors, x.device)
+        chosen = num_extra + even_token_indices(height, width, self.num_anchors, x.device)
         anchors = queries[:, :, chosen]  # (B, heads, M, D)
         for _ in range(self.num_refinements):
             anchors = refine_anchors(keys, anchors)
@@ -195,8 +193,7 @@ def check_num_anchors(num_anchors: int) -> None:
         raise ValueError(f'num_anchors must be at least 1, got {num_anchors}')
 
 
-def attention_config(attention: Union[str, dict], num_heads: int,
-                     num_anchors: int, deploy: bool) -> dict:
+def attention_config(attention: str | dict, num_heads: int, num_anchors: int, deploy: bool) -> dict:
     """The config of a backbone's attention, the backbone's values put in.
 
     Args:
@@ -215,8 +212,9 @@ def attention_config(attention: Union[str, dict], num_heads: int,
     """
     if isinstance(attention, str):
         if attention not in ATTENTIONS:
-            raise ValueError(f'attention must be one of {sorted(ATTENTIONS)} '
-                             f'or a config dict, got {attention!r}')
+            raise ValueError(
+                f'attention must be one of {sorted(ATTENTIONS)} or a config dict, got {attention!r}'
+            )
         attention = dict(type=ATTENTIONS[attention])
     cfg = dict(num_heads=num_heads, **attention)
     kind = MODELS.get(cfg['type'])

@@ -1,6 +1,6 @@
 """The pre-norm transformer block that every attention of ours sits in."""
+
 import inspect
-from typing import Optional, Tuple
 
 from mmcv.cnn import build_norm_layer
 from mmcv.cnn.bricks import DropPath
@@ -18,6 +18,7 @@ class _MLP(FFN):
     The wrapper looks for an argument's old name in every call, which torch
     2.4 to 2.6 cannot compile.
     """
+
     forward = inspect.unwrap(FFN.forward)
 
 
@@ -36,15 +37,17 @@ class TransformerBlock(BaseModule):
             layers as DeiT does.
     """
 
-    def __init__(self,
-                 embed_dims: int,
-                 attention: dict,
-                 *,
-                 mlp_ratio: float = 4.,
-                 drop_rate: float = 0.,
-                 drop_path_rate: float = 0.,
-                 norm_cfg: Optional[dict] = None,
-                 init_cfg: Optional[dict] = None) -> None:
+    def __init__(
+        self,
+        embed_dims: int,
+        attention: dict,
+        *,
+        mlp_ratio: float = 4.0,
+        drop_rate: float = 0.0,
+        drop_path_rate: float = 0.0,
+        norm_cfg: dict | None = None,
+        init_cfg: dict | None = None,
+    ) -> None:
         super().__init__(init_cfg or LINEAR_INIT)
         norm_cfg = norm_cfg or dict(type='LN', eps=1e-6)
         self.norm1 = build_norm_layer(norm_cfg, embed_dims)[1]
@@ -56,11 +59,10 @@ class TransformerBlock(BaseModule):
             int(embed_dims * mlp_ratio),
             ffn_drop=drop_rate,
             dropout_layer=dict(type='DropPath', drop_prob=drop_path_rate),
-            act_cfg=dict(type='GELU'))
+            act_cfg=dict(type='GELU'),
+        )
 
-    def forward(self,
-                x: Tensor,
-                hw_shape: Optional[Tuple[int, int]] = None) -> Tensor:
+    def forward(self, x: Tensor, hw_shape: tuple[int, int] | None = None) -> Tensor:
         """(B, N, C) -> (B, N, C); ``hw_shape`` goes to the attention."""
         x = x + self.drop_path(self.attn(self.norm1(x), hw_shape))
         return self.mlp(self.norm2(x), identity=x)

@@ -6,7 +6,8 @@ for the outputs. Beside the tokens and the weights that share them out only one
 piece's work is in memory. That also fits the caches of a CPU, so that it is
 faster than all at once.
 """
-from typing import Iterable, List, Optional, Tuple
+
+from collections.abc import Iterable
 
 import torch
 import torch.nn.functional as F
@@ -16,7 +17,7 @@ from ...ops import spread_means, token_sums
 from .block import TransformerBlock
 from .learned_attention import FoldedWeights, LearnedAnchorAttention
 
-Rows = Tuple[int, int]
+Rows = tuple[int, int]
 
 
 def check_chunks(chunk_tokens: int, blocks: Iterable[nn.Module]) -> None:
@@ -31,18 +32,20 @@ def check_chunks(chunk_tokens: int, blocks: Iterable[nn.Module]) -> None:
             learned anchors.
     """
     if chunk_tokens < 1:
-        raise ValueError('chunk_tokens must be at least 1, or None for all '
-                         f'tokens at once, got {chunk_tokens}')
+        raise ValueError(
+            f'chunk_tokens must be at least 1, or None for all tokens at once, got {chunk_tokens}'
+        )
     for block in blocks:
         # A subclass may do more, which its bands would leave out.
         if type(block.attn) is not LearnedAnchorAttention:
             raise ValueError(
                 f'chunk_tokens={chunk_tokens} needs LearnedAnchorAttention, '
                 'which adds up over pieces; got '
-                f'{type(block.attn).__name__}')
+                f'{type(block.attn).__name__}'
+            )
 
 
-def split_rows(hw_shape: Tuple[int, int], chunk_tokens: int) -> List[Rows]:
+def split_rows(hw_shape: tuple[int, int], chunk_tokens: int) -> list[Rows]:
     """Split a map into bands of whole rows.
 
     Args:
@@ -74,8 +77,9 @@ def token_span(rows: Rows, width: int, num_extra: int) -> slice:
 
 
 @torch.no_grad()
-def run_block_in_chunks(block: TransformerBlock, x: Tensor,
-                        hw_shape: Tuple[int, int], bands: List[Rows]) -> None:
+def run_block_in_chunks(
+    block: TransformerBlock, x: Tensor, hw_shape: tuple[int, int], bands: list[Rows]
+) -> None:
     """Apply a block to tokens, in place, a band of rows at a time.
 
     Args:
@@ -90,19 +94,20 @@ def run_block_in_chunks(block: TransformerBlock, x: Tensor,
     num_extra = x.shape[1] - hw_shape[0] * width
     spans = [token_span(rows, width, num_extra) for rows in bands]
     assign, means = _first_pass(block, weights, x, spans)
-    above: Optional[Tensor] = None
+    above: Tensor | None = None
     for rows, span in zip(bands, spans):
         mixed = spread_means(assign[:, span], means, attn.proj.bias)
         if attn.depthwise is not None:
             maps = x[:, num_extra:].unflatten(1, hw_shape)
             local, above = _local_branch(block, weights, maps, rows, above)
-            mixed[:, -local.shape[1]:] += local
+            mixed[:, -local.shape[1] :] += local
         tokens = x[:, span] + mixed.to(x.dtype)
         x[:, span] = block.mlp(block.norm2(tokens), identity=tokens)
 
 
-def _first_pass(block: TransformerBlock, weights: FoldedWeights, x: Tensor,
-                spans: List[slice]) -> Tuple[Tensor, Tensor]:
+def _first_pass(
+    block: TransformerBlock, weights: FoldedWeights, x: Tensor, spans: list[slice]
+) -> tuple[Tensor, Tensor]:
     """A of all tokens, and the projected means of the anchors.
 
     A is kept: it needs heads * M / C of the tokens' memory, half in the usual
@@ -110,7 +115,7 @@ def _first_pass(block: TransformerBlock, weights: FoldedWeights, x: Tensor,
     tensor, which the system gets back as a whole; a list of bands would stay
     with the process.
     """
-    assign: Optional[Tensor] = None
+    assign: Tensor | None = None
     total = [0, 0]
     for span in spans:
         tokens = block.norm1(x[:, span])
@@ -119,16 +124,14 @@ def _first_pass(block: TransformerBlock, weights: FoldedWeights, x: Tensor,
             assign = piece.new_empty(*x.shape[:2], piece.shape[2])
         assign[:, span] = piece
         # Added up in float64, so that no number of bands adds rounding.
-        total = [
-            a + b.double() for a, b in zip(total, token_sums(piece, tokens))
-        ]
+        total = [a + b.double() for a, b in zip(total, token_sums(piece, tokens))]
     means = weights.project(*(each.to(assign.dtype) for each in total))
     return assign, means
 
 
-def _local_branch(block: TransformerBlock, weights: FoldedWeights,
-                  maps: Tensor, rows: Rows,
-                  above: Optional[Tensor]) -> Tuple[Tensor, Tensor]:
+def _local_branch(
+    block: TransformerBlock, weights: FoldedWeights, maps: Tensor, rows: Rows, above: Tensor | None
+) -> tuple[Tensor, Tensor]:
     """The depth-wise convolution of a band's values, through the projection.
 
     Args:
@@ -146,7 +149,7 @@ def _local_branch(block: TransformerBlock, weights: FoldedWeights,
     below = min(last + 1, maps.shape[1])
     values = weights.values(block.norm1(maps[:, first:below]))
     values = values.permute(0, 3, 1, 2)  # (B, C, rows, W)
-    next_above = values[:, :, last - first - 1:last - first]
+    next_above = values[:, :, last - first - 1 : last - first]
     # Rows outside of the map are zeros, as in the convolution's own padding.
     missing = torch.zeros_like(next_above)
     band = [missing if above is None else above, values]
@@ -154,10 +157,7 @@ def _local_branch(block: TransformerBlock, weights: FoldedWeights,
         band.append(missing)
     conv = block.attn.depthwise
     local = F.conv2d(
-        torch.cat(band, dim=2),
-        conv.weight,
-        conv.bias,
-        padding=(0, 1),
-        groups=conv.groups)
+        torch.cat(band, dim=2), conv.weight, conv.bias, padding=(0, 1), groups=conv.groups
+    )
     local = local.flatten(2).transpose(1, 2)
     return F.linear(local, weights.out_weight), next_above

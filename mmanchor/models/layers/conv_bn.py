@@ -1,5 +1,6 @@
 """Linear maps with batch normalisation, which deploying makes one map."""
-from typing import Mapping, Tuple
+
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
@@ -7,8 +8,9 @@ from torch import Tensor, nn
 _NORM_TENSORS = ('weight', 'bias', 'running_mean', 'running_var')
 
 
-def fold_batch_norm(weight: Tensor, norm: Mapping[str, Tensor],
-                    eps: float) -> Tuple[Tensor, Tensor]:
+def fold_batch_norm(
+    weight: Tensor, norm: Mapping[str, Tensor], eps: float
+) -> tuple[Tensor, Tensor]:
     r"""One map for a linear map and the batch normalisation after it.
 
     .. math:: g \, (W x - \mu) / \sqrt{\sigma^2 + \epsilon} + b
@@ -26,13 +28,11 @@ def fold_batch_norm(weight: Tensor, norm: Mapping[str, Tensor],
         Weight and bias of the one map, in the dtype of ``weight``.
 
     Example:
-        >>> norm = dict(zip(_NORM_TENSORS, torch.tensor([[2.], [1.], [3.],
-        ...                                              [.25]])))
-        >>> [x.item() for x in fold_batch_norm(torch.ones(1, 1), norm, 0.)]
+        >>> norm = dict(zip(_NORM_TENSORS, torch.tensor([[2.0], [1.0], [3.0], [0.25]])))
+        >>> [x.item() for x in fold_batch_norm(torch.ones(1, 1), norm, 0.0)]
         [4.0, -11.0]
     """
-    gain, bias, mean, variance = (
-        norm[name].double() for name in _NORM_TENSORS)
+    gain, bias, mean, variance = (norm[name].double() for name in _NORM_TENSORS)
     factor = gain / (variance + eps).sqrt()
     shape = (-1, *[1] * (weight.dim() - 1))
     folded = weight.double() * factor.view(shape)
@@ -53,8 +53,7 @@ def fold_checkpoint(state_dict: dict, prefix: str, eps: float) -> None:
     names = {name: f'{prefix}bn.{name}' for name in _NORM_TENSORS}
     weight = state_dict.get(f'{prefix}linear.weight')
     norm = {name: state_dict.get(full) for name, full in names.items()}
-    if weight is None or any(x is None or x.shape != weight.shape[:1]
-                             for x in norm.values()):
+    if weight is None or any(x is None or x.shape != weight.shape[:1] for x in norm.values()):
         return
     folded = fold_batch_norm(weight, norm, eps)
     state_dict[f'{prefix}linear.weight'] = folded[0]
@@ -73,8 +72,7 @@ class _NormedMap(nn.Module):
             branch that ends here starts as none.
     """
 
-    def __init__(self, linear: nn.Module, norm: nn.Module,
-                 gain: float) -> None:
+    def __init__(self, linear: nn.Module, norm: nn.Module, gain: float) -> None:
         super().__init__()
         nn.init.constant_(norm.weight, gain)
         self.linear = linear
@@ -86,15 +84,13 @@ class _NormedMap(nn.Module):
         """Fold the normalisation, in place; again, it changes nothing."""
         if self.bn is None:
             return
-        weight, bias = fold_batch_norm(self.linear.weight,
-                                       self.bn.state_dict(), self.bn.eps)
+        weight, bias = fold_batch_norm(self.linear.weight, self.bn.state_dict(), self.bn.eps)
         trained = self.linear.weight.requires_grad
         self.linear.weight = nn.Parameter(weight, requires_grad=trained)
         self.linear.bias = nn.Parameter(bias, requires_grad=trained)
         self.bn = None
 
-    def _load_from_state_dict(self, state_dict: dict, prefix: str, *args,
-                              **kwargs) -> None:
+    def _load_from_state_dict(self, state_dict: dict, prefix: str, *args, **kwargs) -> None:
         """Let the deploy form load a checkpoint of the training form."""
         if self.bn is None:
             fold_checkpoint(state_dict, prefix, self.eps)
@@ -113,9 +109,8 @@ class ConvBN(_NormedMap):
     """
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
-        conv = nn.Conv2d(
-            in_channels, out_channels, 3, stride=2, padding=1, bias=False)
-        super().__init__(conv, nn.BatchNorm2d(out_channels), gain=1.)
+        conv = nn.Conv2d(in_channels, out_channels, 3, stride=2, padding=1, bias=False)
+        super().__init__(conv, nn.BatchNorm2d(out_channels), gain=1.0)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, out_channels, ceil(H / 2), ceil(W / 2))."""
@@ -135,13 +130,10 @@ class LinearBN(_NormedMap):
         torch.Size([2, 5, 16])
     """
 
-    def __init__(self,
-                 in_features: int,
-                 out_features: int,
-                 gain: float = 1.) -> None:
+    def __init__(self, in_features: int, out_features: int, gain: float = 1.0) -> None:
         super().__init__(
-            nn.Linear(in_features, out_features, bias=False),
-            nn.BatchNorm1d(out_features), gain)
+            nn.Linear(in_features, out_features, bias=False), nn.BatchNorm1d(out_features), gain
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, N, C) -> (B, N, out_features)."""

@@ -3,7 +3,6 @@
 Each takes the place of one class of attention inside of a model that stays as
 it is; none of those libraries is imported.
 """
-from typing import Optional, Tuple
 
 from torch import Tensor, nn
 
@@ -18,10 +17,9 @@ class TimmAnchorAttention(LearnedAnchorAttention):
             :class:`~mmanchor.models.layers.LearnedAnchorAttention` has them.
     """
 
-    def forward(self,
-                x: Tensor,
-                attn_mask: Optional[Tensor] = None,
-                is_causal: bool = False) -> Tensor:
+    def forward(
+        self, x: Tensor, attn_mask: Tensor | None = None, is_causal: bool = False
+    ) -> Tensor:
         """Mix tokens.
 
         Args:
@@ -49,8 +47,9 @@ class MMPretrainAnchorAttention(LearnedAnchorAttention):
         out_drop: Its dropout, after the scale.
     """
 
-    def __init__(self, embed_dims: int, num_heads: int, *, gamma1: nn.Module,
-                 out_drop: nn.Module, **kwargs) -> None:
+    def __init__(
+        self, embed_dims: int, num_heads: int, *, gamma1: nn.Module, out_drop: nn.Module, **kwargs
+    ) -> None:
         super().__init__(embed_dims, num_heads, **kwargs)
         self.gamma1 = gamma1
         self.out_drop = out_drop
@@ -68,15 +67,17 @@ class TorchvisionAnchorAttention(LearnedAnchorAttention):
             :class:`~mmanchor.models.layers.LearnedAnchorAttention` has them.
     """
 
-    def forward(self,
-                query: Tensor,
-                key: Tensor,
-                value: Tensor,
-                key_padding_mask: Optional[Tensor] = None,
-                need_weights: bool = True,
-                attn_mask: Optional[Tensor] = None,
-                average_attn_weights: bool = True,
-                is_causal: bool = False) -> Tuple[Tensor, None]:
+    def forward(
+        self,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        key_padding_mask: Tensor | None = None,
+        need_weights: bool = True,
+        attn_mask: Tensor | None = None,
+        average_attn_weights: bool = True,
+        is_causal: bool = False,
+    ) -> tuple[Tensor, None]:
         """Mix tokens, called as ``torch.nn.MultiheadAttention``.
 
         Args:
@@ -95,18 +96,18 @@ class TorchvisionAnchorAttention(LearnedAnchorAttention):
         Raises:
             ValueError: If there is a mask, or not all tokens are the same.
         """
-        _refuse_masks(
-            key_padding_mask=key_padding_mask,
-            attn_mask=attn_mask,
-            is_causal=is_causal)
+        _refuse_masks(key_padding_mask=key_padding_mask, attn_mask=attn_mask, is_causal=is_causal)
         if key is not query or value is not query:
-            raise ValueError('query, key and value must be the same tensor: '
-                             'anchors mix the tokens of one sequence')
+            raise ValueError(
+                'query, key and value must be the same tensor: '
+                'anchors mix the tokens of one sequence'
+            )
         return super().forward(query), None
 
 
 def _refuse_masks(**masks: object) -> None:
     for name, mask in masks.items():
         if mask is not None and mask is not False:
-            raise ValueError(f'{name} must be None or False: anchor attention '
-                             'has no pairs of tokens to mask')
+            raise ValueError(
+                f'{name} must be None or False: anchor attention has no pairs of tokens to mask'
+            )

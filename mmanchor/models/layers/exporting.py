@@ -1,6 +1,6 @@
 """Whether a graph is being made that has to serve every size."""
+
 import torch
 
 # `torch.compiler.is_exporting` is newer than the oldest torch we support.
-is_exporting = getattr(torch.compiler, 'is_exporting',
-                       torch.compiler.is_compiling)
+is_exporting = getattr(torch.compiler, 'is_exporting', torch.compiler.is_compiling)

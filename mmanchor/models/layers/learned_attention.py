@@ -1,12 +1,19 @@
 """Anchors that are parameters: what AnchorFormer is about."""
-from typing import NamedTuple, Optional, Tuple
+
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ...ops import (anchor_attention, assign_heads, attention_from_scores,
-                    project_means, spread_means, token_sums)
+from ...ops import (
+    anchor_attention,
+    assign_heads,
+    attention_from_scores,
+    project_means,
+    spread_means,
+    token_sums,
+)
 from ...ops.anchor_attention import is_autocast_on
 from ...registry import MODELS
 from .attention import Attention, check_num_anchors
@@ -24,11 +31,12 @@ class FoldedWeights(NamedTuple):
         value_bias: (C,), or ``None``.
         out_weight: Of the output projection, (C, C).
     """
+
     num_heads: int
     score_weight: Tensor
-    score_bias: Optional[Tensor]
+    score_bias: Tensor | None
     value_weight: Tensor
-    value_bias: Optional[Tensor]
+    value_bias: Tensor | None
     out_weight: Tensor
 
     def assign(self, x: Tensor) -> Tensor:
@@ -42,8 +50,9 @@ class FoldedWeights(NamedTuple):
 
     def project(self, sums: Tensor, mass: Tensor) -> Tensor:
         """What each anchor gives to its tokens, (B, heads * M, C)."""
-        return project_means(sums, mass, self.value_weight, self.value_bias,
-                             self.out_weight, self.num_heads)
+        return project_means(
+            sums, mass, self.value_weight, self.value_bias, self.out_weight, self.num_heads
+        )
 
 
 @MODELS.register_module()
@@ -75,15 +84,17 @@ class LearnedAnchorAttention(Attention):
 
     backbone_args = ('num_anchors', 'deploy')
 
-    def __init__(self,
-                 embed_dims: int,
-                 num_heads: int,
-                 *,
-                 num_anchors: int = 30,
-                 per_head_anchors: bool = False,
-                 anchor_std: float = 1.,
-                 deploy: bool = False,
-                 **kwargs) -> None:
+    def __init__(
+        self,
+        embed_dims: int,
+        num_heads: int,
+        *,
+        num_anchors: int = 30,
+        per_head_anchors: bool = False,
+        anchor_std: float = 1.0,
+        deploy: bool = False,
+        **kwargs,
+    ) -> None:
         super().__init__(embed_dims, num_heads, num_projections=2, **kwargs)
         check_num_anchors(num_anchors)
         self.num_anchors = num_anchors
@@ -96,9 +107,7 @@ class LearnedAnchorAttention(Attention):
         if deploy:
             self.switch_to_deploy()
 
-    def forward(self,
-                x: Tensor,
-                hw_shape: Optional[Tuple[int, int]] = None) -> Tensor:
+    def forward(self, x: Tensor, hw_shape: tuple[int, int] | None = None) -> Tensor:
         """As :meth:`Attention.forward`."""
         if not self._projects_means(x):
             return super().forward(x, hw_shape)
@@ -117,16 +126,19 @@ class LearnedAnchorAttention(Attention):
         gain = self.embed_dims - (self.num_heads - 1) * self.num_anchors
         if not is_exporting():  # an exported graph serves any number
             gain = x.shape[1] * gain - self.num_anchors * self.embed_dims
-        return (self.deploy and self.depthwise is None and bool(gain > 0)
-                and x.dtype in (torch.float32, torch.float64)
-                and not is_autocast_on(x))
+        return (
+            self.deploy
+            and self.depthwise is None
+            and bool(gain > 0)
+            and x.dtype in (torch.float32, torch.float64)
+            and not is_autocast_on(x)
+        )
 
-    def mix(self, x: Tensor,
-            hw_shape: Optional[Tuple[int, int]]) -> Tuple[Tensor, Tensor]:
+    def mix(self, x: Tensor, hw_shape: tuple[int, int] | None) -> tuple[Tensor, Tensor]:
         widths = (self.in_proj.out_features - self.embed_dims, self.embed_dims)
         scores, values = self.in_proj(x).split(widths, dim=-1)
         scores = scores.unflatten(2, (self.num_heads, -1)).transpose(1, 2)
-        values, = self._split_heads(values)
+        (values,) = self._split_heads(values)
         if self.deploy:
             return attention_from_scores(scores, values), values
         # What would be scores in the deploy form are keys here.
@@ -139,16 +151,18 @@ class LearnedAnchorAttention(Attention):
             weight = self._fold(weight, self.anchors)
             bias = bias if bias is None else self._fold(bias, self.anchors)
         num_scores = self.num_heads * self.num_anchors
-        return FoldedWeights(self.num_heads, weight[:num_scores],
-                             None if bias is None else bias[:num_scores],
-                             weight[num_scores:],
-                             None if bias is None else bias[num_scores:],
-                             self.proj.weight)
+        return FoldedWeights(
+            self.num_heads,
+            weight[:num_scores],
+            None if bias is None else bias[:num_scores],
+            weight[num_scores:],
+            None if bias is None else bias[num_scores:],
+            self.proj.weight,
+        )
 
     @torch.no_grad()
     def switch_to_deploy(self) -> None:
-        """Fold keys and anchors, in place; calling it again changes nothing.
-        """
+        """Fold keys and anchors, in place; calling it again changes nothing."""
         if self.deploy:
             return
         weight = self._fold(self.in_proj.weight, self.anchors)
@@ -157,7 +171,8 @@ class LearnedAnchorAttention(Attention):
             weight.shape[0],
             bias=self.in_proj.bias is not None,
             device=weight.device,
-            dtype=weight.dtype)
+            dtype=weight.dtype,
+        )
         folded.weight.copy_(weight)
         if self.in_proj.bias is not None:
             folded.bias.copy_(self._fold(self.in_proj.bias, self.anchors))
@@ -179,8 +194,7 @@ class LearnedAnchorAttention(Attention):
         scores = scores.reshape(-1, *param.shape[1:]).to(param.dtype)
         return torch.cat((scores, values))
 
-    def _load_from_state_dict(self, state_dict: dict, prefix: str, *args,
-                              **kwargs) -> None:
+    def _load_from_state_dict(self, state_dict: dict, prefix: str, *args, **kwargs) -> None:
         """Let the deploy form load a checkpoint of the training form."""
         anchors = state_dict.get(f'{prefix}anchors')
         if self.deploy and anchors is not None:

@@ -3,15 +3,19 @@
 Both can subsample: then only every second token of every second row asks, and
 the map that comes out has a quarter of the tokens.
 """
+
 from abc import abstractmethod
-from typing import Optional, Tuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ...ops import (anchor_attention, anchor_cross_attention,
-                    attention_from_scores, cross_attention_from_scores)
+from ...ops import (
+    anchor_attention,
+    anchor_cross_attention,
+    attention_from_scores,
+    cross_attention_from_scores,
+)
 from .attention import check_num_anchors
 from .conv_bn import LinearBN, fold_checkpoint
 from .token_grid import infer_grid
@@ -37,34 +41,33 @@ class LevitAttention(nn.Module):
     # Whether tokens ask by queries of their own also without subsampling.
     asks_always: bool
 
-    def __init__(self,
-                 embed_dims: int,
-                 num_heads: int,
-                 key_dims: int,
-                 *,
-                 value_dims: int,
-                 out_dims: Optional[int] = None,
-                 stride: int = 1) -> None:
+    def __init__(
+        self,
+        embed_dims: int,
+        num_heads: int,
+        key_dims: int,
+        *,
+        value_dims: int,
+        out_dims: int | None = None,
+        stride: int = 1,
+    ) -> None:
         super().__init__()
         self.num_heads = num_heads
         self.key_dims = key_dims
         self.value_dims = value_dims
         self.stride = stride
         num_keys = 2 if stride == 1 and self.asks_always else 1
-        self.in_proj = LinearBN(embed_dims,
-                                num_heads * (num_keys * key_dims + value_dims))
+        self.in_proj = LinearBN(embed_dims, num_heads * (num_keys * key_dims + value_dims))
         self.query_proj = None
         if stride > 1:
             self.query_proj = LinearBN(embed_dims, num_heads * key_dims)
         self.act = nn.Hardswish()
         # A residual branch starts as none; a subsampling is no branch.
         self.proj = LinearBN(
-            num_heads * value_dims,
-            out_dims or embed_dims,
-            gain=0. if stride == 1 else 1.)
+            num_heads * value_dims, out_dims or embed_dims, gain=0.0 if stride == 1 else 1.0
+        )
 
-    def forward(self, x: Tensor,
-                hw_shape: Tuple[int, int]) -> Tuple[Tensor, Tuple[int, int]]:
+    def forward(self, x: Tensor, hw_shape: tuple[int, int]) -> tuple[Tensor, tuple[int, int]]:
         """Mix tokens.
 
         Args:
@@ -83,22 +86,17 @@ class LevitAttention(nn.Module):
         x = self.mix(projected, queries, hw_shape)  # (B, heads, N', Dv)
         return self.proj(self.act(x.transpose(1, 2).flatten(2))), hw_out
 
-    def _subsample(
-            self, x: Tensor,
-            hw_shape: Tuple[int, int]) -> Tuple[Tensor, Tuple[int, int]]:
+    def _subsample(self, x: Tensor, hw_shape: tuple[int, int]) -> tuple[Tensor, tuple[int, int]]:
         """The tokens that stay, (B, H' * W', C), and (H', W')."""
         # Not a slice: whether one can be flattened depends on its sizes, and
         # an exported graph would be tied to them.
-        rows, columns = (
-            torch.arange(0, side, self.stride, device=x.device)
-            for side in hw_shape)
+        rows, columns = (torch.arange(0, side, self.stride, device=x.device) for side in hw_shape)
         x = x.unflatten(1, hw_shape).index_select(1, rows)
         x = x.index_select(2, columns)
         return x.flatten(1, 2), (x.shape[1], x.shape[2])
 
     @abstractmethod
-    def mix(self, projected: Tensor, queries: Optional[Tensor],
-            hw_shape: Tuple[int, int]) -> Tensor:
+    def mix(self, projected: Tensor, queries: Tensor | None, hw_shape: tuple[int, int]) -> Tensor:
         """Mix values.
 
         Args:
@@ -130,32 +128,30 @@ class LevitSoftmaxAttention(LevitAttention):
         grid: (h, w), in tokens, that the table is made for.
 
     Example:
-        >>> attention = LevitSoftmaxAttention(
-        ...     32, 2, 16, value_dims=32, grid=(4, 4))
+        >>> attention = LevitSoftmaxAttention(32, 2, 16, value_dims=32, grid=(4, 4))
         >>> attention(torch.rand(2, 16, 32), (4, 4))[0].shape
         torch.Size([2, 16, 32])
     """
 
     asks_always = True
 
-    def __init__(self, embed_dims: int, num_heads: int, key_dims: int, *,
-                 grid: Tuple[int, int], **kwargs) -> None:
+    def __init__(
+        self, embed_dims: int, num_heads: int, key_dims: int, *, grid: tuple[int, int], **kwargs
+    ) -> None:
         super().__init__(embed_dims, num_heads, key_dims, **kwargs)
         self.grid = tuple(grid)
-        self.attention_biases = nn.Parameter(
-            torch.zeros(num_heads, grid[0] * grid[1]))
+        self.attention_biases = nn.Parameter(torch.zeros(num_heads, grid[0] * grid[1]))
 
-    def mix(self, projected: Tensor, queries: Optional[Tensor],
-            hw_shape: Tuple[int, int]) -> Tensor:
+    def mix(self, projected: Tensor, queries: Tensor | None, hw_shape: tuple[int, int]) -> Tensor:
         if queries is None:
-            queries, projected = projected.tensor_split((self.key_dims, ), -1)
-        keys, values = projected.tensor_split((self.key_dims, ), -1)
+            queries, projected = projected.tensor_split((self.key_dims,), -1)
+        keys, values = projected.tensor_split((self.key_dims,), -1)
         # Not scaled_dot_product_attention: its fast forms want Dv = D.
         scores = queries @ keys.transpose(-2, -1) * self.key_dims**-0.5
         weights = (scores + self.position_bias(hw_shape)).softmax(dim=-1)
         return weights @ values
 
-    def position_bias(self, hw_shape: Tuple[int, int]) -> Tensor:
+    def position_bias(self, hw_shape: tuple[int, int]) -> Tensor:
         """The bias of every token for every query.
 
         Args:
@@ -168,22 +164,23 @@ class LevitSoftmaxAttention(LevitAttention):
         if tuple(hw_shape) != self.grid:
             table = stretch_biases(table, self.grid, hw_shape)
         rows, columns = (self._offsets(side) for side in hw_shape)
-        bias = table.unflatten(1, hw_shape)[:, rows[:, None, :, None],
-                                            columns[None, :, None, :]]
+        bias = table.unflatten(1, hw_shape)[:, rows[:, None, :, None], columns[None, :, None, :]]
         return bias.flatten(3).flatten(1, 2)
 
     def _offsets(self, side: int) -> Tensor:
         """|query - key| along an axis, (ceil(side / stride), side)."""
         keys = torch.arange(side, device=self.attention_biases.device)
-        return (keys[::self.stride, None] - keys).abs()
+        return (keys[:: self.stride, None] - keys).abs()
 
-    def _load_from_state_dict(self, state_dict: dict, prefix: str, *args,
-                              **kwargs) -> None:
+    def _load_from_state_dict(self, state_dict: dict, prefix: str, *args, **kwargs) -> None:
         """Stretch a table of another size to this one's."""
         name = f'{prefix}attention_biases'
         table = state_dict.get(name)
-        if table is not None and table.dim() == 2 and (
-                table.shape[1] != self.attention_biases.shape[1]):
+        if (
+            table is not None
+            and table.dim() == 2
+            and (table.shape[1] != self.attention_biases.shape[1])
+        ):
             source = infer_grid(table.shape[1], self.grid)
             if source is not None:
                 state_dict[name] = stretch_biases(table, source, self.grid)
@@ -212,8 +209,7 @@ class LevitAnchorAttention(LevitAttention):
         per_head_anchors: Whether each head has its own anchors.
 
     Example:
-        >>> attention = LevitAnchorAttention(
-        ...     32, 2, 16, value_dims=64, stride=2, num_anchors=8)
+        >>> attention = LevitAnchorAttention(32, 2, 16, value_dims=64, stride=2, num_anchors=8)
         >>> x, hw_shape = attention(torch.rand(2, 15, 32), (3, 5))
         >>> x.shape, hw_shape
         (torch.Size([2, 6, 32]), (2, 3))
@@ -221,14 +217,16 @@ class LevitAnchorAttention(LevitAttention):
 
     asks_always = False
 
-    def __init__(self,
-                 embed_dims: int,
-                 num_heads: int,
-                 key_dims: int,
-                 *,
-                 num_anchors: int = 30,
-                 per_head_anchors: bool = False,
-                 **kwargs) -> None:
+    def __init__(
+        self,
+        embed_dims: int,
+        num_heads: int,
+        key_dims: int,
+        *,
+        num_anchors: int = 30,
+        per_head_anchors: bool = False,
+        **kwargs,
+    ) -> None:
         super().__init__(embed_dims, num_heads, key_dims, **kwargs)
         check_num_anchors(num_anchors)
         self.num_anchors = num_anchors
@@ -236,14 +234,12 @@ class LevitAnchorAttention(LevitAttention):
         if per_head_anchors:
             self.anchors_shape = (num_heads, num_anchors, key_dims)
         self.anchors = nn.Parameter(torch.randn(self.anchors_shape))
-        self.folds = (
-            num_anchors * (embed_dims - key_dims) < embed_dims * key_dims)
+        self.folds = num_anchors * (embed_dims - key_dims) < embed_dims * key_dims
         self.deploy = False
 
-    def mix(self, projected: Tensor, queries: Optional[Tensor],
-            hw_shape: Tuple[int, int]) -> Tensor:
+    def mix(self, projected: Tensor, queries: Tensor | None, hw_shape: tuple[int, int]) -> Tensor:
         width = projected.shape[-1] - self.value_dims
-        keys, values = projected.tensor_split((width, ), -1)
+        keys, values = projected.tensor_split((width,), -1)
         if self.anchors is None:
             if queries is None:
                 return attention_from_scores(keys, values)
@@ -271,10 +267,8 @@ class LevitAnchorAttention(LevitAttention):
     def _folded(self, linear: nn.Linear) -> nn.Linear:
         weight = self._fold(linear.weight, self.anchors)
         folded = nn.Linear(
-            linear.in_features,
-            weight.shape[0],
-            device=weight.device,
-            dtype=weight.dtype)
+            linear.in_features, weight.shape[0], device=weight.device, dtype=weight.dtype
+        )
         folded.weight.copy_(weight)
         folded.bias.copy_(self._fold(linear.bias, self.anchors))
         return folded.requires_grad_(linear.weight.requires_grad)
@@ -288,27 +282,32 @@ class LevitAnchorAttention(LevitAttention):
             anchors: (M, D) or (heads, M, D).
         """
         rows = param.reshape(self.num_heads, -1, param[0].numel())
-        keys, values = rows.tensor_split((self.key_dims, ), 1)
+        keys, values = rows.tensor_split((self.key_dims,), 1)
         scores = anchors.double() @ keys.double() * self.key_dims**-0.5
         rows = torch.cat((scores.to(param.dtype), values), dim=1)
         return rows.reshape(-1, *param.shape[1:])
 
-    def _load_from_state_dict(self, state_dict: dict, prefix: str, *args,
-                              **kwargs) -> None:
+    def _load_from_state_dict(self, state_dict: dict, prefix: str, *args, **kwargs) -> None:
         """Let the deploy form load a checkpoint of the training form."""
         anchors = state_dict.get(f'{prefix}anchors')
-        if self.anchors is None and anchors is not None and (
-                anchors.shape == self.anchors_shape):
+        if self.anchors is None and anchors is not None and (anchors.shape == self.anchors_shape):
             del state_dict[f'{prefix}anchors']
-            self._fold_part(state_dict, f'{prefix}in_proj.', self.in_proj,
-                            self.key_dims + self.value_dims, anchors)
+            self._fold_part(
+                state_dict,
+                f'{prefix}in_proj.',
+                self.in_proj,
+                self.key_dims + self.value_dims,
+                anchors,
+            )
             if self.query_proj is not None:
-                self._fold_part(state_dict, f'{prefix}query_proj.',
-                                self.query_proj, self.key_dims, anchors)
+                self._fold_part(
+                    state_dict, f'{prefix}query_proj.', self.query_proj, self.key_dims, anchors
+                )
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
 
-    def _fold_part(self, state_dict: dict, prefix: str, part: LinearBN,
-                   width: int, anchors: Tensor) -> None:
+    def _fold_part(
+        self, state_dict: dict, prefix: str, part: LinearBN, width: int, anchors: Tensor
+    ) -> None:
         """Fold normalisation and anchors of a projection, ``width`` a head.
 
         What has another shape stays for torch to report.
@@ -320,11 +319,9 @@ class LevitAnchorAttention(LevitAttention):
                 state_dict[name] = self._fold(param, anchors)
 
 
-def stretch_biases(table: Tensor, source: Tuple[int, int],
-                   target: Tuple[int, int]) -> Tensor:
+def stretch_biases(table: Tensor, source: tuple[int, int], target: tuple[int, int]) -> Tensor:
     """Biases (heads, h * w) of a map h x w for a map H x W."""
     wide = torch.promote_types(table.dtype, torch.float32)
     maps = table.to(wide).unflatten(1, source)[None]
-    maps = F.interpolate(
-        maps, size=tuple(target), mode='bicubic', align_corners=True)
+    maps = F.interpolate(maps, size=tuple(target), mode='bicubic', align_corners=True)
     return maps[0].flatten(1).to(table.dtype)

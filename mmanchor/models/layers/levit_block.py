@@ -1,5 +1,4 @@
 """LeViT's block: attention, which may subsample, then an MLP."""
-from typing import Tuple
 
 from mmcv.cnn.bricks import DropPath
 from torch import Tensor, nn
@@ -22,22 +21,23 @@ class LevitBlock(nn.Module):
             image, in [0, 1).
     """
 
-    def __init__(self,
-                 attn: LevitAttention,
-                 embed_dims: int,
-                 *,
-                 mlp_ratio: int = 2,
-                 drop_path_rate: float = 0.) -> None:
+    def __init__(
+        self,
+        attn: LevitAttention,
+        embed_dims: int,
+        *,
+        mlp_ratio: int = 2,
+        drop_path_rate: float = 0.0,
+    ) -> None:
         super().__init__()
         self.attn = attn
         hidden = mlp_ratio * embed_dims
         self.mlp = nn.Sequential(
-            LinearBN(embed_dims, hidden), nn.Hardswish(),
-            LinearBN(hidden, embed_dims, gain=0.))
+            LinearBN(embed_dims, hidden), nn.Hardswish(), LinearBN(hidden, embed_dims, gain=0.0)
+        )
         self.drop_path = DropPath(drop_path_rate)
 
-    def forward(self, x: Tensor,
-                hw_shape: Tuple[int, int]) -> Tuple[Tensor, Tuple[int, int]]:
+    def forward(self, x: Tensor, hw_shape: tuple[int, int]) -> tuple[Tensor, tuple[int, int]]:
         """Tokens (B, H * W, C) and (H, W) -> those of the output."""
         mixed, hw_out = self.attn(x, hw_shape)
         x = x + self.drop_path(mixed) if self.attn.stride == 1 else mixed

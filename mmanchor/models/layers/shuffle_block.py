@@ -1,4 +1,5 @@
 """The blocks of ESNet: ShuffleNetV2's, with squeeze and excitation."""
+
 import torch
 from mmcv.cnn import ConvModule
 from torch import Tensor, nn
@@ -7,8 +8,7 @@ from torchvision.ops import SqueezeExcitation
 
 def _squeeze_excitation(channels: int) -> SqueezeExcitation:
     """Channel weights by clip(x / 6 + 1 / 2, 0, 1), squeezed fourfold."""
-    return SqueezeExcitation(
-        channels, channels // 4, scale_activation=nn.Hardsigmoid)
+    return SqueezeExcitation(channels, channels // 4, scale_activation=nn.Hardsigmoid)
 
 
 class EnhancedShuffleBlock(nn.Module):
@@ -34,20 +34,15 @@ class EnhancedShuffleBlock(nn.Module):
         channels: int,
         mid_channels: int,
         norm_cfg: dict = dict(type='BN'),
-        act_cfg: dict = dict(type='HSwish')
+        act_cfg: dict = dict(type='HSwish'),
     ) -> None:
         super().__init__()
         half, mid = channels // 2, mid_channels // 2
         cfg = dict(norm_cfg=norm_cfg, act_cfg=act_cfg)
         self.conv_pw = ConvModule(half, mid, 1, **cfg)
         self.conv_dw = ConvModule(
-            mid,
-            mid,
-            3,
-            padding=1,
-            groups=mid,
-            norm_cfg=norm_cfg,
-            act_cfg=None)
+            mid, mid, 3, padding=1, groups=mid, norm_cfg=norm_cfg, act_cfg=None
+        )
         self.se = _squeeze_excitation(mid_channels)
         self.conv_linear = ConvModule(mid_channels, half, 1, **cfg)
 
@@ -86,7 +81,7 @@ class EnhancedShuffleDownBlock(nn.Module):
         out_channels: int,
         mid_channels: int,
         norm_cfg: dict = dict(type='BN'),
-        act_cfg: dict = dict(type='HSwish')
+        act_cfg: dict = dict(type='HSwish'),
     ) -> None:
         super().__init__()
         half, mid = out_channels // 2, mid_channels // 2
@@ -96,13 +91,7 @@ class EnhancedShuffleDownBlock(nn.Module):
             return ConvModule(before, after, norm_cfg=norm_cfg, **kwargs)
 
         def depthwise(channels: int, **kwargs) -> ConvModule:
-            return conv(
-                channels,
-                channels,
-                kernel_size=3,
-                padding=1,
-                groups=channels,
-                **kwargs)
+            return conv(channels, channels, kernel_size=3, padding=1, groups=channels, **kwargs)
 
         self.conv_dw_1 = depthwise(in_channels, stride=2, act_cfg=None)
         self.conv_linear_1 = conv(in_channels, half)

@@ -1,6 +1,7 @@
 """Sparsifiner's attention: each token attends to a few predicted ones."""
+
 import math
-from typing import NamedTuple, Optional, Tuple
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -15,10 +16,7 @@ from .sparse_macs import SparseMacs
 from .token_grid import resize_position_embedding
 from .token_pruning import TokenLayout
 
-EXECUTIONS = {
-    'masked': ops.masked_attention,
-    'gathered': ops.gathered_attention
-}
+EXECUTIONS = {'masked': ops.masked_attention, 'gathered': ops.gathered_attention}
 # The basis is in units of the attention among so many tokens, those of
 # 224 x 224 pixels, so that its threshold means the same at every size.
 REFERENCE_TOKENS = 197
@@ -33,9 +31,10 @@ class SparseMix(NamedTuple):
             mean of the heads, (B, N - E); ``None`` without extra tokens.
         loss: The reconstruction loss, a scalar; ``None`` outside training.
     """
+
     tokens: Tensor
-    class_weights: Optional[Tensor]
-    loss: Optional[Tensor]
+    class_weights: Tensor | None
+    loss: Tensor | None
 
 
 class ConnectivityPredictor(BaseModule):
@@ -52,9 +51,16 @@ class ConnectivityPredictor(BaseModule):
         threshold: Entries of the basis up to it count as 0.
     """
 
-    def __init__(self, head_dims: int, num_heads: int, grid: Tuple[int, int],
-                 num_extra: int, num_basis: int, num_coefficients: int,
-                 threshold: float) -> None:
+    def __init__(
+        self,
+        head_dims: int,
+        num_heads: int,
+        grid: tuple[int, int],
+        num_extra: int,
+        num_basis: int,
+        num_coefficients: int,
+        threshold: float,
+    ) -> None:
         super().__init__(LINEAR_INIT)
         self.grid = grid
         self.num_extra = num_extra
@@ -67,10 +73,9 @@ class ConnectivityPredictor(BaseModule):
         self.compress = nn.Parameter(torch.empty(num_tokens, num_basis))
         self.basis = nn.Parameter(torch.empty(num_tokens, num_basis))
         for param in (self.compress, self.basis):
-            nn.init.trunc_normal_(param, std=.02)
+            nn.init.trunc_normal_(param, std=0.02)
 
-    def forward(self, queries: Tensor, keys: Tensor,
-                layout: TokenLayout) -> Tuple[Tensor, Tensor]:
+    def forward(self, queries: Tensor, keys: Tensor, layout: TokenLayout) -> tuple[Tensor, Tensor]:
         """Coefficients of the rows, and the basis that they refer to.
 
         Args:
@@ -81,16 +86,13 @@ class ConnectivityPredictor(BaseModule):
         Returns:
             (B, heads, R, K), and (N, K) or (B, 1, N, K).
         """
-        compress, basis = (
-            layout.select(each)
-            for each in self.position_weights(layout.hw_shape))
+        compress, basis = (layout.select(each) for each in self.position_weights(layout.hw_shape))
         coefficients = ops.basis_coefficients(
-            self.query_proj(queries), self.key_proj(keys), compress,
-            self.scale)
+            self.query_proj(queries), self.key_proj(keys), compress, self.scale
+        )
         return coefficients, basis
 
-    def position_weights(self, hw_shape: Tuple[int,
-                                               int]) -> Tuple[Tensor, Tensor]:
+    def position_weights(self, hw_shape: tuple[int, int]) -> tuple[Tensor, Tensor]:
         """Weights of the tokens for a map of another size.
 
         Args:
@@ -102,8 +104,10 @@ class ConnectivityPredictor(BaseModule):
         if tuple(hw_shape) == tuple(self.grid):
             return self.compress, self.basis
         source = self.num_extra, self.grid
-        return (resize_token_axis(self.compress, *source, hw_shape, sums=True),
-                resize_token_axis(self.basis, *source, hw_shape))
+        return (
+            resize_token_axis(self.compress, *source, hw_shape, sums=True),
+            resize_token_axis(self.basis, *source, hw_shape),
+        )
 
 
 @MODELS.register_module()
@@ -142,51 +146,57 @@ class SparsifinerAttention(Attention):
         torch.Size([1, 10, 32])
     """
 
-    def __init__(self,
-                 embed_dims: int,
-                 num_heads: int,
-                 *,
-                 grid: Tuple[int, int],
-                 num_extra: int = 1,
-                 keep_rate: float = 0.25,
-                 num_basis: Optional[int] = None,
-                 num_coefficients: int = 8,
-                 basis_threshold: float = 0.02,
-                 execution: str = 'masked',
-                 qkv_bias: bool = True,
-                 proj_drop: float = 0.,
-                 init_cfg: Optional[dict] = None) -> None:
+    def __init__(
+        self,
+        embed_dims: int,
+        num_heads: int,
+        *,
+        grid: tuple[int, int],
+        num_extra: int = 1,
+        keep_rate: float = 0.25,
+        num_basis: int | None = None,
+        num_coefficients: int = 8,
+        basis_threshold: float = 0.02,
+        execution: str = 'masked',
+        qkv_bias: bool = True,
+        proj_drop: float = 0.0,
+        init_cfg: dict | None = None,
+    ) -> None:
         super().__init__(
             embed_dims,
             num_heads,
             num_projections=3,
             qkv_bias=qkv_bias,
             proj_drop=proj_drop,
-            init_cfg=init_cfg)
+            init_cfg=init_cfg,
+        )
         if self.head_dims < 2:
             raise ValueError(
                 f'embed_dims={embed_dims} must be at least twice '
-                f'num_heads={num_heads}, as heads are halved to predict')
+                f'num_heads={num_heads}, as heads are halved to predict'
+            )
         if execution not in EXECUTIONS:
-            raise ValueError(f'execution must be one of {sorted(EXECUTIONS)}, '
-                             f'got {execution!r}')
+            raise ValueError(f'execution must be one of {sorted(EXECUTIONS)}, got {execution!r}')
         num_tokens = num_extra + grid[0] * grid[1]
         if num_basis is None:
             num_basis = max(num_tokens // 6, 1)
-        for name, value in (('num_basis', num_basis), ('num_coefficients',
-                                                       num_coefficients)):
+        for name, value in (('num_basis', num_basis), ('num_coefficients', num_coefficients)):
             if value < 1:
                 raise ValueError(f'{name} must be at least 1, got {value}')
         self.keep_rate = check_keep_rate(keep_rate, 'keep_rate')
         self.num_extra = num_extra
         self.execution = execution
-        self.predictor = ConnectivityPredictor(self.head_dims, num_heads,
-                                               tuple(grid), num_extra,
-                                               num_basis, num_coefficients,
-                                               basis_threshold)
+        self.predictor = ConnectivityPredictor(
+            self.head_dims,
+            num_heads,
+            tuple(grid),
+            num_extra,
+            num_basis,
+            num_coefficients,
+            basis_threshold,
+        )
 
-    def mix(self, x: Tensor,
-            hw_shape: Optional[Tuple[int, int]]) -> Tuple[Tensor, Tensor]:
+    def mix(self, x: Tensor, hw_shape: tuple[int, int] | None) -> tuple[Tensor, Tensor]:
         queries, keys, values = self._split_heads(self.in_proj(x))
         layout = self._layout(x, hw_shape)
         return self._mix(queries, keys, values, layout)[0], values
@@ -205,12 +215,10 @@ class SparsifinerAttention(Attention):
         out, weights, loss = self._mix(queries, keys, values, layout)
         tokens = self.proj_drop(self.proj(self._merge_heads(out)))
         if weights is not None:
-            weights = weights[:, :, 0, self.num_extra:].mean(dim=1)
+            weights = weights[:, :, 0, self.num_extra :].mean(dim=1)
         return SparseMix(tokens, weights, loss)
 
-    def kept_pairs(self,
-                   x: Tensor,
-                   hw_shape: Optional[Tuple[int, int]] = None) -> Tensor:
+    def kept_pairs(self, x: Tensor, hw_shape: tuple[int, int] | None = None) -> Tensor:
         """Which tokens each token attends to.
 
         Args:
@@ -221,11 +229,10 @@ class SparsifinerAttention(Attention):
             (B, heads, N, N), bool; the rows of extra tokens are all true.
         """
         queries, keys, _ = self._split_heads(self.in_proj(x))
-        rows = queries[:, :, self.num_extra:]
+        rows = queries[:, :, self.num_extra :]
         indices, _ = self._choose(rows, keys, self._layout(x, hw_shape))
         mask = ops.pairs_to_mask(indices, x.shape[1])
-        dense = torch.ones_like(mask[:, :, :1]).expand(-1, -1, self.num_extra,
-                                                       -1)
+        dense = torch.ones_like(mask[:, :, :1]).expand(-1, -1, self.num_extra, -1)
         return torch.cat((dense, mask), dim=2)
 
     def macs(self, layout: TokenLayout, num_left: int) -> SparseMacs:
@@ -238,15 +245,15 @@ class SparsifinerAttention(Attention):
         pairs = self._budget(layout.num_tokens, num_left)
         return SparseMacs.count(self, num_left, pairs)
 
-    def _layout(self, x: Tensor,
-                hw_shape: Optional[Tuple[int, int]]) -> TokenLayout:
+    def _layout(self, x: Tensor, hw_shape: tuple[int, int] | None) -> TokenLayout:
         """The layout of unpruned tokens."""
-        layout = TokenLayout(
-            tuple(hw_shape or self.predictor.grid), self.num_extra)
+        layout = TokenLayout(tuple(hw_shape or self.predictor.grid), self.num_extra)
         if x.shape[1] != layout.num_tokens:
-            raise ValueError(f'{self.num_extra} extra tokens and a map of '
-                             f'{" x ".join(map(str, layout.hw_shape))} are '
-                             f'{layout.num_tokens} tokens, got {x.shape[1]}')
+            raise ValueError(
+                f'{self.num_extra} extra tokens and a map of '
+                f'{" x ".join(map(str, layout.hw_shape))} are '
+                f'{layout.num_tokens} tokens, got {x.shape[1]}'
+            )
         return layout
 
     def _budget(self, num_tokens: int, num_left: int) -> int:
@@ -264,8 +271,9 @@ class SparsifinerAttention(Attention):
             budget = min(budget, num_left - self.num_extra)
         return min(budget, num_left)
 
-    def _choose(self, rows: Tensor, keys: Tensor,
-                layout: TokenLayout) -> Tuple[Tensor, Optional[Tensor]]:
+    def _choose(
+        self, rows: Tensor, keys: Tensor, layout: TokenLayout
+    ) -> tuple[Tensor, Tensor | None]:
         """The kept pairs (B, heads, R, L), and in training low-rank attention.
 
         Args:
@@ -274,26 +282,22 @@ class SparsifinerAttention(Attention):
             layout: Where the tokens stand.
         """
         # The reconstruction trains the predictor; the trunk has its own loss.
-        coefficients, basis = self.predictor(rows.detach(), keys.detach(),
-                                             layout)
+        coefficients, basis = self.predictor(rows.detach(), keys.detach(), layout)
         num_left = keys.shape[2]
-        scores = ops.connectivity_scores(coefficients, basis,
-                                         self.predictor.num_coefficients,
-                                         self.predictor.threshold)
-        indices = ops.strongest_pairs(
-            scores, self._budget(layout.num_tokens, num_left))
+        scores = ops.connectivity_scores(
+            coefficients, basis, self.predictor.num_coefficients, self.predictor.threshold
+        )
+        indices = ops.strongest_pairs(scores, self._budget(layout.num_tokens, num_left))
         if not self.training:
             return indices, None
         approximation = ops.low_rank_attention(coefficients, basis)
         return indices, approximation * (REFERENCE_TOKENS / num_left)
 
     def _mix(
-        self, queries: Tensor, keys: Tensor, values: Tensor,
-        layout: TokenLayout
-    ) -> Tuple[Tensor, Optional[Tensor], Optional[Tensor]]:
+        self, queries: Tensor, keys: Tensor, values: Tensor, layout: TokenLayout
+    ) -> tuple[Tensor, Tensor | None, Tensor | None]:
         """Mixed values (B, heads, N, D), dense rows' weights, and loss."""
-        extra, rows = queries.split(
-            (self.num_extra, queries.shape[2] - self.num_extra), dim=2)
+        extra, rows = queries.split((self.num_extra, queries.shape[2] - self.num_extra), dim=2)
         num_left = keys.shape[2]
         loss = weights = indices = None
         is_dense = self._budget(layout.num_tokens, num_left) == num_left
@@ -308,8 +312,7 @@ class SparsifinerAttention(Attention):
             name = 'masked' if is_exporting() else self.execution
             out = EXECUTIONS[name](rows, keys, values, indices)
         if self.num_extra:
-            dense, weights = ops.dense_attention(extra, keys, values,
-                                                 layout.num_absent)
+            dense, weights = ops.dense_attention(extra, keys, values, layout.num_absent)
             out = torch.cat((dense, out), dim=2)
         return out, weights, loss
 
@@ -325,11 +328,13 @@ def check_keep_rate(rate: float, name: str) -> float:
     return rate
 
 
-def resize_token_axis(weights: Tensor,
-                      num_extra: int,
-                      source: Tuple[int, int],
-                      target: Tuple[int, int],
-                      sums: bool = False) -> Tensor:
+def resize_token_axis(
+    weights: Tensor,
+    num_extra: int,
+    source: tuple[int, int],
+    target: tuple[int, int],
+    sums: bool = False,
+) -> Tensor:
     """Resize weights of the tokens to another map, by bicubic interpolation.
 
     Args:
@@ -343,8 +348,7 @@ def resize_token_axis(weights: Tensor,
     Returns:
         (E + H * W, K).
     """
-    resized = resize_position_embedding(weights[None], source, target,
-                                        num_extra)[0]
+    resized = resize_position_embedding(weights[None], source, target, num_extra)[0]
     if not sums:
         return resized
     ratio = source[0] * source[1] / (target[0] * target[1])
@@ -366,7 +370,7 @@ def resize_basis_axis(weights: Tensor, num_basis: int) -> Tensor:
         (N, K).
 
     Example:
-        >>> resize_basis_axis(torch.tensor([[1., 2.]]), 4).tolist()
+        >>> resize_basis_axis(torch.tensor([[1.0, 2.0]]), 4).tolist()
         [[1.0, 1.0, 2.0, 2.0]]
     """
     index = torch.arange(num_basis, device=weights.device)

@@ -1,4 +1,5 @@
 """Multiply-adds of Sparsifiner's attention: executed, and kept."""
+
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,7 @@ class SparseMacs:
             path multiplies: all of them if it masks.
         pairs_kept: Of those pairs that are kept.
     """
+
     projections: int
     predictor: int
     pairs_executed: int
@@ -36,8 +38,7 @@ class SparseMacs:
         return self.projections + self.predictor + self.pairs_kept
 
     @classmethod
-    def count(cls, attention: 'SparsifinerAttention', num_left: int,
-              budget: int) -> 'SparseMacs':
+    def count(cls, attention: 'SparsifinerAttention', num_left: int, budget: int) -> 'SparseMacs':
         """Count at test time.
 
         Args:
@@ -53,12 +54,13 @@ class SparseMacs:
             (num_left + rows) * width * reduced  # reduced queries and keys
             + num_left * reduced * basis  # compressed keys
             + rows * reduced * basis  # coefficients
-            + rows * basis * num_left)  # connectivity
+            + rows * basis * num_left
+        )  # connectivity
         every = 2 * heads * width * num_left * num_left
         kept = 2 * heads * width * (extra * num_left + rows * budget)
         return cls(
             projections=4 * num_left * attention.embed_dims**2,
             predictor=predictor if budget < num_left else 0,
-            pairs_executed=kept
-            if attention.execution == 'gathered' else every,
-            pairs_kept=kept)
+            pairs_executed=kept if attention.execution == 'gathered' else every,
+            pairs_kept=kept,
+        )

@@ -1,6 +1,7 @@
 """The transformer block of Sparsifiner, which may prune tokens."""
+
 import math
-from typing import NamedTuple, Optional
+from typing import NamedTuple
 
 from torch import Tensor
 
@@ -10,9 +11,10 @@ from .token_pruning import TokenLayout
 
 class BlockOutput(NamedTuple):
     """What a block gives: tokens (B, E + T, C), their layout, and a loss."""
+
     tokens: Tensor
     layout: TokenLayout
-    loss: Optional[Tensor]
+    loss: Tensor | None
 
 
 class SparsifinerBlock(TransformerBlock):
@@ -26,12 +28,9 @@ class SparsifinerBlock(TransformerBlock):
             in the mean of the heads.
     """
 
-    def __init__(self,
-                 embed_dims: int,
-                 attention: dict,
-                 *,
-                 token_keep_rate: float = 1.,
-                 **kwargs) -> None:
+    def __init__(
+        self, embed_dims: int, attention: dict, *, token_keep_rate: float = 1.0, **kwargs
+    ) -> None:
         super().__init__(embed_dims, attention, **kwargs)
         self.token_keep_rate = token_keep_rate
 

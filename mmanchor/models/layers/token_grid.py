@@ -1,13 +1,11 @@
 """Geometry of the token map: evenly spread tokens, resized embeddings."""
-from typing import Optional, Tuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 
-def even_token_indices(height: int, width: int, num: int,
-                       device: torch.device) -> Tensor:
+def even_token_indices(height: int, width: int, num: int, device: torch.device) -> Tensor:
     """Choose tokens spread evenly over an H x W map, always the same ones.
 
     The tokens stand in rows about as far apart as the tokens of a row are,
@@ -34,8 +32,9 @@ def even_token_indices(height: int, width: int, num: int,
     if num > height * width:
         raise ValueError(
             f'num_anchors={num} exceeds the {height} x {width} = '
-            f'{height * width} tokens that token anchors are chosen from')
-    rows = round((num * height / width)**.5)
+            f'{height * width} tokens that token anchors are chosen from'
+        )
+    rows = round((num * height / width) ** 0.5)
     rows = min(max(rows, -(-num // width), 1), height, num)
     index = torch.arange(num, device=device)
     row = index * rows // num
@@ -46,7 +45,7 @@ def even_token_indices(height: int, width: int, num: int,
     return (2 * row + 1) * height // (2 * rows) * width + column
 
 
-def infer_grid(num: int, like: Tuple[int, int]) -> Optional[Tuple[int, int]]:
+def infer_grid(num: int, like: tuple[int, int]) -> tuple[int, int] | None:
     """Height and width of a checkpoint's token map, which it does not say.
 
     Args:
@@ -63,14 +62,15 @@ def infer_grid(num: int, like: Tuple[int, int]) -> Optional[Tuple[int, int]]:
     """
     if num < 1:
         return None
-    height = round((num * like[0] / like[1])**.5)
+    height = round((num * like[0] / like[1]) ** 0.5)
     if height * round(height * like[1] / like[0]) != num:
-        height = round(num**.5)
+        height = round(num**0.5)
     return (height, num // height) if num % height == 0 else None
 
 
-def resize_position_embedding(embedding: Tensor, source: tuple, target: tuple,
-                              num_extra: int) -> Tensor:
+def resize_position_embedding(
+    embedding: Tensor, source: tuple, target: tuple, num_extra: int
+) -> Tensor:
     """Resize the map part of a position embedding by bicubic interpolation.
 
     Args:
@@ -83,13 +83,11 @@ def resize_position_embedding(embedding: Tensor, source: tuple, target: tuple,
     Returns:
         (1, num_extra + H * W, C), in the dtype of ``embedding``.
     """
-    extra, grid = embedding.split((num_extra, embedding.shape[1] - num_extra),
-                                  dim=1)
+    extra, grid = embedding.split((num_extra, embedding.shape[1] - num_extra), dim=1)
     grid = grid.transpose(1, 2).unflatten(2, source)  # (1, C, h, w)
     # Half precision would round the weights of the interpolation too.
     wide = torch.promote_types(grid.dtype, torch.float32)
-    grid = F.interpolate(
-        grid.to(wide), size=target, mode='bicubic', align_corners=False)
+    grid = F.interpolate(grid.to(wide), size=target, mode='bicubic', align_corners=False)
     grid = grid.to(embedding.dtype).flatten(2).transpose(1, 2)
     return torch.cat((extra, grid), dim=1)
 
@@ -110,8 +108,9 @@ class PositionRows:
         torch.Size([1, 10, 8])
     """
 
-    def __init__(self, embedding: Tensor, source: Tuple[int, int],
-                 target: Tuple[int, int], num_extra: int) -> None:
+    def __init__(
+        self, embedding: Tensor, source: tuple[int, int], target: tuple[int, int], num_extra: int
+    ) -> None:
         self.width = target[1]
         self.dtype = embedding.dtype
         wide = torch.promote_types(embedding.dtype, torch.float32)
@@ -120,14 +119,13 @@ class PositionRows:
             grid.unflatten(2, source),
             size=(target[0], source[1]),
             mode='bicubic',
-            align_corners=False)
+            align_corners=False,
+        )
 
     def __call__(self, first: int, last: int) -> Tensor:
         """(1, (last - first) * W, C): the rows from ``first`` to ``last``."""
         rows = self.columns[:, :, first:last]
         grid = F.interpolate(
-            rows,
-            size=(last - first, self.width),
-            mode='bicubic',
-            align_corners=False)
+            rows, size=(last - first, self.width), mode='bicubic', align_corners=False
+        )
         return grid.to(self.dtype).flatten(2).transpose(1, 2)

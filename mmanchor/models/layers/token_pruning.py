@@ -1,6 +1,6 @@
 """Pruning of tokens: which are left, and where the others stay."""
+
 from dataclasses import dataclass
-from typing import Optional, Tuple
 
 import torch
 from torch import Tensor
@@ -19,10 +19,11 @@ class TokenLayout:
             that pruned last; ``None`` while all are left. What is left has
             moved on from them.
     """
-    hw_shape: Tuple[int, int]
+
+    hw_shape: tuple[int, int]
     num_extra: int
-    kept: Optional[Tensor] = None
-    resting: Optional[Tensor] = None
+    kept: Tensor | None = None
+    resting: Tensor | None = None
 
     @property
     def num_tokens(self) -> int:
@@ -52,8 +53,7 @@ class TokenLayout:
                           self.kept + self.num_extra), 1)  # yapf: disable
         return params[rows].unsqueeze(1)
 
-    def prune(self, x: Tensor, scores: Tensor,
-              num_kept: int) -> Tuple[Tensor, 'TokenLayout']:
+    def prune(self, x: Tensor, scores: Tensor, num_kept: int) -> tuple[Tensor, 'TokenLayout']:
         """Keep the patches with the largest scores.
 
         Args:
@@ -72,8 +72,7 @@ class TokenLayout:
         chosen = scores.topk(num_kept, sorted=False)[1].sort(dim=1)[0]
         kept = chosen if self.kept is None else self.kept.gather(1, chosen)
         left = patches.gather(1, _columns(chosen, patches))
-        layout = TokenLayout(self.hw_shape, self.num_extra, kept,
-                             self._fill(patches))
+        layout = TokenLayout(self.hw_shape, self.num_extra, kept, self._fill(patches))
         return torch.cat((extra, left), dim=1), layout
 
     def restore(self, x: Tensor) -> Tensor:
@@ -88,8 +87,8 @@ class TokenLayout:
         extra, patches = self._split(x)
         return torch.cat((extra, self._fill(patches)), dim=1)
 
-    def _split(self, x: Tensor) -> Tuple[Tensor, Tensor]:
-        return x[:, :self.num_extra], x[:, self.num_extra:]
+    def _split(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        return x[:, : self.num_extra], x[:, self.num_extra :]
 
     def _fill(self, patches: Tensor) -> Tensor:
         """(B, T, C) -> (B, H * W, C)."""

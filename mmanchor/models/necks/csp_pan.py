@@ -1,5 +1,6 @@
 """CSP-PAN, PicoDet's neck."""
-from typing import List, Optional, Sequence, Union
+
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -20,8 +21,9 @@ class LightCSPLayer(BaseModule):
         norm_cfg, act_cfg: Configs of normalisation and activation.
     """
 
-    def __init__(self, in_channels: int, out_channels: int, kernel_size: int,
-                 norm_cfg: dict, act_cfg: dict) -> None:
+    def __init__(
+        self, in_channels: int, out_channels: int, kernel_size: int, norm_cfg: dict, act_cfg: dict
+    ) -> None:
         super().__init__()
         cfg = dict(norm_cfg=norm_cfg, act_cfg=act_cfg)
         hidden = out_channels // 2
@@ -30,7 +32,9 @@ class LightCSPLayer(BaseModule):
         self.block = nn.Sequential(
             ConvModule(hidden, hidden, 1, **cfg),
             DepthwiseSeparableConvModule(
-                hidden, hidden, kernel_size, padding=kernel_size // 2, **cfg))
+                hidden, hidden, kernel_size, padding=kernel_size // 2, **cfg
+            ),
+        )
         self.final_conv = ConvModule(2 * hidden, out_channels, 1, **cfg)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -59,46 +63,41 @@ class CSPPAN(BaseModule):
 
     Example:
         >>> neck = CSPPAN((8, 16, 32), out_channels=16)
-        >>> maps = [torch.rand(1, 8 * 2**i, 16 // 2**i, 24 // 2**i)
-        ...         for i in range(3)]
+        >>> maps = [torch.rand(1, 8 * 2**i, 16 // 2**i, 24 // 2**i) for i in range(3)]
         >>> [tuple(x.shape[1:]) for x in neck(maps)]
         [(16, 16, 24), (16, 8, 12), (16, 4, 6), (16, 2, 3)]
     """
 
-    def __init__(self,
-                 in_channels: Sequence[int],
-                 out_channels: int,
-                 *,
-                 kernel_size: int = 5,
-                 norm_cfg: dict = dict(type='BN'),
-                 act_cfg: dict = dict(type='HSwish'),
-                 init_cfg: Optional[Union[dict, List[dict]]] = None) -> None:
-        super().__init__(
-            init_cfg or dict(type='Kaiming', layer='Conv2d', mode='fan_in'))
+    def __init__(
+        self,
+        in_channels: Sequence[int],
+        out_channels: int,
+        *,
+        kernel_size: int = 5,
+        norm_cfg: dict = dict(type='BN'),
+        act_cfg: dict = dict(type='HSwish'),
+        init_cfg: dict | list[dict] | None = None,
+    ) -> None:
+        super().__init__(init_cfg or dict(type='Kaiming', layer='Conv2d', mode='fan_in'))
         if out_channels < 2 or out_channels % 2:
-            raise ValueError('out_channels must be even and above 0, got '
-                             f'{out_channels}')
+            raise ValueError(f'out_channels must be even and above 0, got {out_channels}')
         if kernel_size < 1 or not kernel_size % 2:
             raise ValueError(f'kernel_size must be odd, got {kernel_size}')
         cfg = dict(norm_cfg=norm_cfg, act_cfg=act_cfg)
         merges = range(len(in_channels) - 1)
 
         def merge() -> LightCSPLayer:
-            return LightCSPLayer(2 * out_channels, out_channels, kernel_size,
-                                 **cfg)
+            return LightCSPLayer(2 * out_channels, out_channels, kernel_size, **cfg)
 
         def downsample() -> DepthwiseSeparableConvModule:
             return DepthwiseSeparableConvModule(
-                out_channels,
-                out_channels,
-                kernel_size,
-                stride=2,
-                padding=kernel_size // 2,
-                **cfg)
+                out_channels, out_channels, kernel_size, stride=2, padding=kernel_size // 2, **cfg
+            )
 
         self.in_channels = tuple(in_channels)
         self.reduce_convs = nn.ModuleList(
-            ConvModule(width, out_channels, 1, **cfg) for width in in_channels)
+            ConvModule(width, out_channels, 1, **cfg) for width in in_channels
+        )
         # Both in the order in which they run.
         self.top_down_layers = nn.ModuleList(merge() for _ in merges)
         self.downsamples = nn.ModuleList(downsample() for _ in merges)
@@ -122,19 +121,18 @@ class CSPPAN(BaseModule):
             ValueError: If there are more or fewer maps than ``in_channels``.
         """
         if len(inputs) != len(self.in_channels):
-            raise ValueError('CSPPAN takes a map for each of in_channels='
-                             f'{self.in_channels}, got {len(inputs)}')
+            raise ValueError(
+                f'CSPPAN takes a map for each of in_channels={self.in_channels}, got {len(inputs)}'
+            )
         laterals = [conv(x) for conv, x in zip(self.reduce_convs, inputs)]
         merged = [laterals[-1]]
         for layer, lateral in zip(self.top_down_layers, laterals[-2::-1]):
             # By size, so that a side that was rounded up fits too.
-            above = F.interpolate(
-                merged[0], size=lateral.shape[2:], mode='nearest')
+            above = F.interpolate(merged[0], size=lateral.shape[2:], mode='nearest')
             merged.insert(0, layer(torch.cat((above, lateral), dim=1)))
 
         outs = [merged[0]]
-        for layer, downsample, lateral in zip(self.bottom_up_layers,
-                                              self.downsamples, merged[1:]):
+        for layer, downsample, lateral in zip(self.bottom_up_layers, self.downsamples, merged[1:]):
             below = downsample(outs[-1])
             outs.append(layer(torch.cat((below, lateral), dim=1)))
         extra = self.extra_from_input(laterals[-1])

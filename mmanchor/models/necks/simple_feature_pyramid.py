@@ -1,5 +1,6 @@
 """A pyramid from maps of one stride, as plain transformers need it."""
-from typing import Optional, Sequence, Tuple
+
+from collections.abc import Sequence
 
 from mmcv.cnn import build_norm_layer, build_upsample_layer
 from mmengine.model import BaseModule, ModuleList
@@ -32,26 +33,30 @@ class SimpleFeaturePyramid(BaseModule):
     Example:
         >>> import torch
         >>> neck = SimpleFeaturePyramid(32, (8, 16, 32, 32))
-        >>> [tuple(x.shape) for x in neck((torch.rand(1, 32, 4, 6), ))]
+        >>> [tuple(x.shape) for x in neck((torch.rand(1, 32, 4, 6),))]
         [(1, 8, 16, 24), (1, 16, 8, 12), (1, 32, 4, 6), (1, 32, 2, 3)]
     """
 
-    def __init__(self,
-                 in_channels: int,
-                 out_channels: Sequence[int],
-                 scales: Sequence[float] = (4, 2, 1, 0.5),
-                 norm_cfg: Optional[dict] = None,
-                 init_cfg: Optional[dict] = None) -> None:
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: Sequence[int],
+        scales: Sequence[float] = (4, 2, 1, 0.5),
+        norm_cfg: dict | None = None,
+        init_cfg: dict | None = None,
+    ) -> None:
         super().__init__(init_cfg)
         if len(out_channels) != len(scales):
-            raise ValueError(f'out_channels must have one width for each of '
-                             f'scales={scales}, got {out_channels}')
+            raise ValueError(
+                f'out_channels must have one width for each of scales={scales}, got {out_channels}'
+            )
         norm_cfg = norm_cfg or dict(type='BN')
         self.levels = ModuleList(
             _level(in_channels, width, scale, norm_cfg)
-            for width, scale in zip(out_channels, scales))
+            for width, scale in zip(out_channels, scales)
+        )
 
-    def forward(self, inputs: Sequence[Tensor]) -> Tuple[Tensor, ...]:
+    def forward(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """Build the pyramid.
 
         Args:
@@ -63,22 +68,25 @@ class SimpleFeaturePyramid(BaseModule):
         """
         num = len(self.levels)
         if len(inputs) not in (1, num):
-            raise ValueError(f'inputs must be 1 or {num} maps; set the '
-                             'out_indices of the backbone so, got '
-                             f'{len(inputs)}')
+            raise ValueError(
+                f'inputs must be 1 or {num} maps; set the '
+                'out_indices of the backbone so, got '
+                f'{len(inputs)}'
+            )
         if len(inputs) == 1:
             inputs = tuple(inputs) * num
         return tuple(level(x) for level, x in zip(self.levels, inputs))
 
 
-def _level(in_channels: int, out_channels: int, scale: float,
-           norm_cfg: dict) -> nn.Module:
+def _level(in_channels: int, out_channels: int, scale: float, norm_cfg: dict) -> nn.Module:
     if scale == 4:
         middle = 2 * out_channels
         return nn.Sequential(
             _double(in_channels, middle),
-            build_norm_layer(norm_cfg, middle)[1], nn.GELU(),
-            _double(middle, out_channels))
+            build_norm_layer(norm_cfg, middle)[1],
+            nn.GELU(),
+            _double(middle, out_channels),
+        )
     if scale == 2:
         return _double(in_channels, out_channels)
     if scale == 1:
@@ -86,15 +94,13 @@ def _level(in_channels: int, out_channels: int, scale: float,
     if scale in (0.5, 0.25):
         # A map of one row or column must not shrink to nothing.
         return nn.Sequential(
-            nn.MaxPool2d(int(1 / scale), ceil_mode=True),
-            _match_channels(in_channels, out_channels))
-    raise ValueError(
-        f'scales must be among 4, 2, 1, 0.5 and 0.25, got {scale}')
+            nn.MaxPool2d(int(1 / scale), ceil_mode=True), _match_channels(in_channels, out_channels)
+        )
+    raise ValueError(f'scales must be among 4, 2, 1, 0.5 and 0.25, got {scale}')
 
 
 def _double(in_channels: int, out_channels: int) -> nn.Module:
-    return build_upsample_layer(
-        dict(type='deconv'), in_channels, out_channels, 2, stride=2)
+    return build_upsample_layer(dict(type='deconv'), in_channels, out_channels, 2, stride=2)
 
 
 def _match_channels(in_channels: int, out_channels: int) -> nn.Module:

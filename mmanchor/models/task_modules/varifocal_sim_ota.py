@@ -1,4 +1,5 @@
 """SimOTA with PicoDet's costs."""
+
 import torch
 from mmdet.models.task_modules.assigners import AssignResult, SimOTAAssigner
 from mmengine.structures import InstanceData
@@ -40,12 +41,15 @@ class VarifocalSimOTAAssigner(SimOTAAssigner):
         iou_calculator: Config of mmdet's calculator of overlaps.
 
     Example:
-        >>> priors = torch.tensor([[4., 4., 8., 8.], [12., 4., 8., 8.]])
-        >>> found = InstanceData(priors=priors, scores=torch.full((2, 3), .5),
-        ...                      bboxes=torch.tensor([[0., 0., 9., 8.],
-        ...                                           [8., 0., 16., 8.]]))
-        >>> truth = InstanceData(bboxes=torch.tensor([[0., 0., 8., 8.]]),
-        ...                      labels=torch.tensor([2]))
+        >>> priors = torch.tensor([[4.0, 4.0, 8.0, 8.0], [12.0, 4.0, 8.0, 8.0]])
+        >>> found = InstanceData(
+        ...     priors=priors,
+        ...     scores=torch.full((2, 3), 0.5),
+        ...     bboxes=torch.tensor([[0.0, 0.0, 9.0, 8.0], [8.0, 0.0, 16.0, 8.0]]),
+        ... )
+        >>> truth = InstanceData(
+        ...     bboxes=torch.tensor([[0.0, 0.0, 8.0, 8.0]]), labels=torch.tensor([2])
+        ... )
         >>> result = VarifocalSimOTAAssigner().assign(found, truth)
         >>> result.gt_inds, result.labels
         (tensor([1, 0]), tensor([ 2, -1]))
@@ -59,16 +63,16 @@ class VarifocalSimOTAAssigner(SimOTAAssigner):
         cls_weight: float = 1.0,
         alpha: float = 0.75,
         gamma: float = 2.0,
-        iou_calculator: dict = dict(type='mmdet.BboxOverlaps2D')
+        iou_calculator: dict = dict(type='mmdet.BboxOverlaps2D'),
     ) -> None:
-        super().__init__(center_radius, candidate_topk, iou_weight, cls_weight,
-                         iou_calculator)
+        super().__init__(center_radius, candidate_topk, iou_weight, cls_weight, iou_calculator)
         self.alpha = alpha
         self.gamma = gamma
 
     @torch.no_grad()
-    def assign(self, pred_instances: InstanceData, gt_instances: InstanceData,
-               *args, **kwargs) -> AssignResult:
+    def assign(
+        self, pred_instances: InstanceData, gt_instances: InstanceData, *args, **kwargs
+    ) -> AssignResult:
         """Assign priors of one image to its boxes.
 
         Args:
@@ -90,8 +94,7 @@ class VarifocalSimOTAAssigner(SimOTAAssigner):
         result = AssignResult(num_boxes, gt_inds, overlaps, labels=assigned)
         if not num_boxes or not num_priors:
             return result
-        candidates, inside = self.get_in_gt_and_in_center_info(
-            pred_instances.priors, boxes)
+        candidates, inside = self.get_in_gt_and_in_center_info(pred_instances.priors, boxes)
         candidates = candidates.nonzero()[:, 0]
         if not len(candidates):
             return result
@@ -100,7 +103,8 @@ class VarifocalSimOTAAssigner(SimOTAAssigner):
         ious = self.iou_calculator(predicted, boxes)  # (V, G)
         gious = self.iou_calculator(predicted, boxes, mode='giou')
         cost = self.cls_weight * self._varifocal_cost(
-            pred_instances.scores[candidates], labels, ious)
+            pred_instances.scores[candidates], labels, ious
+        )
         cost = cost + self.iou_weight * (1 - gious.double())
         cost = cost + OUTSIDE_COST * ~inside
         taken, box = self._match(cost, ious)
@@ -111,8 +115,7 @@ class VarifocalSimOTAAssigner(SimOTAAssigner):
         assigned[positive] = labels[box]
         return result
 
-    def _varifocal_cost(self, scores: Tensor, labels: Tensor,
-                        ious: Tensor) -> Tensor:
+    def _varifocal_cost(self, scores: Tensor, labels: Tensor, ious: Tensor) -> Tensor:
         """Varifocal loss of every pair, summed over classes.
 
         Only the label's class differs between boxes, so the sum over all
@@ -154,7 +157,5 @@ class VarifocalSimOTAAssigner(SimOTAAssigner):
         chosen = torch.zeros_like(cost, dtype=torch.bool)
         chosen.scatter_(0, cheapest, rank[:, None] < num)
         conflict = chosen.sum(1, keepdim=True) > 1
-        best = torch.zeros_like(chosen).scatter_(1,
-                                                 cost.argmin(1, keepdim=True),
-                                                 True)
+        best = torch.zeros_like(chosen).scatter_(1, cost.argmin(1, keepdim=True), True)
         return torch.where(conflict, best, chosen).nonzero(as_tuple=True)
