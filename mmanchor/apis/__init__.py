@@ -4,12 +4,15 @@ from ..utils.lazy import lazy_names
 
 _MODULES = {
     'check_data': '..data_check.check',
-    'convert_checkpoint': '.convert',
+    'convert': '.conversion',
+    'convert_checkpoint': '.conversion',
     'export_deploy': '.export',
     'find_config': '..utils.config',
     'list_configs': '..utils.config',
+    'load': '..inference.loading',
     'load_config': '..utils.config',
-    'predict_files': '..inference.predict',
+    'predict': '..inference.loading',
+    'predict_files': '..inference.files',
     'test_model': '.test',
     'train_model': '.train',
 }

@@ -189,7 +189,7 @@ def test_the_newest_and_the_best_of_a_run(tiny, seg_checkpoint, tmp_path):
     cfg = load_config(tiny / 'seg.py', work_dir=tmp_path)
     for word in ('latest', 'best', tmp_path / 'last_checkpoint'):
         assert mmanchor.load(cfg, word, 'cpu').classes == CLASSES
-    with pytest.raises(UserError, match="'best': the work folder .*empty.* has no best_"):
+    with pytest.raises(UserError, match=r"'best': the work folder .*empty.* has no best_"):
         mmanchor.load(load_config(tiny / 'seg.py', work_dir=tmp_path / 'empty'), 'best', 'cpu')
 
 
@@ -197,7 +197,7 @@ def test_the_newest_and_the_best_of_a_run(tiny, seg_checkpoint, tmp_path):
 def test_a_pointer_to_nothing_is_refused(tiny, tmp_path, content):
     pointer = tmp_path / 'last_checkpoint'
     pointer.write_bytes(content if isinstance(content, bytes) else content.encode())
-    with pytest.raises(UserError, match="CHECKPOINT '.*last_checkpoint'"):
+    with pytest.raises(UserError, match=r"CHECKPOINT '.*last_checkpoint'"):
         mmanchor.load(tiny / 'seg.py', pointer, 'cpu')
 
 

@@ -91,7 +91,7 @@ def test_the_limit_of_opencv_is_named(tmp_path, monkeypatch):
     # OpenCV reads the variable once, when it is imported.
     monkeypatch.setenv('OPENCV_IO_MAX_IMAGE_PIXELS', '10')
     monkeypatch.setattr('mmcv.imread', lambda path: None)
-    with pytest.raises(UnreadableImage, match='8 x 6 pixels .*OPENCV_IO_MAX_IMAGE_PIXELS, now 10'):
+    with pytest.raises(UnreadableImage, match=r'8 x 6 pixels .*OPENCV_IO_MAX_IMAGE_PIXELS, now 10'):
         read_image(tmp_path / 'a.png')
 
 

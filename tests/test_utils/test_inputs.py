@@ -61,7 +61,7 @@ def test_no_two_results_have_the_same_name(files):
 
 def test_nothing_is_refused():
     for source in ('', [], [''], 'gone/*.png'):
-        with pytest.raises(UserError, match='no image|nothing'):
+        with pytest.raises(UserError, match=r'no image|nothing'):
             open_input(source)
 
 

@@ -17,7 +17,7 @@ from ..compat.checkpoints import load_checkpoint
 from ..compat.plain_pickle import load_plain_pickle
 from ..compat.safetensors_files import save_safetensors
 from ..converters import KINDS, ConversionReport, arrays_of_paddle, arrays_of_torch
-from ..utils.config import building
+from ..utils.config import building, require_model
 from ..utils.errors import UserError
 from ..utils.files import PathLike, make_folder, replacing
 
@@ -67,7 +67,7 @@ def convert_checkpoint(
         strict: Whether entries that are left over, missing or of another
             shape are an error. Otherwise what fits is written.
         anchors_from: A folder of images, or an image, for ``'deit'`` and
-            ``'levit'``: learned anchors become the centres of clusters of
+            ``'levit'``: learned anchors become the centers of clusters of
             what their softmax attention sees in them. ``None`` draws them
             from its queries.
 
@@ -104,6 +104,10 @@ def convert_checkpoint(
     )
     _write(dict(state_dict=state, meta=meta), out)
     return report
+
+
+# The short name, as `mmanchor convert` has it.
+convert = convert_checkpoint
 
 
 def _require_fit(
@@ -176,6 +180,7 @@ def _write(checkpoint: dict[str, Any], out: Path) -> None:
 
 def _build(kind: str, cfg: Config) -> nn.Module:
     """The model that a conversion is for, with random weights."""
+    require_model(cfg)
     init_default_scope(cfg.get('default_scope', 'mmengine'))
     model = cfg.model.copy()
     # mmpretrain's configs have it beside the model.
