@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import List, Optional
 
 from ..utils.errors import UserError
-from . import config_paths, mmcv_ops, mmengine_guards, stack
+from . import config_paths, inferencers, mmcv_ops, mmengine_guards, stack
 from .checkpoints import load_checkpoint
 from .errors import CheckpointError, UnsafeCheckpointError
 from .trust import is_trusted, trust_checkpoint
@@ -51,6 +51,7 @@ def install() -> None:
     mmcv_ops.install()
     mmengine_guards.install()
     config_paths.install()
+    inferencers.install()
 
 
 def _command_line() -> list[str] | None:
