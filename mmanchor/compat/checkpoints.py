@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Union
 
 from .errors import CheckpointError, UnsafeCheckpointError
+from .resume import check_resumed, current_resumed
 from .trust import is_trusted
 
 Source = Union[str, os.PathLike, BinaryIO]
@@ -42,7 +43,6 @@ DAMAGE = ('PytorchStreamReader', 'unexpected EOF', 'corrupt', 'magic number')
 NO_FAULT = ('Attempting to deserialize object on', 'out of memory')
 
 _asked_for: ContextVar[str | None] = ContextVar('asked_for', default=None)
-_is_resuming: ContextVar[bool] = ContextVar('is_resuming', default=False)
 
 
 @contextmanager
@@ -53,16 +53,6 @@ def asked_for(name: str) -> Iterator[None]:
         yield
     finally:
         _asked_for.reset(token)
-
-
-@contextmanager
-def resuming() -> Iterator[None]:
-    """Load checkpoints inside for going on with a training run."""
-    token = _is_resuming.set(True)
-    try:
-        yield
-    finally:
-        _is_resuming.reset(token)
 
 
 def load_checkpoint(source: Source, map_location: Any = None) -> Any:
@@ -100,7 +90,7 @@ def load_checkpoint(source: Source, map_location: Any = None) -> Any:
 def _load_weights(path: str, map_location: Any) -> dict:
     from .safetensors_files import load_safetensors
 
-    if _is_resuming.get():
+    if current_resumed() is not None:
         raise CheckpointError(
             f'{path} holds weights only, so training cannot resume from it: '
             'give it as load_from, or resume from a .pth file'
@@ -114,7 +104,7 @@ def _load_pickled(file: BinaryIO, name: str, map_location: Any, trusted: bool) -
     from .allow_list import RefusedError, allow_list, as_real
 
     if trusted:
-        return torch.load(file, map_location, weights_only=False)
+        return _checked(torch.load(file, map_location, weights_only=False), name)
     _refuse_other_formats(file, name)
     try:
         with allow_list():
@@ -124,11 +114,12 @@ def _load_pickled(file: BinaryIO, name: str, map_location: Any, trusted: bool) -
         raise UnsafeCheckpointError(name, str(error)) from None
     except UNPICKLING_ERRORS as error:
         raise _explain(file, name, error) from None
-    meta = checkpoint.get('meta') if isinstance(checkpoint, dict) else None
-    if _is_resuming.get() and isinstance(meta, dict):
-        # MMEngine would run this text as Python to compare GPU numbers.
-        meta.pop('config', None)
-    return checkpoint
+    return _checked(checkpoint, name)
+
+
+def _checked(checkpoint: Any, name: str) -> Any:
+    run = current_resumed()
+    return checkpoint if run is None else check_resumed(checkpoint, name, run)
 
 
 def _refuse_other_formats(file: BinaryIO, name: str) -> None:

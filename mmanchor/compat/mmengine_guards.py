@@ -6,6 +6,7 @@ checkpoint carries as Python. The guards replace names inside MMEngine's own
 modules; ``torch.load`` stays as it is for everybody else.
 """
 
+import os
 import sys
 from collections.abc import Callable
 from types import ModuleType
@@ -13,8 +14,9 @@ from typing import Any
 
 from ..utils.files import replacing
 from .after_import import after_import
-from .checkpoints import Source, asked_for, load_checkpoint, load_url, resuming
+from .checkpoints import Source, asked_for, load_checkpoint, load_url
 from .errors import UnsafeCheckpointError
+from .resume import resuming
 from .trust import is_trusted
 
 CHECKPOINT_MODULE = 'mmengine.runner.checkpoint'
@@ -82,11 +84,23 @@ def _guard_resume(runner: type) -> None:
     original = runner.resume
 
     def resume(self: Any, *args: Any, **kwargs: Any) -> Any:
-        with resuming():
-            return original(self, *args, **kwargs)
+        with resuming(_checkpoint_folder(self)) as resumed:
+            result = original(self, *args, **kwargs)
+        for note in resumed.notes:
+            self.logger.warning(note)
+        return result
 
     resume.__doc__ = original.__doc__
     runner.resume = resume
+
+
+def _checkpoint_folder(runner: Any) -> str:
+    """Where a runner keeps its checkpoints, as its hook will say."""
+    for hook in runner.hooks:
+        folder = getattr(hook, 'out_dir', None)
+        if type(hook).__name__ == 'CheckpointHook' and folder and folder != runner.work_dir:
+            return os.path.join(folder, os.path.basename(runner.work_dir.rstrip(os.sep)))
+    return runner.work_dir
 
 
 def _guard_inferencer(inferencer: type) -> None:
