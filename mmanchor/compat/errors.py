@@ -23,7 +23,14 @@ class UnsafeCheckpointError(CheckpointError):
             '--trust-checkpoint, mmanchor.compat.trust_checkpoint(path), or '
             f'the path in the environment variable {ENVIRONMENT}'
         )
+        # Text from the file: no codes that a terminal obeys, and not all of it.
+        shown = ''.join(each if each.isprintable() else '?' for each in wants[:300])
         super().__init__(
-            f'{name} was not loaded: it wants {wants}, which a checkpoint has '
-            'no need of and which could run code on this machine' + (advice if can_trust else '')
+            f'{name} was not loaded: it wants {shown}. A checkpoint does not need this, and it '
+            'could run code or use up the memory of this machine' + (advice if can_trust else '')
         )
+        self._given = name, wants, can_trust
+
+    def __reduce__(self) -> tuple:
+        # Or a worker process could not send this error to the main one.
+        return type(self), self._given

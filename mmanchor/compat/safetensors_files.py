@@ -57,7 +57,7 @@ def _parse(text: str) -> Any:
     # Metadata that others wrote, such as format='pt', is often not JSON.
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text
 
 
