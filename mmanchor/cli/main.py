@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from .. import __version__
+from ..compat.stack import StackError, require_stack
 from ..utils.errors import UserError
 
 # A module below mmanchor.cli gives HELP, add_arguments(parser) and
@@ -25,6 +26,9 @@ COMMANDS = {
     'convert': 'convert',
     'doctor': 'doctor',
 }
+
+# It says what is wrong where the stack is broken.
+NEED_NO_STACK = ('doctor',)
 
 
 def usage() -> str:
@@ -69,8 +73,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     module.add_arguments(parser)
     args = parser.parse_args(rest)
     try:
+        if name not in NEED_NO_STACK:
+            require_stack()
         return module.run(args)
-    except UserError as error:
+    except (UserError, StackError) as error:
         print(f'mmanchor {name}: {error}', file=sys.stderr)
         return 1
     except KeyboardInterrupt:

@@ -3,7 +3,7 @@
 A ``.pth`` file is a pickle, and unpickling can call anything. torch reads the
 file here through :mod:`~mmanchor.compat.safe_pickle`; whatever is not in its
 table is an error that says what the file wanted. ``.safetensors`` files load
-too. :mod:`~mmanchor.compat.mmengine_guards` sends MMEngine's loaders here.
+too. :mod:`~mmanchor.compat.mmengine_patches` sends MMEngine's loaders here.
 """
 
 import os

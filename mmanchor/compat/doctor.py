@@ -373,7 +373,7 @@ def check_checkpoints() -> list[Finding]:
     def describe() -> str:
         from mmengine.runner import checkpoint
 
-        if checkpoint.torch.load.__module__ != ('mmanchor.compat.mmengine_guards'):
+        if checkpoint.load_from_local.__module__ != 'mmanchor.compat.mmengine_patches':
             raise RuntimeError('MMEngine unpickles without the allow-list')
         return 'load through the allow-list, resume works'
 

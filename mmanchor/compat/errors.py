@@ -34,3 +34,23 @@ class UnsafeCheckpointError(CheckpointError):
     def __reduce__(self) -> tuple:
         # Or a worker process could not send this error to the main one.
         return type(self), self._given
+
+
+class NotSavedError(UserError, OSError):
+    """A file could not be written: the disk is full, or the folder is gone.
+
+    Args:
+        error: What the system said.
+        path: The file.
+    """
+
+    def __init__(self, error: OSError, path: str) -> None:
+        super().__init__(
+            f'{path} was not written ({error.strerror or error}); make room there, or choose '
+            'another folder. Nothing that was written before is lost'
+        )
+        self.errno = error.errno
+        self._given = error, path
+
+    def __reduce__(self) -> tuple:
+        return type(self), self._given

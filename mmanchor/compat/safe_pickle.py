@@ -40,13 +40,56 @@ DAMAGE = (
     ValueError,
 )
 # What protocols 2 to 4 write for data, and 0 and 1 for small parts of it.
-OPCODES = (
-    'PROTO FRAME STOP POP POP_MARK DUP MARK NONE NEWTRUE NEWFALSE BININT BININT1 BININT2 LONG1 '
-    'BINFLOAT BINUNICODE SHORT_BINUNICODE BINUNICODE8 BINSTRING SHORT_BINSTRING BINBYTES '
-    'SHORT_BINBYTES BINBYTES8 EMPTY_TUPLE TUPLE TUPLE1 TUPLE2 TUPLE3 EMPTY_LIST APPEND APPENDS '
-    'EMPTY_DICT DICT SETITEM SETITEMS EMPTY_SET ADDITEMS BINGET LONG_BINGET BINPUT LONG_BINPUT '
-    'MEMOIZE GLOBAL STACK_GLOBAL REDUCE NEWOBJ BUILD BINPERSID'
-).split()
+OPCODES = [
+    'PROTO',
+    'FRAME',
+    'STOP',
+    'POP',
+    'POP_MARK',
+    'DUP',
+    'MARK',
+    'NONE',
+    'NEWTRUE',
+    'NEWFALSE',
+    'BININT',
+    'BININT1',
+    'BININT2',
+    'LONG1',
+    'BINFLOAT',
+    'BINUNICODE',
+    'SHORT_BINUNICODE',
+    'BINUNICODE8',
+    'BINSTRING',
+    'SHORT_BINSTRING',
+    'BINBYTES',
+    'SHORT_BINBYTES',
+    'BINBYTES8',
+    'EMPTY_TUPLE',
+    'TUPLE',
+    'TUPLE1',
+    'TUPLE2',
+    'TUPLE3',
+    'EMPTY_LIST',
+    'APPEND',
+    'APPENDS',
+    'EMPTY_DICT',
+    'DICT',
+    'SETITEM',
+    'SETITEMS',
+    'EMPTY_SET',
+    'ADDITEMS',
+    'BINGET',
+    'LONG_BINGET',
+    'BINPUT',
+    'LONG_BINPUT',
+    'MEMOIZE',
+    'GLOBAL',
+    'STACK_GLOBAL',
+    'REDUCE',
+    'NEWOBJ',
+    'BUILD',
+    'BINPERSID',
+]
 DEEPEST = 100
 # Values in a small file, each counted as often as it is reached.
 MOST_VALUES = 1_000_000
@@ -222,7 +265,18 @@ class SafeUnpickler(pickle._Unpickler):
             raise RefusedError(f'more bytes than the file has as data/{key}')
 
 
-for _name in 'reduce newobj build dict setitem setitems append appends additems binpersid'.split():
+for _name in [
+    'reduce',
+    'newobj',
+    'build',
+    'dict',
+    'setitem',
+    'setitems',
+    'append',
+    'appends',
+    'additems',
+    'binpersid',
+]:
     SafeUnpickler.dispatch[getattr(pickle, _name.upper())[0]] = getattr(
         SafeUnpickler, f'_load_{_name}'
     )
