@@ -84,6 +84,10 @@ def _load_checkpoints(module: ModuleType) -> None:
     ):
         setattr(module, function.__name__, function)
         loader.register_scheme(prefixes, function, force=True)
+
+
+def _name_checkpoints(module: ModuleType) -> None:
+    loader = module.CheckpointLoader
     original = loader.load_checkpoint.__func__
 
     @wraps(original)
@@ -233,6 +237,14 @@ PATCHES = (
         'to it), or does not load at all, as HistoryBuffer is not in the list of torch 2.6',
         'all',
         f'{MMENGINE}/issues/1655',
+    ),
+    Patch(
+        CHECKPOINT_MODULE,
+        _name_checkpoints,
+        'an unknown name of a model zoo, or a storage without its package, is a bare KeyError or '
+        'ImportError, and errors name a temporary file instead of the address',
+        'all',
+        f'{MMENGINE}/issues/94',
     ),
     Patch(
         CHECKPOINT_MODULE,

@@ -125,9 +125,8 @@ class PendingArray(Pending):
         if type(shape) is not tuple or not all(type(side) is int and side >= 0 for side in shape):
             raise RefusedError(f'numpy.ndarray with the shape {show(shape)}')
         if math.prod(shape) * dtype.value.itemsize != len(data):
-            raise RefusedError(
-                f'numpy.ndarray of shape {show(shape)} and type {dtype.value} from {len(data)} bytes'
-            )
+            what = f'shape {show(shape)} and type {dtype.value}'
+            raise RefusedError(f'numpy.ndarray of {what} from {len(data)} bytes')
         view = np.frombuffer(data, dtype.value).reshape(shape, order='F' if is_fortran else 'C')
         # A copy can be written to, and has this machine's byte order.
         self.value = view.astype(dtype.value.newbyteorder('='), order='K')
