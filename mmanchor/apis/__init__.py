@@ -1,6 +1,9 @@
 """What scripts and notebooks call; each name is imported when it is first used."""
 
+from ..compat.stack import require_stack
 from ..utils.lazy import lazy_names
+
+require_stack()
 
 _MODULES = {
     'check_data': '..data_check.check',

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from difflib import get_close_matches
 
 from .. import __version__
+from ..compat.stack import StackError, require_stack
 from ..utils.errors import UserError, in_one_line, innermost_place
 
 TRACEBACK = '--traceback'
@@ -30,6 +31,9 @@ COMMANDS = {
     'convert': 'convert',
     'doctor': 'doctor',
 }
+
+# It says what is wrong where the stack is broken.
+NEED_NO_STACK = ('doctor',)
 
 
 def usage() -> str:
@@ -109,6 +113,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     args = parser.parse_args(rest)
     try:
+        if name not in NEED_NO_STACK:
+            require_stack()
         return module.run(args)
     except KeyboardInterrupt:
         print(f'mmanchor {name}: stopped', file=sys.stderr)
@@ -123,7 +129,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _message(error: Exception, with_traceback: bool) -> str:
     """One line about an error, and how to see more of one that was not foreseen."""
-    if isinstance(error, UserError):
+    if isinstance(error, (UserError, StackError)):
         return str(error)
     message = in_one_line(error)
     if isinstance(error, OSError) and error.filename and str(error.filename) not in message:
