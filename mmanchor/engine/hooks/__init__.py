@@ -4,7 +4,7 @@ from .auxiliary_loss import AuxiliaryLossHook
 from .exact_resume import ExactResumeHook
 from .progress import ProgressHook
 from .restarted_ema import RestartedEMAHook
-from .skipped_images import SkippedPicturesHook
+from .skipped_images import SkippedImagesHook
 from .stop_on_nan import StopOnNanHook
 
 __all__ = [
@@ -12,6 +12,6 @@ __all__ = [
     'ExactResumeHook',
     'ProgressHook',
     'RestartedEMAHook',
-    'SkippedPicturesHook',
+    'SkippedImagesHook',
     'StopOnNanHook',
 ]
