@@ -44,7 +44,8 @@ def text_fault(classes: Any) -> str | None:
     """
     if not isinstance(classes, str) or osp.isfile(classes) or '://' in classes:
         return None
-    return f'metainfo.classes is the text {classes!r}, not a list of names; write classes=({classes!r},)'
+    right = f'({classes!r},)'
+    return f'metainfo.classes is the text {classes!r}, not a list of names; write classes={right}'
 
 
 def class_fault(classes: Sequence[str], names: Sequence[str]) -> str | None:
