@@ -1,13 +1,13 @@
-"""What an annotation file in COCO's format has to fulfil."""
+"""Whether the class names of a config fit those of a data set."""
 
 import difflib
-import math
+import os.path as osp
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 
 def near(name: str, others: Iterable[str]) -> str:
-    """A hint of a name that differs by little, by case or by spaces.
+    """A hint at a name that differs by little, by case or by spaces.
 
     Args:
         name: The name that was not found.
@@ -23,6 +23,29 @@ def near(name: str, others: Iterable[str]) -> str:
     lower = {other.lower(): other for other in others}
     close = difflib.get_close_matches(name.lower(), lower, 1, 0.75)
     return f' (near {lower[close[0]]!r})' if close else ''
+
+
+def text_fault(classes: Any) -> str | None:
+    """Say why ``metainfo.classes`` is text in place of a list of names.
+
+    Python reads ``('car')`` as the text ``'car'``, and the toolboxes then
+    take every letter for a class.
+
+    Args:
+        classes: The value in the config.
+
+    Returns:
+        What would be right; ``None`` for a list, or the path of a file with
+        names.
+
+    Example:
+        >>> text_fault('car')[-22:]
+        "write classes=('car',)"
+    """
+    if not isinstance(classes, str) or osp.isfile(classes) or '://' in classes:
+        return None
+    right = f'({classes!r},)'
+    return f'metainfo.classes is the text {classes!r}, not a list of names; write classes={right}'
 
 
 def class_fault(classes: Sequence[str], names: Sequence[str]) -> str | None:
@@ -44,8 +67,7 @@ def class_fault(classes: Sequence[str], names: Sequence[str]) -> str | None:
         "('red', 'blue')"
     """
     unused = [name for name in names if name not in classes]
-    absent = [f'{name}{near(name, unused)}' for name in classes
-              if name not in names]  # yapf: disable
+    absent = [f'{name}{near(name, unused)}' for name in classes if name not in names]
     if absent:
         return (
             'classes of metainfo that the file does not have: '
@@ -64,18 +86,26 @@ def class_fault(classes: Sequence[str], names: Sequence[str]) -> str | None:
     return None
 
 
-def is_box(value: Any) -> bool:
-    """Whether a value is a list of four finite numbers.
+def order_fault(trained: Sequence[str], scored: Sequence[str]) -> str | None:
+    """Say why the classes of a checkpoint do not fit those of a data set.
+
+    Args:
+        trained: Class names in the checkpoint.
+        scored: Class names of the data set, in the order of the labels.
+
+    Returns:
+        The first difference; ``None`` if both lists are equal.
 
     Example:
-        >>> is_box([1, 2, 3.5, 4]), is_box([1, 2, 3]), is_box(None)
-        (True, False, False)
+        >>> order_fault(('cat', 'dog'), ('dog', 'cat'))
+        "label 0 is 'cat' in the checkpoint and 'dog' in the data set"
     """
-    return (
-        isinstance(value, list)
-        and len(value) == 4
-        and all(isinstance(number, (int, float)) and math.isfinite(number) for number in value)
-    )
+    if len(trained) != len(scored):
+        return f'the checkpoint has {len(trained)} classes and the data set {len(scored)}'
+    for label, (one, other) in enumerate(zip(trained, scored, strict=True)):
+        if one != other:
+            return f'label {label} is {one!r} in the checkpoint and {other!r} in the data set'
+    return None
 
 
 def _some(names: Sequence[str], limit: int = 12) -> str:

@@ -1,7 +1,13 @@
 import numpy as np
 import pytest
 
-from mmanchor.visualization import class_legend, colour_mask, distinct_palette, overlay_mask
+from mmanchor.visualization import (
+    class_legend,
+    color_mask,
+    distinct_palette,
+    overlay_mask,
+    write_names,
+)
 
 PALETTE = [(200, 0, 0), (0, 100, 0)]
 
@@ -14,17 +20,17 @@ def test_overlay_mixes_by_opacity():
     assert out.dtype == np.uint8
 
 
-def test_ignored_pixels_are_black_in_a_coloured_mask():
-    out = colour_mask(np.array([[1, 7]]), PALETTE, ignore_index=7)
+def test_ignored_pixels_are_black_in_a_colored_mask():
+    out = color_mask(np.array([[1, 7]]), PALETTE, ignore_index=7)
     assert out.tolist() == [[[0, 100, 0], [0, 0, 0]]]
 
 
 def test_without_ignore_index_255_is_a_label_like_any_other():
     with pytest.raises(ValueError, match='255'):
-        colour_mask(np.array([[255]]), PALETTE, ignore_index=None)
+        color_mask(np.array([[255]]), PALETTE, ignore_index=None)
 
 
-def test_grey_picture_is_accepted():
+def test_gray_image_is_accepted():
     out = overlay_mask(np.full((2, 2), 9, np.uint8), np.zeros((2, 2), int), PALETTE, 0.0)
     assert (out == 9).all() and out.shape == (2, 2, 3)
 
@@ -50,10 +56,26 @@ def test_palette_is_distinct_and_deterministic():
     assert len(set(distinct_palette(255))) == 255
 
 
-def test_legend_shows_every_colour_and_wraps():
+def test_legend_shows_every_color_and_wraps():
     wide = class_legend(['cat', 'dog'], PALETTE, width=400)
     narrow = class_legend(['cat', 'dog'], PALETTE, width=70)
     assert narrow.shape[0] == 2 * wide.shape[0] and wide.shape[1] == 400
-    for colour in PALETTE:
-        assert (wide == colour).all(-1).any()
-        assert (narrow == colour).all(-1).any()
+    for color in PALETTE:
+        assert (wide == color).all(-1).any()
+        assert (narrow == color).all(-1).any()
+
+
+def test_name_is_written_inside_its_region():
+    image = np.full((60, 120, 3), 100, np.uint8)
+    mask = np.full((60, 120), 255)
+    mask[10:50, 70:110] = 1
+    changed = (write_names(image, mask, ['no', 'x'], 12) != image).any(-1)
+    assert changed.any() and not changed[mask == 255].any()
+    assert changed[25:35, 85:95].any()
+
+
+def test_small_regions_and_unknown_labels_get_no_name():
+    image = np.full((60, 60, 3), 100, np.uint8)
+    mask = np.full((60, 60), 7)
+    mask[5:8, 5:8] = 0
+    assert (write_names(image, mask, ['tiny'], 12) == image).all()

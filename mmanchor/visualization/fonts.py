@@ -1,4 +1,4 @@
-"""One font for every drawing, found without the system's help."""
+"""One font for every drawing, without asking the system."""
 
 from functools import cache
 from pathlib import Path
@@ -9,7 +9,7 @@ from PIL import ImageFont
 
 @cache
 def load_font(size: int) -> ImageFont.FreeTypeFont:
-    """DejaVu Sans, which matplotlib carries on every system.
+    """DejaVu Sans, which matplotlib ships on every system.
 
     Args:
         size: Height of the letters (pixels).

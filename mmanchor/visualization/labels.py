@@ -1,72 +1,76 @@
-"""Names on small plates beside their boxes, where they hide least."""
+"""Class names on small plates beside their boxes."""
 
 from collections.abc import Sequence
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from .rectangles import fill_rectangle, paint
-from .text import load_font
+from .fonts import load_font
 
-# What a plate costs that hides all of another one; hiding all of a box
-# costs 1.
+# The cost of a plate that hides another plate completely; hiding a box
+# completely costs 1.
 _HIDDEN_NAME = 1000.0
-# What the next best place costs: rows above the box come first.
+# The cost of each further candidate: places above the box come first.
 _NEXT_PLACE = 0.02
 
 
-def write_chips(
-    canvas: np.ndarray,
+def write_labels(
+    image: np.ndarray,
     boxes: np.ndarray,
     texts: Sequence[tuple[str, str]],
-    colours: Sequence[Sequence[int]],
+    colors: Sequence[Sequence[int]],
     font_size: int,
-) -> None:
+) -> np.ndarray:
     """Write a name beside each box; small boxes choose their places first.
 
     Args:
-        canvas: (H, W, 3) float, RGB, changed in place.
+        image: (H, W, 3) uint8, RGB.
         boxes: (N, 4), left, top, right, bottom, outlines included (pixels).
-        texts: Of each box, what is cut if it is too long, and what follows
-            it and is not cut.
-        colours: Of each box, RGB, 0 to 255.
+        texts: For each box a name, shortened if it is too long, and a text
+            that is never shortened.
+        colors: For each box, RGB, 0 to 255.
         font_size: Height of the letters (pixels).
+
+    Returns:
+        (H, W, 3) uint8, RGB.
     """
     font, pad = load_font(font_size), max(2, round(font_size / 4))
     height = round(font_size * 1.35)
-    if height > canvas.shape[0]:
-        return
-    widest = min(canvas.shape[1], max(canvas.shape[1] / 2, 12 * font_size))
+    if height > image.shape[0]:
+        return image.copy()
+    widest = min(image.shape[1], max(image.shape[1] / 2, 12 * font_size))
     taken: list[np.ndarray] = []
     areas = (boxes[:, 2:] - boxes[:, :2]).prod(1)
     chosen = []
     for i in np.argsort(areas, kind='stable'):
-        text = _fitting(*texts[i], widest - 2 * pad, font)
+        text = _shorten(*texts[i], widest - 2 * pad, font)
         if not text:
             continue
         width = int(np.ceil(font.getlength(text))) + 2 * pad
-        places = _places(boxes[i], width, height, canvas.shape)
+        places = _places(boxes[i], width, height, image.shape)
         cost = _NEXT_PLACE * np.arange(len(places))
         cost += _covered(places, boxes).sum(1)
         if taken:
-            others = np.stack(taken)
-            cost += _HIDDEN_NAME * _covered(places, others).sum(1)
+            cost += _HIDDEN_NAME * _covered(places, np.stack(taken)).sum(1)
         place = places[cost.argmin()]
         taken.append(place)
-        chosen.append((place, text, colours[i]))
-    for place, text, colour in reversed(chosen):
-        _write(canvas, place, text, colour, font, pad)
+        chosen.append((place, text, colors[i]))
+    canvas = Image.fromarray(image)
+    draw = ImageDraw.Draw(canvas)
+    for place, text, color in reversed(chosen):
+        _write(draw, place, text, tuple(map(int, color)), font, pad)
+    return np.asarray(canvas)
 
 
-def _fitting(name: str, rest: str, width: float, font: ImageFont.FreeTypeFont) -> str | None:
+def _shorten(name: str, rest: str, width: float, font: ImageFont.FreeTypeFont) -> str | None:
     """As much of a name as fits; ``None`` if nothing does."""
-    # A line feed or half a character would stop the drawing.
+    # A line feed or half a surrogate pair would stop the drawing.
     name = ' '.join(name.split())
     name = ''.join(c if c.isprintable() else '\ufffd' for c in name)
     text = f'{name} {rest}'.strip()
     if font.getlength(text) <= width:
         return text
-    # The width grows with each letter, so half of the rest is tried.
+    # Bisection: the width grows with each letter.
     low, high = 0, len(name)
     while low < high:
         middle = (low + high + 1) // 2
@@ -77,7 +81,7 @@ def _fitting(name: str, rest: str, width: float, font: ImageFont.FreeTypeFont) -
 
 
 def _places(box: np.ndarray, width: int, height: int, shape: Sequence[int]) -> np.ndarray:
-    """Where a plate may stand, (K, 4), the best first, in the picture."""
+    """Candidate places of a plate inside the image, (K, 4), best first."""
     left, top, right, bottom = box.round()
     above, below = top - height, bottom
     free = right - left - width
@@ -94,11 +98,11 @@ def _places(box: np.ndarray, width: int, height: int, shape: Sequence[int]) -> n
     corners = np.array(corners).round()
     space = (shape[1] - width, shape[0] - height)
     corners = np.clip(corners, 0, space)
-    return np.concatenate((corners, corners + (width, height)), axis=1)
+    return np.concatenate((corners, corners + np.array((width, height))), axis=1)
 
 
 def _covered(places: np.ndarray, boxes: np.ndarray) -> np.ndarray:
-    """How much of each box (N, 4) each place (K, 4) covers, (K, N)."""
+    """The fraction of each box (N, 4) that each place (K, 4) covers, (K, N)."""
     first = np.maximum(places[:, None, :2], boxes[None, :, :2])
     last = np.minimum(places[:, None, 2:], boxes[None, :, 2:])
     areas = (boxes[:, 2:] - boxes[:, :2]).prod(1)
@@ -106,26 +110,23 @@ def _covered(places: np.ndarray, boxes: np.ndarray) -> np.ndarray:
 
 
 def _write(
-    canvas: np.ndarray,
+    draw: ImageDraw.ImageDraw,
     place: np.ndarray,
     text: str,
-    colour: Sequence[int],
+    color: tuple[int, ...],
     font: ImageFont.FreeTypeFont,
     pad: int,
 ) -> None:
-    """Draw a plate of a colour, and a text on it that can be read."""
-    left, top, right, bottom = place.astype(int)
-    fill_rectangle(canvas, place, colour, radius=(bottom - top) / 6)
-    letters = Image.new('L', (right - left, bottom - top))
-    middle = (bottom - top) / 2
-    ImageDraw.Draw(letters).text((pad, middle), text, fill=255, font=font, anchor='lm')
-    ink = (0, 0, 0) if _is_bright(colour) else (255, 255, 255)
-    paint(canvas, top, left, np.asarray(letters, np.float32) / 255, ink)
+    """Draw a plate with a text on it, black or white."""
+    left, top, right, bottom = place.astype(int).tolist()
+    draw.rectangle((left, top, right - 1, bottom - 1), fill=color)
+    ink = 'black' if _is_bright(color) else 'white'
+    draw.text((left + pad, (top + bottom) / 2), text, fill=ink, font=font, anchor='lm')
 
 
-def _is_bright(colour: Sequence[int]) -> bool:
-    """Whether black has more contrast to a colour than white (WCAG 2)."""
-    linear = (np.asarray(colour[:3], float) / 255) ** 2.2
+def _is_bright(color: Sequence[int]) -> bool:
+    """Whether black has more contrast to a color than white (WCAG 2)."""
+    linear = (np.asarray(color[:3], float) / 255) ** 2.2
     luminance = linear @ (0.2126, 0.7152, 0.0722)
     # (luminance + .05) / .05 > 1.05 / (luminance + .05)
     return luminance > 0.179
