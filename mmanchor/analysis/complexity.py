@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from ..engine.checkpoints import TRAINING_ONLY
 from ..utils.config import building, toolbox
 from ..utils.errors import UserError, in_one_line
-from .mac_counter import count_macs
+from .flops import count_macs
 
 T = TypeVar('T')
 
@@ -89,7 +89,7 @@ def count_complexity(model: nn.Module, size: tuple[int, int]) -> Complexity:
     """Count a model's parameters and multiply-adds.
 
     Attention counts whichever way it is computed; see
-    :func:`~mmanchor.analysis.mac_counter.count_macs`.
+    :func:`~mmanchor.analysis.flops.count_macs`.
 
     Args:
         model: A model that takes images (1, 3, H, W).
