@@ -8,8 +8,8 @@ from mmdet.models.backbones.swin import ShiftWindowMSA, WindowMSA
 from mmengine.analysis import FlopAnalyzer
 from torch import nn
 
-from mmanchor.analysis.networks import errors_only
 from mmanchor.analysis.flops import count_macs, meta_copy
+from mmanchor.analysis.networks import errors_only
 from mmanchor.models.backbones import AnchorFormer, Sparsifiner
 from mmanchor.models.layers import LearnedAnchorAttention, SoftmaxAttention, TokenAnchorAttention
 

@@ -104,7 +104,7 @@ def test_what_an_engine_raises_becomes_the_reason(network):
     def broken(network, images):
         raise NotImplementedError('no such operator\nand a long trace')
 
-    with pytest.raises(EngineError, match='^NotImplementedError: no such operator$'):
+    with pytest.raises(EngineError, match=r'^NotImplementedError: no such operator$'):
         start_engine(Engine('x', broken), network, torch.randn(1, 3, 8, 8))
 
 
