@@ -1,4 +1,4 @@
-"""What `mmanchor benchmark scaling` runs: attentions alone, and trunks."""
+"""What ``mmanchor benchmark scaling`` runs: attentions alone, and trunks."""
 
 import math
 from collections.abc import Callable
@@ -18,7 +18,7 @@ GEMMS = 'GEMMs of its shapes'
 TRUNK = 'AnchorFormer (ours)'
 ALONE = 'all its linear layers alone'
 LESS_ALONE = 'its projections to scores and MLPs alone'
-# Of the trunk in bands: its work then fits into a core's cache.
+# The trunk in bands: a band's work fits into a core's cache.
 CHUNK_TOKENS = 2048
 BANDS = f'{TRUNK}, chunk_tokens={CHUNK_TOKENS}'
 DTYPES = dict(float32=torch.float32, bfloat16=torch.bfloat16, float16=torch.float16)
@@ -52,15 +52,15 @@ class Case:
     """A row of the tables.
 
     Args:
-        name: What it is called.
-        build: Gives the module for N tokens, and for a training step or not.
-        kind: 'ours', 'rival' or 'bound', which is no whole model but work
-            that ours cannot do without.
+        name: Its name in tables.
+        build: Builds the module from N, and whether it is trained.
+        kind: 'ours', 'rival' or 'bound': not a whole model, but work that
+            ours cannot do without.
         time_power: Power of N that its multiply-adds grow with at most.
-        memory_power: The same for its memory. Where it is 1, parameters are
-            taken not to grow.
-        has_step: Whether the module itself does all that a training step is,
-            so that there is nothing to differentiate.
+        memory_power: The same for its memory. If it is 1, parameters do not
+            grow with N.
+        has_step: Whether the module's forward does the work of a whole
+            training step, so that there is nothing to differentiate.
     """
 
     name: str
@@ -73,13 +73,13 @@ class Case:
 
 @dataclass(frozen=True)
 class Part:
-    """Cases that are measured beside each other.
+    """Cases that are compared.
 
     Args:
-        name: What it is called.
+        name: Its name on the command line.
         title: A heading.
-        inputs: Gives what all of them take for N tokens.
-        cases: The first is what the others are compared with.
+        inputs: Makes the inputs of all cases for N tokens.
+        cases: The others are compared with the first.
     """
 
     name: str
@@ -103,7 +103,7 @@ class Prepared(NamedTuple):
 
     @property
     def held(self) -> int:
-        """Bytes that are there before the call."""
+        """Bytes that exist before the call."""
         return self.inputs + self.params
 
 
@@ -115,14 +115,14 @@ def prepare(
     Args:
         case: The case.
         tokens: N.
-        inputs: What the part gives for N.
-        backward: Whether the call is a training step, which is the forward
-            pass and gradients of all parameters and of those ``inputs`` that
-            require them; else it is the forward pass alone.
-        setting: Gives the device and the dtype.
+        inputs: The part's inputs for N.
+        backward: Whether the call is a training step: the forward pass, and
+            the gradients of all parameters and of those ``inputs`` that
+            require them. Otherwise it is the forward pass alone.
+        setting: The device and the dtype.
 
     Returns:
-        The call, and what is held for it.
+        The call, and the bytes held for it.
     """
     module = case.build(tokens, backward)
     module = module.to(setting.device, DTYPES[setting.dtype])
@@ -134,8 +134,8 @@ def prepare(
     if not backward or case.has_step:
         return Prepared(torch.inference_mode()(lambda: module(*inputs)), *held)
     leaves = [each for each in (*inputs, *module.parameters()) if each.requires_grad]
-    # The gradient that comes from above is the same each time: the first
-    # call, which only a module's output can tell the shape of, makes it.
+    # The gradient of the output is the same in every call. The first call
+    # makes it, as its shape is known from the output only.
     above: list[Tensor] = []
 
     def step() -> tuple[Tensor, ...]:
@@ -150,13 +150,12 @@ def prepare(
 
 
 def attention_part(setting: Setting, backward: bool) -> Part:
-    """Attentions alone, from queries, keys and values that are there."""
+    """Attentions alone, on given queries, keys and values."""
 
     def inputs(tokens: int) -> tuple[Tensor, ...]:
         size = (3, setting.batch, setting.heads, tokens, setting.head_dims)
         stacked = torch.randn(size, dtype=DTYPES[setting.dtype], device=setting.device)
-        return tuple(each.requires_grad_(backward)
-                     for each in stacked.unbind())  # yapf: disable
+        return tuple(each.requires_grad_(backward) for each in stacked.unbind())
 
     rivals = build_rivals(setting.heads, setting.head_dims, setting.anchors)
     cases = [_attention_case(name, build) for name, build in rivals.items()]
@@ -233,16 +232,16 @@ def _alone(
 
 
 class ProjectionsAlone(nn.Module):
-    """Linear layers of a trunk, and nothing that joins tokens.
+    """Linear layers of a trunk, and nothing that mixes tokens.
 
     Every token goes through the projection to scores (or to keys) of each
     attention, and through the MLP with its GELU.
 
     Args:
         trunk: An ``AnchorFormer`` with learned anchors.
-        through: Whether it goes through the projections to values and from
-            outputs, too. The training form takes them for every token, the
-            deploy form for the means of the anchors alone.
+        through: Whether tokens also go through the projections to values and
+            of the output. The training form applies these to every token, the
+            deploy form only to the means of the anchors.
     """
 
     def __init__(self, trunk: AnchorFormer, through: bool) -> None:
@@ -262,12 +261,12 @@ class ProjectionsAlone(nn.Module):
         return x
 
 
-# A part by the name that `--parts` takes.
+# Parts by the names that `--parts` takes.
 PARTS: dict[str, Callable[[Setting, bool], Part]] = dict(attention=attention_part, trunk=trunk_part)
 
 
 def grid_of(tokens: int) -> tuple[int, int]:
-    """Height and width of the map of N tokens that is nearest to a square.
+    """Height and width of the map of N tokens that is closest to a square.
 
     Args:
         tokens: N, at least 1.

@@ -1,22 +1,24 @@
-"""A table and plots of how time and memory grow."""
+"""A table and a figure of how time and memory grow."""
 
+from collections.abc import Callable
 from typing import Any
 
-from mmanchor.analysis.report import markdown_table, told
+from mmanchor.analysis.provenance import describe
+from mmanchor.analysis.report import markdown_table
 
 Row = dict[str, Any]
-_NONE = '–'
+_NONE = '-'
 
 
 def scaling_table(results: dict[str, Any]) -> str:
-    """The results as Markdown.
+    """Render the results as Markdown.
 
     Args:
-        results: What :func:`~tools.benchmarks.scaling.run_scaling` gave.
+        results: From :func:`~tools.benchmarks.scaling.rows.run_scaling`.
 
     Returns:
-        A table of time and one of memory for each part and phase, what was
-        skipped and why, and how it was measured.
+        For each part and phase a table of time, one of memory, and what was
+        skipped and why; at the end, how it was measured.
     """
     chunks = []
     for part, phase in _groups(results):
@@ -39,31 +41,31 @@ def scaling_table(results: dict[str, Any]) -> str:
         f'Batches of {setting["batch"]}, {setting["dtype"]}, on '
         f'{setting["device"]}; medians of at most {how["rounds"]} interleaved '
         'rounds, and of the ratios within each. The exponent is the power of '
-        'the number of tokens that the column grows with, fitted from 1 024 '
-        'tokens on. ' + told(how) + '\n'
+        'the number of tokens that the numbers grow with, fitted from 1 024 '
+        'tokens on. ' + describe(how) + '\n'
     )
     return '\n'.join(chunks)
 
 
 def scaling_figure(results: dict[str, Any]) -> Any:
-    """Time and memory over the number of tokens, both on log scales.
+    """Draw time and memory over the number of tokens, on log scales.
 
     Args:
         results: As for :func:`scaling_table`.
 
     Returns:
-        A figure of matplotlib, a row of two plots for each part and phase.
+        A figure of matplotlib with two panels for each part and phase.
     """
     from matplotlib.figure import Figure
 
     groups = _groups(results)
     figure = Figure(figsize=(12, 4.4 * len(groups)), layout='constrained')
     grid = figure.subplots(len(groups), 2, squeeze=False)
-    for (part, phase), axes in zip(groups, grid):
+    for (part, phase), axes in zip(groups, grid, strict=True):
         rows = [row for row in results['rows'] if (row['part'], row['phase']) == (part, phase)]
-        for axis, what, unit in zip(axes, ('seconds', 'bytes'), (1e-3, 1 << 20)):
+        for axis, what, unit in zip(axes, ('seconds', 'bytes'), (1e-3, 1 << 20), strict=True):
             for name in _names(rows):
-                # A call that takes no memory has no place on a log scale.
+                # A call that takes no memory cannot be drawn on a log scale.
                 own = [row for row in rows if row['name'] == name]
                 points = [(row['tokens'], row[what] / unit) for row in own if row[what]]
                 axis.loglog(
@@ -94,10 +96,11 @@ def _names(rows: list[Row]) -> list[str]:
     return list(dict.fromkeys(row['name'] for row in rows))
 
 
-def _grid(results: dict[str, Any], rows: list[Row], what: str, cell: Any) -> str:
+def _grid(results: dict[str, Any], rows: list[Row], what: str, cell: Callable[[Row], str]) -> str:
     """A table with a column for each number of tokens."""
-    exponents = {(each['part'], each['phase'], each['name']): each[what]
-                 for each in results['exponents']}  # yapf: disable
+    exponents = {
+        (each['part'], each['phase'], each['name']): each[what] for each in results['exponents']
+    }
     lines = []
     for name in _names(rows):
         own = [row for row in rows if row['name'] == name]
@@ -113,10 +116,8 @@ def _time_cell(row: Row) -> str:
     return format_seconds(row['seconds']) + _times(row['speedup'])
 
 
-def _memory_cell(rows: list[Row]) -> Any:
-    """What writes a cell, given the first row's memory at each size."""
-    first = {row['tokens']: row['bytes'] for row in rows
-             if row['name'] == rows[0]['name']}  # yapf: disable
+def _memory_cell(rows: list[Row]) -> Callable[[Row], str]:
+    first = {row['tokens']: row['bytes'] for row in rows if row['name'] == rows[0]['name']}
 
     def cell(row: Row) -> str:
         if row['skipped']:
@@ -134,13 +135,15 @@ def _times(ratio: float | None) -> str:
 
 
 def _skipped(rows: list[Row]) -> list[str]:
-    """A line for each size of each row that was skipped."""
-    return [f'- {row["name"]}, {row["tokens"]} tokens: {row["skipped"]}'
-            for row in rows if row['skipped']]  # yapf: disable
+    return [
+        f'- {row["name"]}, {row["tokens"]} tokens: {row["skipped"]}'
+        for row in rows
+        if row['skipped']
+    ]
 
 
 def format_seconds(seconds: float) -> str:
-    """Seconds in the unit that reads best, to three digits.
+    """Write seconds, or milliseconds below one second, to three digits.
 
     Example:
         >>> format_seconds(0.00123), format_seconds(12.0)
@@ -150,7 +153,7 @@ def format_seconds(seconds: float) -> str:
 
 
 def format_bytes(number: float) -> str:
-    """Bytes in MiB, to three digits.
+    """Write bytes in MiB, to three digits.
 
     Example:
         >>> format_bytes(3 << 20), format_bytes(0)
