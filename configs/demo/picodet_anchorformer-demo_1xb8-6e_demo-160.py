@@ -113,9 +113,6 @@ train_cfg = dict(max_epochs=max_epochs, val_interval=max_epochs)
 default_hooks = dict(logger=dict(interval=20), checkpoint=dict(interval=1, max_keep_ckpts=2))
 # An average as long as this training can fill: decay 0.998, no restart.
 custom_hooks = [
-    dict(type='NumClassCheckHook'),
-    dict(type='mmanchor.StopOnNanHook'),
-    dict(type='mmanchor.SkippedPicturesHook'),
     dict(
         type='mmanchor.RestartedEMAHook',
         restart_interval=max_epochs,
@@ -124,7 +121,7 @@ custom_hooks = [
         gamma=9,
         update_buffers=True,
         priority=49,
-    ),
+    )
 ]
 auto_scale_lr = dict(base_batch_size=8)
 randomness = dict(seed=0)
