@@ -8,17 +8,64 @@ them when it is imported; it says what is missing when called.
 from collections.abc import Callable
 from functools import cache
 
-from mmanchor.compat.mmcv_ext.nms import nms
+from mmanchor.compat.mmcv_ext.carafe import (
+    carafe_backward,
+    carafe_forward,
+    carafe_naive_backward,
+    carafe_naive_forward,
+)
+from mmanchor.compat.mmcv_ext.deform_attn import ms_deform_attn_backward, ms_deform_attn_forward
+from mmanchor.compat.mmcv_ext.deform_conv import (
+    deform_conv_backward_input,
+    deform_conv_backward_parameters,
+    deform_conv_forward,
+    modulated_deform_conv_backward,
+    modulated_deform_conv_forward,
+)
+from mmanchor.compat.mmcv_ext.focal_loss import (
+    sigmoid_focal_loss_backward,
+    sigmoid_focal_loss_forward,
+    softmax_focal_loss_backward,
+    softmax_focal_loss_forward,
+)
+from mmanchor.compat.mmcv_ext.masked_conv import masked_col2im_forward, masked_im2col_forward
+from mmanchor.compat.mmcv_ext.nms import bbox_overlaps, nms, nms_match, softnms
+from mmanchor.compat.mmcv_ext.psa_mask import psamask_backward, psamask_forward
 from mmanchor.compat.mmcv_ext.roi_align import roi_align_backward, roi_align_forward
+from mmanchor.compat.mmcv_ext.roi_pool import roi_pool_backward, roi_pool_forward
 from mmanchor.compat.mmcv_ops import EXTENSION
 from mmanchor.compat.stack import find_stack
 
 __all__ = [
+    'bbox_overlaps',
+    'carafe_backward',
+    'carafe_forward',
+    'carafe_naive_backward',
+    'carafe_naive_forward',
+    'deform_conv_backward_input',
+    'deform_conv_backward_parameters',
+    'deform_conv_forward',
     'get_compiler_version',
     'get_compiling_cuda_version',
+    'masked_col2im_forward',
+    'masked_im2col_forward',
+    'modulated_deform_conv_backward',
+    'modulated_deform_conv_forward',
+    'ms_deform_attn_backward',
+    'ms_deform_attn_forward',
     'nms',
+    'nms_match',
+    'psamask_backward',
+    'psamask_forward',
     'roi_align_backward',
     'roi_align_forward',
+    'roi_pool_backward',
+    'roi_pool_forward',
+    'sigmoid_focal_loss_backward',
+    'sigmoid_focal_loss_forward',
+    'softmax_focal_loss_backward',
+    'softmax_focal_loss_forward',
+    'softnms',
 ]
 
 CURES = {
