@@ -40,9 +40,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=int,
         nargs='+',
         metavar='PIXELS',
-        help='image height and width, or one number for both (default: '
-        '512 2048 for segmentation; for others the size that the config '
-        'tests at)',
+        help='image height and width, or one number for both (default: the '
+        'size that the config tests at, such as 512 2048 on ADE20K)',
     )
     parser.add_argument(
         '--rounds',
