@@ -1,21 +1,12 @@
 """The directive ``{commands}``: every command's help, from the parsers themselves."""
 
 import argparse
-import importlib
 
 from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
-from mmanchor.cli.main import COMMANDS
-
-
-def parser_of(name: str) -> argparse.ArgumentParser:
-    """The parser of ``mmanchor NAME``."""
-    module = importlib.import_module(f'mmanchor.cli.{COMMANDS[name]}')
-    parser = argparse.ArgumentParser(prog=f'mmanchor {name}', description=module.HELP)
-    module.add_arguments(parser)
-    return parser
+from mmanchor.cli.main import COMMANDS, parser_of
 
 
 def options_of(parser: argparse.ArgumentParser) -> list[str]:

@@ -40,6 +40,21 @@ def usage() -> str:
     return '\n'.join(lines)
 
 
+def parser_of(name: str) -> argparse.ArgumentParser:
+    """The parser of one command, which the documentation reads too.
+
+    Args:
+        name: A key of :data:`COMMANDS`.
+
+    Returns:
+        What parses the words after ``mmanchor NAME``.
+    """
+    module = importlib.import_module(f'{__package__}.{COMMANDS[name]}')
+    parser = argparse.ArgumentParser(prog=f'mmanchor {name}', description=module.HELP)
+    module.add_arguments(parser)
+    return parser
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command.
 
@@ -64,12 +79,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             file=sys.stderr,
         )
         return 2
-    module = importlib.import_module(f'{__package__}.{COMMANDS[name]}')
-    parser = argparse.ArgumentParser(prog=f'mmanchor {name}', description=module.HELP)
-    module.add_arguments(parser)
-    args = parser.parse_args(rest)
+    args = parser_of(name).parse_args(rest)
     try:
-        return module.run(args)
+        return importlib.import_module(f'{__package__}.{COMMANDS[name]}').run(args)
     except UserError as error:
         print(f'mmanchor {name}: {error}', file=sys.stderr)
         return 1
