@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from sklearn.datasets import load_digits
 from torch import Tensor, nn
 
-from mmanchor.apis.anchorize import anchorize, find_softmax
+from mmanchor.anchorization.fitting import anchorize, find_softmax
 from mmanchor.converters import kmeans
 from mmanchor.models import AnchorFormer
 

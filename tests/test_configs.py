@@ -24,7 +24,7 @@ from mmengine.optim import build_optim_wrapper
 from mmengine.registry import DATASETS, HOOKS, METRICS, MODELS, TRANSFORMS
 from torch import nn
 
-from mmanchor.datasets import DEMO_CLASSES, DEMO_PALETTE, DEMO_THING_CLASSES
+from mmanchor.demo.scenes import DEMO_CLASSES, DEMO_PALETTE, DEMO_THING_CLASSES
 
 PUBLISHED = [path for path in DETECTION if path.parent.name == 'picodet']
 

@@ -10,17 +10,16 @@ from mmengine.registry import DATASETS, MODELS, init_default_scope
 from torch import Tensor, nn
 
 from .. import __version__
-from ..compat.atomic import replacing
+from ..anchorization.calibration import images_of_folder
+from ..anchorization.fitting import find_softmax, fit_anchors
+from ..anchorization.levit_softmax import find_levit_softmax
 from ..compat.checkpoints import load_checkpoint
 from ..compat.plain_pickle import load_plain_pickle
 from ..compat.safetensors_files import save_safetensors
 from ..converters import KINDS, ConversionReport, arrays_of_paddle, arrays_of_torch
-from .anchorize import find_softmax, fit_anchors
-from .calibration import images_of_folder
-from .config import building
-from .errors import UserError
-from .files import PathLike, make_folder
-from .levit_softmax import find_levit_softmax
+from ..utils.config import building
+from ..utils.errors import UserError
+from ..utils.files import PathLike, make_folder, replacing
 
 # What decides the names and shapes of an ESNet's weights.
 ESNET_ARGUMENTS = ('scale', 'ratios')
@@ -45,7 +44,7 @@ READERS: dict[str, Callable[[PathLike], dict[str, Any]]] = {
 }
 
 
-def convert(
+def convert_checkpoint(
     kind: str,
     source: PathLike,
     out: PathLike,

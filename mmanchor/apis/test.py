@@ -7,12 +7,12 @@ from mmengine.config import Config, ConfigDict
 from mmengine.dist import is_main_process
 
 from ..compat.trust import trust_checkpoint as trust_file
-from .config import toolbox
-from .data_sources import require_data
-from .errors import UserError
-from .files import PathLike, make_folder, write_json
-from .running import build_runner
-from .weights import TRAINING_ONLY, WeightsGuard, require_checkpoint
+from ..data_check.sources import require_data
+from ..engine.checkpoints import TRAINING_ONLY, WeightsGuard, require_checkpoint
+from ..engine.running import build_runner
+from ..utils.config import toolbox
+from ..utils.errors import UserError
+from ..utils.files import PathLike, make_folder, write_json
 
 TRAINING_KEYS = ('train_dataloader', 'train_cfg', 'optim_wrapper', 'param_scheduler')
 METRICS_FILE = 'test_metrics.json'
@@ -34,7 +34,7 @@ def test_model(
     The scores are also written to ``test_metrics.json`` in the work folder.
 
     Args:
-        cfg: What :func:`~mmanchor.apis.config.load_config` returned; changed
+        cfg: What :func:`~mmanchor.utils.config.load_config` returned; changed
             in place.
         checkpoint: The weights; they must be those of the config's model.
         out: Where to keep predictions: a folder of masks for segmentation,

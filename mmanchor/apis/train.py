@@ -6,14 +6,14 @@ from mmengine.logging import print_log
 from mmengine.runner import Runner
 
 from ..compat.trust import trust_checkpoint as trust_file
-from .config import toolbox
-from .data_check import require_num_classes
-from .data_sources import require_data
-from .errors import UserError
-from .files import PathLike
-from .repeatable import make_repeatable
-from .running import build_runner
-from .weights import WeightsGuard, latest_checkpoint, require_checkpoint
+from ..data_check.check import require_num_classes
+from ..data_check.sources import require_data
+from ..engine.checkpoints import WeightsGuard, latest_checkpoint, require_checkpoint
+from ..engine.repeatable import make_repeatable
+from ..engine.running import build_runner
+from ..utils.config import toolbox
+from ..utils.errors import UserError
+from ..utils.files import PathLike
 
 
 def train_model(
@@ -26,10 +26,10 @@ def train_model(
     """Train as a config says, from the start or from a checkpoint.
 
     A resumed run continues as if it had never been stopped
-    (:mod:`mmanchor.apis.repeatable`).
+    (:mod:`mmanchor.engine.repeatable`).
 
     Args:
-        cfg: What :func:`~mmanchor.apis.config.load_config` returned; changed
+        cfg: What :func:`~mmanchor.utils.config.load_config` returned; changed
             in place.
         resume: A checkpoint to continue from, or ``'auto'`` for the newest in
             the work folder (the config's ``load_from`` or the start, if there

@@ -1,64 +1,24 @@
-"""``mmanchor ablation``: the paper's ablations at a small scale."""
+"""``mmanchor ablation``: the ablations on handwritten digits, from a checkout."""
 
 import argparse
 
-from .options import quiet_toolboxes
+from .checkout import add_checkout_command
 
-HELP = "train the paper's ablations on small real data, and compare them"
+HELP = "train the paper's ablations on small real data, and compare them (from a checkout)"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the command's options to ``parser``."""
-    parser.epilog = (
-        'Trains on the handwritten digits that come with scikit-learn. A '
-        'stopped run goes on where it was; results.json, table.md and '
-        'accuracy.png appear in the folder at the end.'
-    )
-    parser.add_argument(
-        '--rows',
-        nargs='+',
-        metavar='ROW',
-        help='rows to train (default: all); a wrong name lists them',
-    )
-    parser.add_argument(
-        '--seeds', type=int, default=3, help='how often each row is trained (default: %(default)s)'
-    )
-    parser.add_argument(
-        '--epochs', type=int, default=20, help='length of each training (default: %(default)s)'
-    )
-    parser.add_argument(
-        '--jobs',
-        type=int,
-        default=2,
-        help='trainings at once, of one thread each (default: %(default)s)',
-    )
-    parser.add_argument(
-        '--out-dir',
-        default='work_dirs/ablation',
-        help='folder for the results (default: %(default)s)',
-    )
+    """Add the study's options to ``parser``."""
+    add_checkout_command(parser, 'tools.studies.digits.command')
 
 
 def run(args: argparse.Namespace) -> int:
-    """Train, measure, and say where the results are.
+    """Run the study.
 
     Args:
         args: The parsed options.
 
     Returns:
-        0; what cannot be done raises ``UserError``.
+        Its exit status.
     """
-    from pathlib import Path
-
-    from ..apis.ablation import ROWS, run_ablation
-    from ..apis.ablation_report import ablation_table, write_report
-    from .progress import track
-
-    quiet_toolboxes()
-    rows = tuple(args.rows or ROWS)
-    results = run_ablation(args.out_dir, rows, args.seeds, args.epochs, args.jobs, track)
-    files = write_report(results, Path(args.out_dir))
-    print(ablation_table(results))
-    for path in files:
-        print(f'written to {path}')
-    return 0
+    return args.run(args)

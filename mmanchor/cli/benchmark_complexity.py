@@ -30,16 +30,16 @@ def run(args: argparse.Namespace) -> int:
     """
     from pathlib import Path
 
-    from ..apis.config import parse_options
-    from ..apis.files import make_folder
-    from ..benchmark.complexity import (
+    from ..analysis.complexity_table import (
         check_depth,
         complexity_figure,
         complexity_table,
         parse_shape,
         run_complexity,
     )
-    from ..benchmark.report import write_results
+    from ..analysis.report import write_results
+    from ..utils.config import parse_options
+    from ..utils.files import make_folder
     from .progress import track
 
     quiet_toolboxes()

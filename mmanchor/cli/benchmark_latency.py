@@ -90,11 +90,11 @@ def run(args: argparse.Namespace) -> int:
     """
     from pathlib import Path
 
-    from ..apis.config import parse_options
-    from ..apis.files import make_folder
-    from ..benchmark.complexity import parse_shape
-    from ..benchmark.latency import LatencyOptions, latency_figure, latency_table, run_latency
-    from ..benchmark.report import write_results
+    from ..analysis.complexity_table import parse_shape
+    from ..analysis.latency import LatencyOptions, latency_figure, latency_table, run_latency
+    from ..analysis.report import write_results
+    from ..utils.config import parse_options
+    from ..utils.files import make_folder
     from .progress import track
 
     quiet_toolboxes()

@@ -40,10 +40,10 @@ def run(args: argparse.Namespace) -> int:
     """
     from rich.console import Console
 
-    from ..apis.config import load_config, parse_options
-    from ..apis.data_check import check_data
-    from ..apis.errors import UserError
-    from ..apis.files import write_json
+    from ..data_check.check import check_data
+    from ..utils.config import load_config, parse_options
+    from ..utils.errors import UserError
+    from ..utils.files import write_json
     from .progress import track
 
     if args.quick is not None and args.quick < 1:

@@ -41,8 +41,8 @@ def run(args: argparse.Namespace) -> int:
     from rich.console import Console
     from rich.table import Table
 
-    from ..apis.config import parse_options
-    from ..benchmark.complexity import parse_shape, run_complexity, uncounted_notes
+    from ..analysis.complexity_table import parse_shape, run_complexity, uncounted_notes
+    from ..utils.config import parse_options
 
     quiet_toolboxes()
     results = run_complexity(args.configs, parse_options(args.cfg_options), parse_shape(args.shape))

@@ -52,12 +52,12 @@ def run(args: argparse.Namespace) -> int:
     from rich.console import Console
     from rich.table import Table
 
-    from ..apis.config import load_config, parse_options
-    from ..apis.convert import convert
+    from ..apis.convert import convert_checkpoint
+    from ..utils.config import load_config, parse_options
 
     quiet_toolboxes()
     cfg = load_config(args.config, parse_options(args.cfg_options))
-    report = convert(
+    report = convert_checkpoint(
         args.kind,
         args.source,
         args.out,

@@ -33,7 +33,7 @@ def run(args: argparse.Namespace) -> int:
     """
     from rich.console import Console
 
-    from ..apis.config import parse_options
+    from ..utils.config import parse_options
 
     quiet_toolboxes()
     # Bound now: while the demo runs, stdout takes what MMEngine prints.
@@ -54,7 +54,7 @@ def _segmentation(*args) -> tuple:
     """Run the segmentation demo; its table and files."""
     from rich.table import Table
 
-    from ..apis.demo_segmentation import METRIC, run_segmentation_demo
+    from ..demo.segmentation import METRIC, run_segmentation_demo
 
     result = run_segmentation_demo(*args)
     table = Table('', 'validation split', title='UperNet + AnchorFormer')
@@ -74,7 +74,7 @@ def _detection(*args) -> tuple:
     """Run the detection demo; its table and files."""
     from rich.table import Table
 
-    from ..apis.demo_detection import run_detection_demo
+    from ..demo.detection import run_detection_demo
 
     result = run_detection_demo(*args)
     size = ' x '.join(map(str, result.size))

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from .. import __version__
-from ..compat.errors import UserError
+from ..utils.errors import UserError
 
 # A module below mmanchor.cli gives HELP, add_arguments(parser) and
 # run(args) -> exit status; it is imported only when its command is used, so

@@ -69,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
     from rich.console import Console
     from rich.table import Table
 
-    from ..datasets import DEMO_CLASSES, make_demo_data
+    from ..demo.scenes import DEMO_CLASSES, make_demo_data
 
     size = args.size * 2 if len(args.size) == 1 else args.size
     data = make_demo_data(

@@ -85,8 +85,8 @@ def run(args: argparse.Namespace) -> int:
     Returns:
         0; what cannot be done raises ``UserError``.
     """
-    from ..apis.config import load_config, parse_options
-    from ..apis.predict import PredictOptions, predict_files
+    from ..inference.predict import PredictOptions, predict_files
+    from ..utils.config import load_config, parse_options
     from .progress import track
 
     quiet_toolboxes()

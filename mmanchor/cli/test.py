@@ -52,8 +52,8 @@ def run(args: argparse.Namespace) -> int:
     """
     from mmengine.dist import is_main_process
 
-    from ..apis.config import load_config, parse_options
     from ..apis.test import METRICS_FILE, test_model
+    from ..utils.config import load_config, parse_options
 
     quiet_toolboxes()
     export_local_rank(args)

@@ -45,8 +45,8 @@ def run(args: argparse.Namespace) -> int:
     Returns:
         0; what cannot be done raises ``UserError``.
     """
-    from ..apis.config import load_config, parse_options
     from ..apis.train import train_model
+    from ..utils.config import load_config, parse_options
 
     quiet_toolboxes()
     export_local_rank(args)

@@ -10,9 +10,10 @@ import sys
 from pathlib import Path
 from typing import List, Optional
 
+from ..utils.errors import UserError
 from . import config_paths, mmcv_ops, mmengine_guards, stack
 from .checkpoints import load_checkpoint
-from .errors import CheckpointError, UnsafeCheckpointError, UserError
+from .errors import CheckpointError, UnsafeCheckpointError
 from .trust import is_trusted, trust_checkpoint
 
 __all__ = [

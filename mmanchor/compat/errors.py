@@ -1,13 +1,7 @@
-"""Errors that a command shows as one message instead of a traceback."""
+"""Errors of checkpoints, which a command shows as one message."""
 
+from ..utils.errors import UserError
 from .trust import ENVIRONMENT
-
-
-class UserError(ValueError):
-    """Something the user gave cannot work: a path, a data set, an option.
-
-    The message names what was given and what would be right.
-    """
 
 
 class CheckpointError(UserError):

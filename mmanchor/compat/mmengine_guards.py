@@ -11,8 +11,8 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
+from ..utils.files import replacing
 from .after_import import after_import
-from .atomic import replacing
 from .checkpoints import Source, asked_for, load_checkpoint, load_url, resuming
 from .errors import UnsafeCheckpointError
 from .trust import is_trusted

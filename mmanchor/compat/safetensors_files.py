@@ -16,7 +16,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from .atomic import replacing
+from ..utils.files import replacing
 from .errors import CheckpointError
 
 

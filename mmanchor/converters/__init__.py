@@ -1,8 +1,8 @@
 """From foreign state dicts to ours: pure functions, which touch no files."""
 
+from ..anchorization.anchors import kmeans, queries_as_anchors
 from ..compat.torch_files import TRAINING_STATE, arrays_of_torch
 from .anchor_deit import convert_anchor_deit
-from .anchors import kmeans, queries_as_anchors
 from .deit import convert_deit
 from .kind import Kind
 from .levit import convert_levit

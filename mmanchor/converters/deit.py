@@ -12,9 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..anchorization.anchors import fold_value_bias, queries_as_anchors
 from ..compat.torch_files import TRAINING_STATE
 from ..models.layers.token_grid import resize_position_embedding
-from .anchors import fold_value_bias, queries_as_anchors
 from .renaming import Renaming, convert_state_dict
 from .report import ConversionReport
 

@@ -14,9 +14,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..anchorization.anchors import queries_as_anchors
 from ..compat.torch_files import TRAINING_STATE
 from ..models.layers.levit_attention import stretch_biases
-from .anchors import queries_as_anchors
 from .deit import DRAWN, GIVEN
 from .renaming import Renaming, convert_state_dict
 from .report import ConversionReport

@@ -1,15 +1,16 @@
-"""Offline demo scenes in the layouts of ADE20K and COCO."""
+"""Data sets and transforms; each is imported when it is first used.
 
-from .classes import DEMO_CLASSES, DEMO_PALETTE, DEMO_THING_CLASSES, STUFF_CLASSES
-from .demo_data import DemoData, make_demo_data
-from .scenes import SceneStyle
+``CocoDataset`` needs mmdet and ``Digits`` needs mmpretrain, and neither
+should be missed by those who use the other.
+"""
 
-__all__ = [
-    'DEMO_CLASSES',
-    'DEMO_PALETTE',
-    'DEMO_THING_CLASSES',
-    'STUFF_CLASSES',
-    'DemoData',
-    'SceneStyle',
-    'make_demo_data',
-]
+from ..utils.lazy import lazy_names
+
+_MODULES = {
+    'CocoDataset': '.coco',
+    'Digits': '.digits',
+    'RandomObjectCrop': '.transforms',
+    'UnreadablePictureError': '.image_files',
+}
+__all__ = sorted(_MODULES)
+__getattr__, __dir__ = lazy_names(__name__, _MODULES)

@@ -8,10 +8,10 @@ from mmdet.datasets import CocoDataset as MMDetCocoDataset
 from mmdet.datasets.api_wrappers import COCO
 from mmengine.logging import print_log
 
-from ..compat.errors import UserError
 from ..registry import DATASETS
+from ..utils.errors import UserError
 from .coco_rules import class_fault, is_box
-from .pictures import UnreadablePictureError, picture_fault
+from .image_files import UnreadablePictureError, picture_fault
 
 # So many unreadable pictures in a row are no accident.
 _PATIENCE = 100

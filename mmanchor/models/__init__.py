@@ -2,14 +2,61 @@
 
 from importlib.util import find_spec
 
-from .backbones import *
-from .data_preprocessors import *
-from .dense_heads import *
-from .detectors import *
-from .layers import *
-from .necks import *
-from .task_modules import *
+from .backbones import AnchorESNet, AnchorFormer, AnchorLeViT, ESNet, Sparsifiner
+from .data_preprocessors import RandomSquareSize
+from .dense_heads import PicoDetHead
+from .detectors import PicoDet
+from .layers import (
+    ConvBN,
+    EnhancedShuffleBlock,
+    EnhancedShuffleDownBlock,
+    LearnedAnchorAttention,
+    LevitAnchorAttention,
+    LevitBlock,
+    LevitSoftmaxAttention,
+    LinearBN,
+    SoftmaxAttention,
+    SparsifinerAttention,
+    SparsifinerBlock,
+    TokenAnchorAttention,
+    TransformerBlock,
+    even_token_indices,
+    resize_position_embedding,
+)
+from .necks import CSPPAN, SimpleFeaturePyramid
+from .task_modules import VarifocalSimOTAAssigner
 
-if find_spec('mmpretrain') is not None:  # segmentors and detectors need none
-    from .classifiers import *
-    from .cls_heads import *
+__all__ = [
+    'CSPPAN',
+    'AnchorESNet',
+    'AnchorFormer',
+    'AnchorLeViT',
+    'ConvBN',
+    'ESNet',
+    'EnhancedShuffleBlock',
+    'EnhancedShuffleDownBlock',
+    'LearnedAnchorAttention',
+    'LevitAnchorAttention',
+    'LevitBlock',
+    'LevitSoftmaxAttention',
+    'LinearBN',
+    'PicoDet',
+    'PicoDetHead',
+    'RandomSquareSize',
+    'SimpleFeaturePyramid',
+    'SoftmaxAttention',
+    'Sparsifiner',
+    'SparsifinerAttention',
+    'SparsifinerBlock',
+    'TokenAnchorAttention',
+    'TransformerBlock',
+    'VarifocalSimOTAAssigner',
+    'even_token_indices',
+    'resize_position_embedding',
+]
+
+if find_spec('mmpretrain') is not None:  # segmentors and detectors do without
+    from .classifiers import DistilledClassifier
+    from .heads import DistilledDeiTHead, DistilledLeViTHead
+
+    __all__ += ['DistilledClassifier', 'DistilledDeiTHead', 'DistilledLeViTHead']

@@ -11,14 +11,14 @@ from mmpretrain import ImageClassificationInferencer, get_model
 from PIL import Image
 from tiny_project import CLASSIFICATION, COLOURS, make_folders, write_config
 
-from mmanchor.apis.config import load_config
-from mmanchor.apis.data_check import check_data
-from mmanchor.apis.deploy import export_deploy
-from mmanchor.apis.errors import UserError
-from mmanchor.apis.predict import PredictOptions, predict_files
+from mmanchor.apis.export import export_deploy
 from mmanchor.apis.test import test_model as score
 from mmanchor.apis.train import train_model
 from mmanchor.cli.main import main
+from mmanchor.data_check.check import check_data
+from mmanchor.inference.predict import PredictOptions, predict_files
+from mmanchor.utils.config import load_config
+from mmanchor.utils.errors import UserError
 
 pytestmark = pytest.mark.usefixtures('plain_configs')
 

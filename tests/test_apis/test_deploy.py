@@ -5,10 +5,10 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import MODELS, DefaultScope
 
-from mmanchor.apis.config import load_config
-from mmanchor.apis.deploy import export_deploy
-from mmanchor.apis.errors import UserError
+from mmanchor.apis.export import export_deploy
 from mmanchor.cli.main import main
+from mmanchor.utils.config import load_config
+from mmanchor.utils.errors import UserError
 
 NAME = 'upernet_anchorformer-demo_1xb8-1100_demo-128'
 

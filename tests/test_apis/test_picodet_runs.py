@@ -11,13 +11,13 @@ from mmengine.fileio import load
 from mmengine.registry import MODELS, DefaultScope
 from tiny_project import PICODET, make_data, write_config
 
-from mmanchor.apis.config import load_config
-from mmanchor.apis.data_check import check_data
-from mmanchor.apis.deploy import export_deploy
-from mmanchor.apis.errors import UserError
+from mmanchor.apis.export import export_deploy
 from mmanchor.apis.test import test_model as score
 from mmanchor.apis.train import train_model
 from mmanchor.cli.main import main
+from mmanchor.data_check.check import check_data
+from mmanchor.utils.config import load_config
+from mmanchor.utils.errors import UserError
 
 pytestmark = pytest.mark.usefixtures('plain_configs')
 UNSCORED = dict(val_cfg=None, val_dataloader=None, val_evaluator=None)

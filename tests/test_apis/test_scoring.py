@@ -5,9 +5,9 @@ import pytest
 from mmengine.fileio import load
 from PIL import Image
 
-from mmanchor.apis.config import load_config
-from mmanchor.apis.errors import UserError
 from mmanchor.apis.test import test_model as score
+from mmanchor.utils.config import load_config
+from mmanchor.utils.errors import UserError
 
 pytestmark = pytest.mark.usefixtures('plain_configs')
 

@@ -4,11 +4,11 @@ import pytest
 import torch
 from mmengine.model import MMDistributedDataParallel
 
-from mmanchor.apis import launch
 from mmanchor.apis import train as train_module
-from mmanchor.apis.config import load_config
-from mmanchor.apis.errors import UserError
 from mmanchor.apis.train import train_model
+from mmanchor.engine import launch
+from mmanchor.utils.config import load_config
+from mmanchor.utils.errors import UserError
 
 pytestmark = pytest.mark.usefixtures('plain_configs')
 SHORT = {

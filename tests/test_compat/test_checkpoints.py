@@ -16,11 +16,11 @@ from mmengine.logging import HistoryBuffer
 from mmanchor.compat import (
     CheckpointError,
     UnsafeCheckpointError,
-    UserError,
     load_checkpoint,
     trust_checkpoint,
 )
 from mmanchor.compat.allow_list import allow_list
+from mmanchor.utils.errors import UserError
 
 FORMATS = {
     'zip': dict(),

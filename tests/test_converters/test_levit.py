@@ -8,10 +8,10 @@ from levit_models import ARCH, classifier_config, live, names_of_the_authors, pi
 from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 
-from mmanchor.apis.convert import convert
-from mmanchor.apis.errors import UserError
-from mmanchor.apis.levit_softmax import LevitSoftmax
+from mmanchor.anchorization.levit_softmax import LevitSoftmax
+from mmanchor.apis.convert import convert_checkpoint
 from mmanchor.converters import KINDS, arrays_of_torch, convert_levit, kmeans
+from mmanchor.utils.errors import UserError
 
 
 def build(attention='learned', **backbone):
@@ -208,11 +208,11 @@ def test_the_command_reads_and_writes_both_formats(theirs, tmp_path, suffix):
     source, out = tmp_path / f'a{suffix}', tmp_path / f'b{suffix}'
     save = save_file if suffix == '.safetensors' else torch.save
     save(theirs.state_dict(), source)
-    report = convert('levit', source, out, cfg)
+    report = convert_checkpoint('levit', source, out, cfg)
     assert report.is_complete and out.is_file()
     cfg.model.backbone.arch.depths = (1, 1, 1)
     with pytest.raises(UserError, match='left over'):
-        convert('levit', source, tmp_path / 'c.pth', cfg)
+        convert_checkpoint('levit', source, tmp_path / 'c.pth', cfg)
     assert not (tmp_path / 'c.pth').exists()
     assert 'LeViT' in KINDS['levit'].source
 
@@ -235,7 +235,9 @@ def test_anchors_are_clusters_of_queries_and_keys_in_given_images(theirs, tmp_pa
             test_dataloader=dict(dataset=dict(pipeline=steps)),
         )
     )
-    report = convert('levit', tmp_path / 'a.pth', tmp_path / 'b.pth', cfg, anchors_from=tmp_path)
+    report = convert_checkpoint(
+        'levit', tmp_path / 'a.pth', tmp_path / 'b.pth', cfg, anchors_from=tmp_path
+    )
     how = [v for k, v in report.adapted.items() if k.endswith('.anchors')]
     assert how == ['anchors: clusters in the given images'] * 6
 

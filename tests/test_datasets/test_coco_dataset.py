@@ -10,8 +10,8 @@ from PIL import Image
 from tiny_project import THINGS, make_data
 from torch.utils.data import DataLoader
 
-from mmanchor.compat.errors import UserError
-from mmanchor.datasets.pictures import UnreadablePictureError
+from mmanchor.datasets.image_files import UnreadablePictureError
+from mmanchor.utils.errors import UserError
 
 LOAD = [dict(type='LoadImageFromFile'), dict(type='LoadAnnotations', with_bbox=True)]
 NAN = float('nan')

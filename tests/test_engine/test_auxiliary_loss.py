@@ -6,8 +6,8 @@ from mmengine.model import BaseModel
 from mmengine.runner import Runner
 from torch import nn
 
-from mmanchor.compat.errors import UserError
 from mmanchor.models.backbones import Sparsifiner
+from mmanchor.utils.errors import UserError
 
 
 class Part(nn.Module):

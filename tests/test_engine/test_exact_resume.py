@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from mmanchor.apis import train as train_module
-from mmanchor.apis.config import load_config
+from mmanchor.utils.config import load_config
 
 pytestmark = pytest.mark.usefixtures('plain_configs')
 

@@ -8,7 +8,7 @@ from mmengine.runner import Runner
 from mmengine.structures import BaseDataElement
 from torch import nn
 
-from mmanchor.compat.errors import UserError
+from mmanchor.utils.errors import UserError
 
 NAN, INF = float('nan'), float('inf')
 

@@ -5,7 +5,7 @@ from copy import deepcopy
 import pytest
 import torch
 
-from mmanchor.benchmark.memory import peak_memory
+from mmanchor.analysis.memory import peak_memory
 from mmanchor.models import AnchorFormer, Sparsifiner
 from mmanchor.models.layers.chunks import split_rows
 from mmanchor.models.layers.token_grid import PositionRows, resize_position_embedding

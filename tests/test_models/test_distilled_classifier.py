@@ -9,8 +9,9 @@ import torch.nn.functional as F
 from mmengine.registry import MODELS, DefaultScope
 from mmpretrain.structures import DataSample
 
-from mmanchor.compat import UnsafeCheckpointError, UserError
-from mmanchor.models.cls_heads import DistilledDeiTHead, DistilledLeViTHead
+from mmanchor.compat import UnsafeCheckpointError
+from mmanchor.models.heads import DistilledDeiTHead, DistilledLeViTHead
+from mmanchor.utils.errors import UserError
 
 K = 5
 TIMM = dict(

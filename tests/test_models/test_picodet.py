@@ -12,8 +12,8 @@ from mmdet.testing import demo_mm_inputs
 from mmdet.utils import register_all_modules
 from mmengine.registry import init_default_scope
 
-from mmanchor.apis.config import load_config
 from mmanchor.registry import MODELS
+from mmanchor.utils.config import load_config
 
 BACKBONES = ('ESNet', 'AnchorESNet')
 

@@ -5,9 +5,9 @@ import torch
 from mmengine.registry import init_default_scope
 from torch.utils.flop_counter import FlopCounterMode
 
-from mmanchor.apis.complexity import switch_to_deploy
-from mmanchor.apis.config import load_config
+from mmanchor.analysis.complexity import switch_to_deploy
 from mmanchor.registry import MODELS
+from mmanchor.utils.config import load_config
 
 
 def build(name):

@@ -4,7 +4,7 @@ from .auxiliary_loss import AuxiliaryLossHook
 from .exact_resume import ExactResumeHook
 from .progress import ProgressHook
 from .restarted_ema import RestartedEMAHook
-from .skipped_pictures import SkippedPicturesHook
+from .skipped_images import SkippedPicturesHook
 from .stop_on_nan import StopOnNanHook
 
 __all__ = [

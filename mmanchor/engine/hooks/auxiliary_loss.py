@@ -6,8 +6,8 @@ from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from torch import Tensor
 
-from ...compat.errors import UserError
 from ...registry import HOOKS
+from ...utils.errors import UserError
 
 
 @HOOKS.register_module()

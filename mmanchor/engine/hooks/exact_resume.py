@@ -9,8 +9,8 @@ from mmengine.runner import IterBasedTrainLoop
 from torch.utils.data import DataLoader
 
 from ...registry import HOOKS
+from ...utils.seeding import mix_seed, seed_cpu
 from ..samplers import SeededSampler
-from ..seeding import mix_seed, seed_cpu
 
 
 @HOOKS.register_module()

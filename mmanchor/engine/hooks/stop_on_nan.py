@@ -10,8 +10,8 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner.checkpoint import find_latest_checkpoint
 from torch import Tensor, nn
 
-from ...compat.errors import UserError
 from ...registry import HOOKS
+from ...utils.errors import UserError
 
 
 @HOOKS.register_module()

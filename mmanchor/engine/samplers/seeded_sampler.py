@@ -10,7 +10,7 @@ from mmengine.registry import DATA_SAMPLERS as MMENGINE_DATA_SAMPLERS
 from torch.utils.data import Sampler
 
 from ...registry import DATA_SAMPLERS
-from ..seeding import mix_seed, seed_cpu
+from ...utils.seeding import mix_seed, seed_cpu
 
 
 class SeededIndex(int):

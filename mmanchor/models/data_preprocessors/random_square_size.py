@@ -7,8 +7,8 @@ from mmdet.structures import DetDataSample
 from mmengine.logging import MessageHub
 from torch import Tensor, nn
 
-from ...engine.seeding import mix_seed
 from ...registry import MODELS
+from ...utils.seeding import mix_seed
 
 
 @MODELS.register_module()

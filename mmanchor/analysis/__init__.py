@@ -1,0 +1,1 @@
+"""What a user measures of a model: multiply-adds, parameters, latency, memory."""

@@ -1,0 +1,127 @@
+"""From a trained checkpoint to the deploy form, checked before it is kept."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from mmengine.config import Config
+from mmengine.registry import MODELS, init_default_scope
+from mmengine.runner import save_checkpoint
+from torch.utils._pytree import tree_leaves
+
+from .. import __version__
+from ..analysis.complexity import default_size, switch_to_deploy
+from ..engine.checkpoints import load_weights, read_checkpoint, require_checkpoint
+from ..utils.config import building, toolbox
+from ..utils.errors import UserError
+from ..utils.files import PathLike, replacing
+
+# Relative to the largest output; float32 sums in another order differ by
+# less, a wrong fold by far more.
+TOLERANCE = 1e-4
+
+
+@dataclass
+class DeployReport:
+    """What an export gave.
+
+    Args:
+        checkpoint: The file of weights in deploy form.
+        config: The config that builds the model for it.
+        params_before: Parameters of the training form.
+        params_after: Parameters of the deploy form.
+        difference: Largest difference of the two forms' outputs on a random
+            image, over the largest output.
+    """
+
+    checkpoint: Path
+    config: Path
+    params_before: int
+    params_after: int
+    difference: float
+
+
+def export_deploy(cfg: Config, checkpoint: PathLike, out: PathLike) -> DeployReport:
+    """Fold a trained model into its deploy form and write it.
+
+    Beside the weights a config is written, under the same name and ``.py``,
+    whose backbone is built in the deploy form. Optimizer states are left out.
+
+    Args:
+        cfg: The config that the checkpoint was trained with.
+        checkpoint: The weights, in training form.
+        out: The file to write, ``.pth`` or ``.safetensors``.
+
+    Returns:
+        What was written, and how far both forms agree.
+
+    Raises:
+        UserError: If ``out`` has another suffix or is the checkpoint itself,
+            the checkpoint is of another model, or the model has no deploy
+            form, or one that its config cannot build.
+    """
+    out = Path(out)
+    source = require_checkpoint(checkpoint, 'CHECKPOINT')
+    if out.suffix not in ('.pth', '.safetensors'):
+        raise UserError(f'OUT must end in .pth or .safetensors, got {out}')
+    if out.resolve() == Path(source).resolve():
+        raise UserError(
+            f'OUT {out} is the checkpoint itself; give another '
+            'name, since the deploy form cannot be trained on'
+        )
+    init_default_scope(cfg.get('default_scope', 'mmengine'))
+    with building(cfg):
+        model = MODELS.build(cfg.model).eval()
+    loaded = read_checkpoint(source)
+    load_weights(model, loaded, source)
+    # A backbone passes the call on to its parts, if there are any.
+    if not any(
+        hasattr(part, 'switch_to_deploy')
+        for part in model.backbone.modules()
+        if part is not model.backbone
+    ):
+        raise UserError(
+            f'the backbone {type(model.backbone).__name__} of {cfg.filename} has no deploy form'
+        )
+    params_before = _num_params(model)
+    # Classifiers may know one size only.
+    size = default_size(cfg) if toolbox(cfg) == 'mmpretrain' else (128, 160)
+    difference = _switch_and_compare(model, torch.rand(1, 3, *size))
+
+    deploy_cfg = Config(cfg.copy().to_dict(), filename=cfg.filename)
+    deploy_cfg.model.backbone.deploy = True
+    if hasattr(getattr(model, 'head', None), 'switch_to_deploy'):
+        deploy_cfg.model.head.deploy = True
+    with building(deploy_cfg):  # heads of mmpretrain fail at it
+        MODELS.build(deploy_cfg.model)
+    meta = dict(mmanchor_version=__version__)
+    if 'dataset_meta' in (loaded.get('meta') or {}):
+        meta['dataset_meta'] = loaded['meta']['dataset_meta']
+    # Ours since `import mmanchor`: it writes both formats, never half a file.
+    save_checkpoint(dict(state_dict=model.state_dict(), meta=meta), str(out))
+    with replacing(out.with_suffix('.py')) as part:
+        deploy_cfg.dump(str(part))
+    return DeployReport(out, out.with_suffix('.py'), params_before, _num_params(model), difference)
+
+
+@torch.no_grad()
+def _switch_and_compare(model: torch.nn.Module, image: torch.Tensor) -> float:
+    """Switch ``model`` in place; the relative change of its features."""
+    # A classifier's own output too, as its head may have been switched.
+    parts = [model.backbone]
+    if hasattr(getattr(model, 'head', None), 'switch_to_deploy'):
+        parts.append(model)
+    before = tree_leaves([part(image) for part in parts])
+    switch_to_deploy(model)
+    after = tree_leaves([part(image) for part in parts])
+    largest = max(float(x.abs().max()) for x in before)
+    difference = max(float((x - y).abs().max()) for x, y in zip(before, after))
+    if difference > TOLERANCE * largest:
+        raise RuntimeError(
+            f'the deploy form differs by {difference:g} of {largest:g}: nothing was written'
+        )
+    return difference / largest
+
+
+def _num_params(model: torch.nn.Module) -> int:
+    return sum(param.numel() for param in model.parameters())

@@ -1,1 +1,0 @@
-"""What models cost: counted, timed, and set beside their rivals."""

@@ -1,0 +1,41 @@
+"""Commands that live in the checkout only: the project's benchmarks and studies."""
+
+import argparse
+import importlib
+import sys
+from pathlib import Path
+
+from ..utils.errors import UserError
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def add_checkout_command(parser: argparse.ArgumentParser, module: str) -> bool:
+    """Let a parser run a command from a module below ``tools/``.
+
+    Args:
+        parser: The command's parser. Without the checkout it accepts any
+            words, and running it says where the command can be found.
+        module: Dotted name of a module with ``add_arguments`` and ``run``,
+            such as ``'tools.benchmarks.commands.scaling'``.
+
+    Returns:
+        Whether the module was found.
+    """
+    if (ROOT / Path(*module.split('.'))).with_suffix('.py').is_file():
+        if str(ROOT) not in sys.path:
+            sys.path.insert(0, str(ROOT))
+        command = importlib.import_module(module)
+        command.add_arguments(parser)
+        parser.set_defaults(run=command.run)
+        return True
+    parser.add_argument('words', nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
+    parser.set_defaults(run=_refuse)
+    return False
+
+
+def _refuse(args: argparse.Namespace) -> int:
+    raise UserError(
+        'this command belongs to the source tree and is not installed with the package; '
+        'run it from a checkout of mmanchor'
+    )

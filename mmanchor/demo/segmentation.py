@@ -1,0 +1,144 @@
+"""The segmentation demo: from nothing to a trained, drawn model."""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+from mmengine.config import Config
+from mmengine.registry import DATASETS
+
+from ..analysis.complexity import Complexity, complexity_of_forms
+from ..apis.test import test_model
+from ..engine.running import build_runner
+from ..inference.predictors import build_predictor, choose_device
+from ..utils.config import load_config
+from ..utils.files import PathLike, make_folder, read_json, replacing, write_json
+from ..visualization import class_legend, overlay_mask, picture_grid
+from .scenes import make_demo_data
+from .steps import console_to, copy_config, enlarge, train_on, use_data, watched
+
+CONFIG = 'upernet_anchorformer-demo_1xb8-1100_demo-128'
+METRIC = 'mIoU'
+NUM_PICTURES = 8
+IGNORED = 255
+MASK_OPACITY = 0.75
+
+
+@dataclass
+class DemoResult:
+    """What a demo gave.
+
+    Args:
+        untrained: mIoU of the model before training, in percent.
+        metrics: Scores of the trained model on the validation split.
+        complexity: Costs by form, 'training' and 'deploy'.
+        size: Height and width of the images, in pixels.
+        files: What lies where, by name.
+    """
+
+    untrained: float
+    metrics: dict[str, float]
+    complexity: dict[str, Complexity]
+    size: tuple[int, int]
+    files: dict[str, str]
+
+
+def run_segmentation_demo(
+    data_root: PathLike,
+    work_dir: PathLike,
+    cfg_options: dict[str, Any] | None = None,
+    say: Callable[[str], None] = print,
+) -> DemoResult:
+    """Make data, train, score and draw; go on where a run was stopped.
+
+    Args:
+        data_root: Folder of the demo data; made if it is not there.
+        work_dir: Folder for checkpoints, logs, scores and the picture.
+        cfg_options: Overrides of the demo's config.
+        say: Called with a line for each step.
+
+    Returns:
+        Scores, costs and files; also written to ``demo.json``.
+
+    Raises:
+        UserError: If a folder cannot be used.
+    """
+    work_dir = make_folder(work_dir, '--work-dir')
+    cfg = load_config(CONFIG, cfg_options, work_dir)
+    size = tuple(cfg.crop_size)
+    say(f'1/5 data: scenes of {size[0]} x {size[1]} pixels in {data_root}')
+    data = make_demo_data(
+        data_root, num_train=cfg.num_train, num_val=cfg.num_val, size=size, layout='ade'
+    )
+    use_data(cfg, str(data.root / 'ade'))
+    with console_to(work_dir / 'console.log'):
+        say('2/5 scoring the model before training')
+        untrained = _score_untrained(cfg, work_dir / 'untrained.json')
+        say(
+            f'3/5 training for {cfg.train_cfg.max_iters} iterations; when '
+            'stopped, the same command goes on from the last checkpoint'
+        )
+        checkpoint = train_on(cfg)
+        say('4/5 scoring on the validation split')
+        metrics = test_model(watched(cfg, 'scoring'), checkpoint)
+        say('5/5 drawing predictions')
+        picture = work_dir / 'predictions.png'
+        _draw(cfg, checkpoint, picture)
+        forms = complexity_of_forms(copy_config(cfg), size)
+    files = dict(
+        data=data.root,
+        checkpoint=checkpoint,
+        logs=work_dir,
+        predictions=picture,
+        scores=work_dir / 'demo.json',
+    )
+    files = {name: str(path) for name, path in files.items()}
+    result = DemoResult(untrained, metrics, forms, size, files)
+    write_json(files['scores'], asdict(result))
+    return result
+
+
+def _score_untrained(cfg: Config, kept: PathLike) -> float:
+    """mIoU of the model before training, measured once and kept."""
+    if not kept.is_file():
+        # By the test loop: validation belongs to a training run, whose hook
+        # would look for the best checkpoint.
+        runner = build_runner(watched(cfg, 'scoring'))
+        runner.model.init_weights()
+        metrics = runner.test()
+        write_json(kept, {METRIC: metrics[METRIC]})
+    return read_json(kept)[METRIC]
+
+
+def _draw(cfg: Config, checkpoint: str, path: PathLike) -> None:
+    """Write a grid of validation images, their truth and the prediction."""
+    predictor = build_predictor(cfg, checkpoint, choose_device())
+    dataset = DATASETS.build(cfg.val_dataloader.dataset)
+    cells = []
+    for i in np.linspace(0, len(dataset) - 1, NUM_PICTURES).astype(int):
+        info = dataset.get_data_info(int(i))
+        image = cv2.imread(info['img_path'])
+        # In ADE20K's files 0 is unlabelled and classes count from 1; the
+        # difference wraps 0 around to the ignored label.
+        truth = cv2.imread(info['seg_map_path'], cv2.IMREAD_UNCHANGED)
+        masks = (truth - np.uint8(1), predictor.predict([image])[0])
+        image = enlarge(image[..., ::-1])
+        cells.append(
+            [
+                image,
+                *(
+                    overlay_mask(image, enlarge(mask), predictor.palette, MASK_OPACITY, IGNORED)
+                    for mask in masks
+                ),
+            ]
+        )
+    rows = [left + right for left, right in zip(cells[::2], cells[1::2])]
+    titles = ['image', 'truth', 'prediction'] * 2
+    width = picture_grid(rows, titles).shape[1]
+    grid = picture_grid(
+        rows, titles, legend=class_legend(predictor.classes, predictor.palette, width)
+    )
+    with replacing(path) as part:
+        cv2.imwrite(str(part), grid[..., ::-1])

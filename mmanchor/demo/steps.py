@@ -1,0 +1,65 @@
+"""The steps that the demos share."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
+
+import numpy as np
+from mmengine.config import Config, ConfigDict
+
+from ..apis.train import train_model
+from ..engine.checkpoints import latest_checkpoint
+from ..utils.files import PathLike
+
+
+@contextmanager
+def console_to(path: PathLike) -> Iterator[None]:
+    """Send what MMEngine prints to a file; its log files are not touched."""
+    with open(path, 'a', encoding='utf-8') as file, redirect_stdout(file):
+        yield
+
+
+def copy_config(cfg: Config) -> Config:
+    """Running changes a config, so each run takes its own."""
+    return Config(cfg.copy().to_dict(), filename=cfg.filename)
+
+
+def use_data(cfg: Config, root: str) -> None:
+    """Point every loader of ``cfg`` at the demo data in ``root``."""
+    cfg.data_root = root
+    for split in ('train', 'val', 'test'):
+        cfg[f'{split}_dataloader'].dataset.data_root = root
+
+
+def watched(cfg: Config, description: str) -> Config:
+    """A copy of ``cfg`` whose run shows its progress.
+
+    Args:
+        cfg: A config; it is not changed.
+        description: What the run does.
+    """
+    cfg = copy_config(cfg)
+    cfg.custom_hooks = [
+        *(cfg.get('custom_hooks') or ()),
+        ConfigDict(type='mmanchor.ProgressHook', description=f'    {description}'),
+    ]
+    return cfg
+
+
+def train_on(cfg: Config, description: str = 'training') -> str:
+    """Train, or go on training where a run was stopped.
+
+    Args:
+        cfg: A config with ``work_dir``; it is not changed.
+        description: What the progress line says.
+
+    Returns:
+        The path of the last checkpoint.
+    """
+    cfg = watched(cfg, description)
+    train_model(cfg, resume='auto')
+    return latest_checkpoint(cfg.work_dir)
+
+
+def enlarge(image: np.ndarray, times: int = 2) -> np.ndarray:
+    """A picture or mask some times the size, pixels kept whole."""
+    return image.repeat(times, axis=0).repeat(times, axis=1)

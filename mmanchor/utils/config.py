@@ -1,0 +1,218 @@
+"""Configs by path or by name, and what the command line changes in them."""
+
+import argparse
+import copy
+import difflib
+import importlib.util
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config, DictAction
+
+from .config_files import PREFIX, config_root
+from .errors import UserError
+from .files import PathLike
+
+
+def list_configs() -> list[str]:
+    """Names that :func:`find_config` knows: paths without ``.py``, sorted."""
+    root = config_root()
+    paths = (path.relative_to(root) for path in root.rglob('*.py'))
+    return sorted(path.with_suffix('').as_posix() for path in paths if '_base_' not in path.parts)
+
+
+def find_config(name: PathLike) -> Path:
+    """The config file that a user means.
+
+    Args:
+        name: A path, or the name of one of our configs: with or without its
+            folder, ``.py`` and a leading ``mmanchor::``; or a config that
+            came with a toolbox, as MMEngine writes it, such as
+            ``mmdet::rtmdet/rtmdet_tiny_8xb32-300e_coco.py``.
+
+    Returns:
+        The path of an existing file.
+
+    Raises:
+        UserError: If there is no such config, or several have this name.
+
+    Example:
+        >>> find_config('upernet_anchorformer_ade').name
+        'upernet_anchorformer_ade.py'
+    """
+    if Path(name).is_file():
+        return Path(name)
+    if '::' in str(name) and not str(name).startswith(PREFIX):
+        return _toolbox_config(str(name))
+    wanted = str(name).removeprefix(PREFIX).removesuffix('.py')
+    known = list_configs()
+    found = [each for each in known
+             if wanted in (each, each.rsplit('/', 1)[-1])]  # yapf: disable
+    if wanted in found:
+        found = [wanted]
+    if len(found) == 1:
+        return config_root() / f'{found[0]}.py'
+    if found:
+        raise UserError(f'{str(name)!r} names several configs; choose one of {", ".join(found)}')
+    raise UserError(
+        f'there is no config file {str(name)!r}, and none of our '
+        f'configs has this name{_close_to(wanted, known)}'
+    )
+
+
+def _toolbox_config(name: str) -> Path:
+    """The file that ``package::path`` names, on either stack.
+
+    MMEngine's own look-up asks for the distribution by OpenMMLab's name,
+    which the fork does not have.
+    """
+    package, _, wanted = name.partition('::')
+    spec = None
+    if package.isidentifier():
+        spec = importlib.util.find_spec(package)
+    if spec is None or spec.origin is None:
+        raise UserError(
+            f'{name!r} names a config of the package {package!r}, which is not installed'
+        )
+    root = Path(spec.origin).parent / '.mim' / 'configs'
+    path = root / f'{wanted.removesuffix(".py")}.py'
+    if path.is_file():
+        return path
+    known = [each.relative_to(root).as_posix() for each in root.rglob('*.py')]
+    close = difflib.get_close_matches(wanted, known, 3)
+    hint = f'; did you mean {", ".join(close)}?' if close else ''
+    raise UserError(f'{package} came with no config {wanted!r}: there is no file {path}{hint}')
+
+
+def _close_to(wanted: str, known: Sequence[str]) -> str:
+    """A hint of names like ``wanted``, or of all if there are few."""
+    stem = wanted.rsplit('/', 1)[-1]
+    names = {each.rsplit('/', 1)[-1]: each for each in known}
+    close = [names[each] for each in difflib.get_close_matches(stem, names, 5, 0.5)]
+    close = close or [each for each in known if '/' not in each]
+    return f'; did you mean {", ".join(close)}?' if close else ''
+
+
+def parse_options(words: Sequence[str] | None) -> dict[str, Any]:
+    """Read ``--cfg-options`` as every OpenMMLab tool does.
+
+    Args:
+        words: ``KEY=VALUE`` pairs, such as ``model.backbone.depth=2`` or
+            ``a.b="[(1,2)]"``; ``None`` is none.
+
+    Returns:
+        Dotted keys and their values.
+
+    Raises:
+        UserError: If a word is not a pair.
+
+    Example:
+        >>> parse_options(['train_cfg.max_iters=4', 'x=a,b'])
+        {'train_cfg.max_iters': 4, 'x': ['a', 'b']}
+    """
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument('options', nargs='*', action=DictAction)
+    for word in words or ():
+        if '=' not in word:
+            raise UserError(f'--cfg-options takes KEY=VALUE pairs, got {word!r}')
+    try:
+        options = parser.parse_args(['--', *words]).options if words else {}
+    except (AssertionError, ValueError) as error:
+        raise UserError(f'--cfg-options {" ".join(words)}: {error}') from error
+    return dict(options)
+
+
+def load_config(
+    config: PathLike,
+    cfg_options: dict[str, Any] | None = None,
+    work_dir: PathLike | None = None,
+    launcher: str = 'none',
+) -> Config:
+    """Read a config and lay the command line over it.
+
+    Precedence is the config, then ``cfg_options``, then the other arguments.
+
+    Args:
+        config: A path or a name, as in :func:`find_config`.
+        cfg_options: Dotted keys and values to override.
+        work_dir: Folder for logs and checkpoints; ``None`` keeps the
+            config's, or takes ``work_dirs/<name of the config>``.
+        launcher: ``'none'``, ``'pytorch'``, ``'slurm'`` or ``'mpi'``.
+
+    Returns:
+        The config, with ``work_dir`` and ``launcher`` set.
+
+    Raises:
+        UserError: If there is no such config, or it cannot be read.
+    """
+    path = find_config(config)
+    try:
+        cfg = Config.fromfile(str(path))
+    # A config is a program of the user's: anything may go wrong in it.
+    except Exception as error:
+        raise UserError(
+            f'cannot read the config {path}: {type(error).__name__}: {error}'
+        ) from error
+    try:
+        # MMEngine takes `_delete_` out of what it merges.
+        cfg.merge_from_dict(copy.deepcopy(cfg_options or {}))
+    except (KeyError, TypeError, IndexError) as error:
+        raise UserError(f'--cfg-options do not fit the config {path}: {error.args[0]}') from error
+    if work_dir is not None:
+        cfg.work_dir = str(work_dir)
+    elif not cfg.get('work_dir'):
+        cfg.work_dir = str(Path('work_dirs', path.stem))
+    cfg.launcher = launcher
+    return cfg
+
+
+@contextmanager
+def building(cfg: Config) -> Iterator[None]:
+    """Let what a config cannot be built from inside end as one message.
+
+    Args:
+        cfg: The config that is built inside.
+
+    Raises:
+        UserError: If a ``type`` is not registered, or a constructor refuses
+            its arguments; the message says where.
+    """
+    try:
+        yield
+    except UserError:
+        raise
+    except (KeyError, TypeError, ValueError) as error:
+        reason = f'{type(error).__name__}: {error}'
+        if isinstance(error, KeyError):
+            # MMEngine's way to say that a type is not registered.
+            if 'is not in the' not in str(error):
+                raise
+            reason = error.args[0]
+        else:
+            place = traceback.extract_tb(error.__traceback__)[-1]
+            reason += f' ({place.filename}, line {place.lineno})'
+        raise UserError(f'the config {cfg.filename} cannot be built: {reason}') from error
+
+
+def toolbox(cfg: Config) -> str:
+    """The toolbox whose conventions a config follows.
+
+    Args:
+        cfg: A config.
+
+    Returns:
+        ``'mmseg'``, ``'mmdet'`` or another ``default_scope``.
+
+    Raises:
+        UserError: If the config does not name it.
+    """
+    scope = cfg.get('default_scope')
+    if not scope:
+        raise UserError(
+            f'the config {cfg.filename} sets no default_scope; '
+            "write default_scope = 'mmseg' (or 'mmdet')"
+        )
+    return scope

@@ -1,0 +1,81 @@
+"""Folders and files that the commands write: checked first, never torn."""
+
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Union
+
+from .errors import UserError
+
+PathLike = Union[str, os.PathLike]
+
+
+def make_folder(path: PathLike, name: str) -> Path:
+    """Create a folder, or say why the user cannot have it there.
+
+    Args:
+        path: The folder; parents are created too.
+        name: What the user calls it, such as ``--work-dir``.
+
+    Returns:
+        The folder as a path.
+
+    Raises:
+        UserError: If it is a file, or cannot be created or written to.
+    """
+    folder = Path(path)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise UserError(
+            f'{name} {str(path)!r} is not a folder that can be '
+            f'written to ({error.strerror}); give another '
+            'folder'
+        ) from error
+    return folder
+
+
+def write_json(path: PathLike, data: Any, indent: int | None = 1) -> None:
+    """Write ``data`` as JSON; numbers of numpy and torch become plain ones.
+
+    Args:
+        path: The file.
+        data: Dicts, lists, strings and numbers.
+        indent: Spaces by level; ``None`` writes one line, for long lists.
+    """
+    with replacing(path) as part:
+        text = json.dumps(data, indent=indent, default=lambda value: value.tolist())
+        part.write_text(text + '\n', encoding='utf-8')
+
+
+def read_json(path: PathLike) -> Any:
+    """What :func:`write_json` wrote."""
+    return json.loads(Path(path).read_text(encoding='utf-8'))
+
+
+@contextmanager
+def replacing(path: str | os.PathLike) -> Iterator[Path]:
+    """A temporary path beside ``path`` that takes its place on success.
+
+    The temporary name keeps the suffix, by which image and video writers
+    choose the format. After an error nothing is left behind.
+
+    Args:
+        path: The file to write; its folder is created if needed.
+
+    Yields:
+        Where to write it.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f'.{path.stem}.{os.getpid()}{path.suffix}')
+    try:
+        yield part
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)

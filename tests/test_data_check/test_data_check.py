@@ -1,0 +1,147 @@
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mmanchor.data_check.check import check_data
+from mmanchor.data_check.report import spread
+from mmanchor.utils.config import load_config
+
+
+@pytest.fixture
+def data(tiny, tmp_path):
+    """A copy of the tiny data that may be spoiled."""
+    shutil.copytree(tiny / 'data', tmp_path / 'data')
+    return tmp_path / 'data'
+
+
+def check(tiny, data, limit=None, **dataset):
+    cfg = load_config(tiny / 'seg.py')
+    cfg.train_dataloader.dataset.data_root = str(data)
+    cfg.train_dataloader.dataset.update(dataset)
+    (report,) = check_data(cfg, ['train'], limit)
+    return report
+
+
+def codes(report):
+    return {problem.code: problem for problem in report.problems}
+
+
+def write_mask(data, pixels, name='train_000'):
+    Image.fromarray(pixels).save(data / f'annotations/training/{name}.png')
+
+
+def test_sound_data_is_clean(tiny):
+    reports = check_data(load_config(tiny / 'seg.py'))
+    assert [report.splits for report in reports] == [['train'], ['val', 'test']]
+    assert not any(report.problems for report in reports)
+    assert reports[0].counts == {'images': 6, 'masks': 6, 'files read': 6}
+    (note,) = reports[0].notes
+    assert 'labels 1 to 4 are the classes 0 to 3' in note
+
+
+def test_unmatched_files_are_named(tiny, data):
+    (data / 'images/training/train_001.jpg').unlink()
+    (data / 'annotations/training/train_002.png').unlink()
+    found = codes(check(tiny, data))
+    assert found['mask_without_image'].examples == ['train_001']
+    assert found['image_without_mask'].examples == ['train_002']
+
+
+def test_labels_beyond_the_classes(tiny, data):
+    write_mask(data, np.full((32, 32), 5, np.uint8))
+    problem = codes(check(tiny, data))['labels']
+    assert problem.examples == ['train_000: [5]']
+    assert 'allowed: 1 to 4, 0 and 255' in problem.message
+
+
+def test_255_is_ignored_with_and_without_reduction(tiny, data):
+    for path in (data / 'annotations/training').iterdir():
+        Image.fromarray(np.array([[1, 255]], np.uint8)).resize((32, 32), 0).save(path)
+    assert not check(tiny, data).problems
+    assert not check(tiny, data, reduce_zero_label=False).problems
+
+
+def test_masks_counted_from_one_hint_at_reduction(tiny, data):
+    for path in (data / 'annotations/training').iterdir():
+        pixels = np.asarray(Image.open(path))
+        Image.fromarray(np.maximum(pixels, 1)).save(path)
+    problem = codes(check(tiny, data, reduce_zero_label=False))['labels']
+    assert 'reduce_zero_label=True' in problem.message
+
+
+def test_other_ignore_index_is_allowed(tiny, data):
+    for path in (data / 'annotations/training').iterdir():
+        write_mask(data, np.full((32, 32), 99, np.uint8), path.stem)
+    options = dict(reduce_zero_label=False, ignore_index=99)
+    assert not check(tiny, data, **options).problems
+    options['ignore_index'] = 98
+    assert codes(check(tiny, data, **options))['labels'].count == 6
+
+
+@pytest.mark.parametrize(
+    'pixels, code',
+    [
+        (np.ones((32, 32, 3), np.uint8), 'mask_channels'),
+        (np.ones((32, 32), np.uint16), 'mask_channels'),
+        (np.ones((16, 32), np.uint8), 'size'),
+    ],
+)
+def test_masks_of_another_shape(tiny, data, pixels, code):
+    write_mask(data, pixels)
+    assert list(codes(check(tiny, data))) == [code]
+
+
+def test_palette_masks_hold_indices(tiny, data):
+    picture = Image.fromarray(np.full((32, 32), 2, np.uint8))
+    picture.putpalette([255, 0, 0] * 256)
+    picture.save(data / 'annotations/training/train_000.png')
+    assert not check(tiny, data).problems
+
+
+def test_torn_files_are_found(tiny, data):
+    image = data / 'images/training/train_000.jpg'
+    image.write_bytes(image.read_bytes()[:400])
+    (data / 'annotations/training/train_001.png').write_text('no mask')
+    found = codes(check(tiny, data))
+    assert found['unreadable_image'].examples[0].startswith('train_000: ')
+    assert found['unreadable_mask'].examples[0].startswith('train_001: ')
+
+
+def test_list_of_files_chooses_pairs(tiny, data):
+    (data / 'list.txt').write_text('train_000\ntrain_003\nabsent\n')
+    report = check(tiny, data, ann_file='list.txt')
+    assert report.counts['images'] == 3 and report.counts['masks'] == 2
+    assert codes(report)['image_without_mask'].examples == ['absent']
+    assert 'unreadable_image' in codes(report)
+
+
+def test_limit_reads_less(tiny, data):
+    assert check(tiny, data, limit=2).counts['files read'] == 2
+
+
+def test_reading_is_spread_evenly():
+    assert list(spread(list(range(10)), 3)) == [0, 3, 6]
+    assert list(spread([1, 2], None)) == [1, 2] == list(spread([1, 2], 9))
+
+
+def test_heads_that_do_not_fit_the_classes(tiny):
+    cfg = load_config(tiny / 'seg.py', {'model.decode_head.num_classes': 7})
+    (report,) = check_data(cfg, ['train'])
+    message = codes(report)['num_classes'].message
+    assert 'model.decode_head.num_classes is 7' in message
+
+
+def test_pipeline_that_contradicts_the_data_set(tiny):
+    cfg = load_config(tiny / 'seg.py')
+    cfg.train_dataloader.dataset.pipeline[1].reduce_zero_label = False
+    (report,) = check_data(cfg, ['train'])
+    assert list(codes(report)) == ['reduce_zero_label']
+
+
+def test_subset_of_known_classes_keeps_the_numbers_of_the_masks(tiny, data):
+    write_mask(data, np.full((32, 32), 150, np.uint8))
+    classes = ('wall', 'building', 'sky', 'floor')
+    report = check(tiny, data, type='ADE20KDataset', metainfo=dict(classes=classes))
+    assert not report.problems

@@ -1,0 +1,52 @@
+"""Pictures that were replaced are counted over the epoch."""
+
+from types import SimpleNamespace
+
+import pytest
+from mmengine.structures import BaseDataElement
+
+from mmanchor.engine.hooks import SkippedPicturesHook
+from mmanchor.engine.hooks import skipped_images as module
+
+
+@pytest.fixture
+def run():
+    """Train on samples, given by the files that they replace."""
+
+    def epoch(*batches):
+        warnings = []
+        runner = SimpleNamespace(epoch=2, logger=SimpleNamespace(warning=warnings.append))
+        hook = SkippedPicturesHook()
+        hook.before_train_epoch(runner)
+        for batch in batches:
+            samples = [
+                BaseDataElement(metainfo=dict(skipped_files=files) if files else {})
+                for files in batch
+            ]
+            hook.after_train_iter(runner, 0, dict(data_samples=samples))
+        hook.after_train_epoch(runner)
+        return warnings
+
+    return epoch
+
+
+def test_nothing_is_said_of_whole_pictures(run):
+    assert run([(), ()], [()]) == []
+
+
+def test_files_are_counted_once(run):
+    assert run([(), ('b.jpg',)], [('a.jpg', 'b.jpg'), ()]) == [
+        '2 of 4 pictures of epoch 3 were skipped, as they cannot be read: b.jpg, a.jpg'
+    ]
+
+
+def test_long_lists_are_cut(run):
+    (warning,) = run([(f'{index}.jpg',) for index in range(60)])
+    assert warning.endswith('48.jpg, 49.jpg and 10 more')
+    assert warning.startswith('60 of 60 ')
+
+
+def test_other_processes_count_too(run, monkeypatch):
+    monkeypatch.setattr(module, 'all_gather_object', lambda mine: [mine, (7, ['a.jpg', 'z.jpg'])])
+    (warning,) = run([('a.jpg',)])
+    assert warning.startswith('2 of 8 ') and warning.endswith('a.jpg, z.jpg')

@@ -1,0 +1,96 @@
+import pytest
+import torch
+from torch import nn
+
+from mmanchor.engine.checkpoints import (
+    latest_checkpoint,
+    load_weights,
+    read_checkpoint,
+    require_checkpoint,
+)
+from mmanchor.utils.errors import UserError
+
+
+def save(path, **state):
+    torch.save(dict(state_dict=state), path)
+    return path
+
+
+def test_newest_whole_checkpoint_is_taken(tmp_path):
+    for number in (2, 4, 10):
+        save(tmp_path / f'iter_{number}.pth', a=torch.zeros(1))
+    save(tmp_path / 'best_mIoU_iter_99.pth', a=torch.zeros(1))
+    assert latest_checkpoint(tmp_path) == str(tmp_path / 'iter_10.pth')
+    whole = (tmp_path / 'iter_10.pth').read_bytes()
+    (tmp_path / 'iter_10.pth').write_bytes(whole[: len(whole) // 2])
+    assert latest_checkpoint(tmp_path) == str(tmp_path / 'iter_4.pth')
+
+
+def test_pointer_comes_first_unless_its_file_is_gone(tmp_path):
+    for number in (2, 4):
+        save(tmp_path / f'iter_{number}.pth', a=torch.zeros(1))
+    pointer = tmp_path / 'last_checkpoint'
+    pointer.write_text('/before/it/was/moved/iter_2.pth')
+    assert latest_checkpoint(tmp_path) == str(tmp_path / 'iter_2.pth')
+    pointer.write_text(str(tmp_path / 'iter_3.pth'))
+    assert latest_checkpoint(tmp_path) == str(tmp_path / 'iter_4.pth')
+
+
+def test_nothing_to_resume(tmp_path):
+    assert latest_checkpoint(tmp_path) is None
+    assert latest_checkpoint(tmp_path / 'absent') is None
+
+
+def test_missing_checkpoint_names_those_that_are_there(tmp_path):
+    save(tmp_path / 'iter_2.pth')
+    with pytest.raises(UserError, match='--resume: .*iter_3.* iter_2.pth'):
+        require_checkpoint(tmp_path / 'iter_3.pth', '--resume')
+    assert require_checkpoint('https://a/b.pth', 'x') == 'https://a/b.pth'
+
+
+def test_file_that_is_no_checkpoint(tmp_path):
+    (tmp_path / 'a.pth').write_text('no pickle')
+    with pytest.raises(UserError, match='a.pth'):
+        read_checkpoint(str(tmp_path / 'a.pth'))
+    torch.save([1, 2], tmp_path / 'b.pth')
+    with pytest.raises(UserError, match='b.pth.* list'):
+        read_checkpoint(str(tmp_path / 'b.pth'))
+
+
+def test_plain_weights_are_a_checkpoint(tmp_path):
+    torch.save(dict(a=torch.ones(1)), tmp_path / 'a.pth')
+    checkpoint = read_checkpoint(str(tmp_path / 'a.pth'))
+    assert checkpoint['state_dict']['a'] == 1 and checkpoint['meta'] == {}
+
+
+def test_weights_are_loaded_and_unknown_ones_told():
+    model = nn.Linear(1, 1)
+    state = {
+        'module.weight': torch.full((1, 1), 7.0),
+        'bias': torch.zeros(1),
+        'extra': torch.zeros(1),
+    }
+    assert load_weights(model, dict(state_dict=state), 'x') == ['extra']
+    assert model.weight.item() == 7
+
+
+@pytest.mark.parametrize(
+    'state, message',
+    [
+        (dict(weight=torch.zeros(1, 1)), r'2 weights, 1 are missing \(bias\)'),
+        (
+            dict(weight=torch.zeros(2, 1), bias=torch.zeros(1)),
+            r'0 are missing and 1 have another shape \(weight\)',
+        ),
+        (dict(other=torch.zeros(1)), r'2 are missing .* 1 are unknown.* \(other'),
+    ],
+)
+def test_weights_of_another_model_are_refused(state, message):
+    with pytest.raises(UserError, match=message):
+        load_weights(nn.Linear(1, 1), dict(state_dict=state), 'x')
+
+
+def test_optional_weights_may_be_missing():
+    model = nn.ModuleDict(dict(head=nn.Linear(1, 1), aux=nn.BatchNorm1d(1)))
+    state = nn.ModuleDict(dict(head=nn.Linear(1, 1))).state_dict()
+    assert load_weights(model, dict(state_dict=state), 'x', ['aux.']) == []

@@ -1,0 +1,1 @@
+"""Scripts, and the benchmarks and studies that only a checkout has."""

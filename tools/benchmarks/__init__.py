@@ -1,0 +1,1 @@
+"""The project's own benchmarks: attentions, images, training, the paper's tables."""

@@ -1,0 +1,1 @@
+"""The ablations on handwritten digits."""
