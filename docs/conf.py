@@ -1,11 +1,12 @@
 """Settings of the documentation site: `make docs` builds it, without network."""
 
+import re
 import runpy
 import sys
 from pathlib import Path
 
 DOCS = Path(__file__).resolve().parent
-sys.path[:0] = [str(DOCS / '_ext'), str(DOCS.parent)]
+sys.path[:0] = [str(DOCS / '_ext'), str(DOCS / 'figures'), str(DOCS.parent)]
 
 import mmanchor  # noqa: E402
 
@@ -61,6 +62,13 @@ def draw_figures(app) -> None:
             runpy.run_path(str(script))['draw'](target)
 
 
+def escape_stars(app, what, name, obj, options, lines) -> None:
+    """Escape the stars of "Args: width, **kwargs: ...", which napoleon reads as bold."""
+    for number, line in enumerate(lines):
+        lines[number] = re.sub(r'^(\s*[\w, ]+), \*\*(\w+):', r'\1, \\*\\*\2:', line)
+
+
 def setup(app) -> None:
     """Connect what this file defines."""
     app.connect('builder-inited', draw_figures)
+    app.connect('autodoc-process-docstring', escape_stars, priority=400)

@@ -8,6 +8,7 @@ caption names it. Commands of blocks that are not run are parsed nevertheless.
 import re
 import shlex
 import subprocess
+import traceback
 from pathlib import Path
 from unittest import SkipTest
 
@@ -81,6 +82,9 @@ def test_blocks_run(page, tmp_path, monkeypatch, plain_configs):
         except SkipTest as reason:
             assert str(reason), f'{page.name}:{example.line}: no reason is given'
             skipped += 1
+        except Exception:
+            where = f'{page.relative_to(ROOT)}:{example.line}'
+            pytest.fail(f'{where}\n{traceback.format_exc(limit=-3)}', pytrace=False)
     assert skipped == page.read_text().count('<!-- skip: next'), 'a mark stands before no block'
 
 
