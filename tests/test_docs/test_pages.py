@@ -8,6 +8,7 @@ caption names it. Commands of blocks that are not run are parsed nevertheless.
 import re
 import shlex
 import subprocess
+import sys
 import traceback
 from pathlib import Path
 from unittest import SkipTest
@@ -17,6 +18,7 @@ from mmengine.registry import DefaultScope
 from mmengine.visualization import Visualizer
 
 from mmanchor.cli.main import COMMANDS, main, parser_of
+from mmanchor.registry import MODELS
 
 sybil = pytest.importorskip('sybil')
 from sybil.evaluators.python import PythonEvaluator  # noqa: E402
@@ -72,9 +74,21 @@ def name_of(page):
 by_page = pytest.mark.parametrize('page', PAGES, ids=name_of)
 
 
-@by_page
-def test_blocks_run(page, tmp_path, monkeypatch, plain_configs):
+@pytest.fixture
+def empty_folder(tmp_path, monkeypatch):
+    """An empty working folder; modules that a page writes there can be imported."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(MODELS, '_module_dict', dict(MODELS.module_dict))
+    before = set(sys.modules)
+    yield
+    for path in tmp_path.glob('*.py'):
+        if path.stem not in before:
+            sys.modules.pop(path.stem, None)
+
+
+@by_page
+def test_blocks_run(page, empty_folder, plain_configs):
     skipped = 0
     for example in parse(page):
         try:
