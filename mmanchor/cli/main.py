@@ -55,7 +55,6 @@ _OTHER_NAMES = {
     'detect': 'predict',
     'eval': 'test',
     'evaluate': 'test',
-    'export': 'export-deploy',
     'fit': 'train',
     'flops': 'complexity',
     'infer': 'predict',
@@ -81,6 +80,24 @@ def unknown_command(name: str) -> str:
     return f'there is no command {name!r}; choose one of {", ".join(COMMANDS)}'
 
 
+def parser_of(name: str) -> argparse.ArgumentParser:
+    """The parser of one command, which the documentation reads too.
+
+    Args:
+        name: A key of :data:`COMMANDS`.
+
+    Returns:
+        What parses the words after ``mmanchor NAME``.
+    """
+    module = importlib.import_module(f'{__package__}.{COMMANDS[name]}')
+    parser = argparse.ArgumentParser(prog=f'mmanchor {name}', description=module.HELP)
+    module.add_arguments(parser)
+    parser.add_argument(
+        TRACEBACK, action='store_true', help='show where an error comes from, in full'
+    )
+    return parser
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command.
 
@@ -104,18 +121,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     # Of every command, so that it can simply be added to a line that failed.
     with_traceback = TRACEBACK in rest
-    rest = [word for word in rest if word != TRACEBACK]
-    module = importlib.import_module(f'{__package__}.{COMMANDS[name]}')
-    parser = argparse.ArgumentParser(prog=f'mmanchor {name}', description=module.HELP)
-    module.add_arguments(parser)
-    parser.add_argument(
-        TRACEBACK, action='store_true', help='show where an error comes from, in full'
-    )
-    args = parser.parse_args(rest)
+    args = parser_of(name).parse_args([word for word in rest if word != TRACEBACK])
     try:
         if name not in NEED_NO_STACK:
             require_stack()
-        return module.run(args)
+        return importlib.import_module(f'{__package__}.{COMMANDS[name]}').run(args)
     except KeyboardInterrupt:
         print(f'mmanchor {name}: stopped', file=sys.stderr)
         return 130
