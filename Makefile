@@ -22,8 +22,8 @@ demo: env ## Train, score and draw a small model on rendered scenes
 demo-detection: env ## The same for detectors: with AnchorFormer, and without
 	$(VENV)/bin/mmanchor demo detection $(ARGS)
 
-test: env ## Run the tests
-	$(VENV)/bin/python -m pytest $(ARGS)
+test: env ## Run the tests, one process a core
+	$(VENV)/bin/python -m pytest -n auto $(ARGS)
 
 test-onedl: env-onedl ## Run the smoke tests on the maintained fork's stack
 	$(VENV_ONEDL)/bin/python -m pytest -m smoke $(ARGS)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from mmengine.config import Config
 
-ROOT = Path(__file__).parents[1] / 'configs'
+ROOT = Path(__file__).parents[2] / 'configs'
 PATHS = sorted(path for path in ROOT.rglob('*.py') if '_base_' not in str(path))
 ENTRY_POINTS = [path for path in PATHS if path.parent == ROOT]
 NAMED = [path for path in PATHS if path.parent != ROOT]

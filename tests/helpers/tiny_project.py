@@ -11,11 +11,11 @@ THINGS = ('red', 'green', 'blue')
 COLOURS = tuple(sorted(THINGS))  # as mmpretrain numbers folders
 SIZE = 32
 PICODET_BASE = (
-    Path(__file__).parents[1].joinpath('configs/picodet/picodet_esnet-s_4xb80-300e_coco-320.py')
+    Path(__file__).parents[2].joinpath('configs/picodet/picodet_esnet-s_4xb80-300e_coco-320.py')
 )
 CLASSIFIER_BASE = (
     Path(__file__)
-    .parents[1]
+    .parents[2]
     .joinpath('configs/anchorformer/anchorformer-t_8xb128-300e_in1k-224.py')
 )
 
