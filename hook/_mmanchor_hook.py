@@ -33,7 +33,7 @@ class Finder:
 def repair():
     """Import mmanchor; where that fails, warn and leave things as they are."""
     try:
-        import mmanchor
+        __import__('mmanchor')
     except (Exception, SystemExit) as error:
         if isinstance(error, ModuleNotFoundError) and error.name == 'mmanchor':
             # Removed by hand, and this file left behind.
