@@ -10,6 +10,7 @@ _MODULES = {
     'list_configs': '..utils.config',
     'load_config': '..utils.config',
     'predict_files': '..inference.predict',
+    'publish_checkpoint': '..engine.publishing',
     'test_model': '.test',
     'train_model': '.train',
 }

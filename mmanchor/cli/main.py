@@ -22,7 +22,9 @@ COMMANDS = {
     'benchmark': 'benchmark',
     'ablation': 'ablation',
     'export-deploy': 'export_deploy',
+    'publish': 'publish',
     'convert': 'convert',
+    'run': 'run',
     'doctor': 'doctor',
 }
 
