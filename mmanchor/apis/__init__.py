@@ -16,6 +16,7 @@ _MODULES = {
     'load_config': '..utils.config',
     'predict': '..inference.loading',
     'predict_files': '..inference.files',
+    'publish_checkpoint': '..engine.publishing',
     'test_model': '.test',
     'train_model': '.train',
 }

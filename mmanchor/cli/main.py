@@ -28,7 +28,9 @@ COMMANDS = {
     'benchmark': 'benchmark',
     'ablation': 'ablation',
     'export-deploy': 'export_deploy',
+    'publish': 'publish',
     'convert': 'convert',
+    'run': 'run',
     'doctor': 'doctor',
 }
 
