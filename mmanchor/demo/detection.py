@@ -13,7 +13,7 @@ from mmengine.registry import DATASETS
 
 from ..analysis.complexity import Complexity, complexity_of_forms
 from ..apis.test import test_model
-from ..inference.predictors import build_predictor, choose_device
+from ..inference.loading import load
 from ..utils.config import load_config
 from ..utils.files import PathLike, make_folder, read_json, replacing, write_json
 from ..visualization import class_legend, draw_boxes, picture_grid
@@ -157,31 +157,28 @@ def _train_and_score(cfg: Config, size: tuple[int, int]) -> TrainedDetector:
 
 def _draw(cfgs: dict[str, Config], detectors: dict[str, TrainedDetector], path: PathLike) -> None:
     """Write a grid of validation images: truth, and what each found."""
-    predictors = {
-        name: build_predictor(cfg, detectors[name].checkpoint, choose_device())
-        for name, cfg in cfgs.items()
-    }
-    first = next(iter(predictors.values()))
+    models = {name: load(cfg, detectors[name].checkpoint) for name, cfg in cfgs.items()}
+    first = next(iter(models.values()))
     cfg = next(iter(cfgs.values()))
     dataset = DATASETS.build(cfg.val_dataloader.dataset)
     cells = [
-        _draw_row(dataset.get_data_info(int(i)), predictors)
+        _draw_row(dataset.get_data_info(int(i)), models)
         for i in np.linspace(0, len(dataset) - 1, NUM_PICTURES).astype(int)
     ]
     rows = [left + right for left, right in zip(cells[::2], cells[1::2])]
-    titles = ['truth', *predictors] * 2
+    titles = ['truth', *models] * 2
     width = picture_grid(rows, titles).shape[1]
     grid = picture_grid(rows, titles, legend=class_legend(first.classes, first.palette, width))
     with replacing(path) as part:
         cv2.imwrite(str(part), grid[..., ::-1])
 
 
-def _draw_row(info: dict[str, Any], predictors: dict[str, Any]) -> list[np.ndarray]:
+def _draw_row(info: dict[str, Any], models: dict[str, Any]) -> list[np.ndarray]:
     """One image with its truth, then with each detector's boxes."""
     image = cv2.imread(info['img_path'])
     shown = enlarge(image[..., ::-1], TIMES)
     truth = [each for each in info['instances'] if not each['ignore_flag']]
-    first = next(iter(predictors.values()))
+    first = next(iter(models.values()))
     row = [
         draw_boxes(
             shown,
@@ -192,8 +189,16 @@ def _draw_row(info: dict[str, Any], predictors: dict[str, Any]) -> list[np.ndarr
             dashed=True,
         )
     ]
-    for predictor in predictors.values():
-        (sample,) = predictor.predict([image])
-        sample.pred_instances.bboxes *= TIMES
-        row.append(predictor.draw(shown, sample, SCORE_THR))
+    for model in models.values():
+        [result] = model.predict(image, score_thr=SCORE_THR)
+        row.append(
+            draw_boxes(
+                shown,
+                result.boxes * TIMES,
+                result.labels,
+                model.classes,
+                model.palette,
+                result.scores,
+            )
+        )
     return row

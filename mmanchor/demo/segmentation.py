@@ -12,7 +12,7 @@ from mmengine.registry import DATASETS
 from ..analysis.complexity import Complexity, complexity_of_forms
 from ..apis.test import test_model
 from ..engine.running import build_runner
-from ..inference.predictors import build_predictor, choose_device
+from ..inference.loading import load
 from ..utils.config import load_config
 from ..utils.files import PathLike, make_folder, read_json, replacing, write_json
 from ..visualization import class_legend, overlay_mask, picture_grid
@@ -114,7 +114,7 @@ def _score_untrained(cfg: Config, kept: PathLike) -> float:
 
 def _draw(cfg: Config, checkpoint: str, path: PathLike) -> None:
     """Write a grid of validation images, their truth and the prediction."""
-    predictor = build_predictor(cfg, checkpoint, choose_device())
+    model = load(cfg, checkpoint)
     dataset = DATASETS.build(cfg.val_dataloader.dataset)
     cells = []
     for i in np.linspace(0, len(dataset) - 1, NUM_PICTURES).astype(int):
@@ -123,13 +123,13 @@ def _draw(cfg: Config, checkpoint: str, path: PathLike) -> None:
         # In ADE20K's files 0 is unlabelled and classes count from 1; the
         # difference wraps 0 around to the ignored label.
         truth = cv2.imread(info['seg_map_path'], cv2.IMREAD_UNCHANGED)
-        masks = (truth - np.uint8(1), predictor.predict([image])[0])
+        masks = (truth - np.uint8(1), model.predict(image)[0].mask)
         image = enlarge(image[..., ::-1])
         cells.append(
             [
                 image,
                 *(
-                    overlay_mask(image, enlarge(mask), predictor.palette, MASK_OPACITY, IGNORED)
+                    overlay_mask(image, enlarge(mask), model.palette, MASK_OPACITY, IGNORED)
                     for mask in masks
                 ),
             ]
@@ -137,8 +137,6 @@ def _draw(cfg: Config, checkpoint: str, path: PathLike) -> None:
     rows = [left + right for left, right in zip(cells[::2], cells[1::2])]
     titles = ['image', 'truth', 'prediction'] * 2
     width = picture_grid(rows, titles).shape[1]
-    grid = picture_grid(
-        rows, titles, legend=class_legend(predictor.classes, predictor.palette, width)
-    )
+    grid = picture_grid(rows, titles, legend=class_legend(model.classes, model.palette, width))
     with replacing(path) as part:
         cv2.imwrite(str(part), grid[..., ::-1])

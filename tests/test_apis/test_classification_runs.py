@@ -16,7 +16,7 @@ from mmanchor.apis.test import test_model as score
 from mmanchor.apis.train import train_model
 from mmanchor.cli.main import main
 from mmanchor.data_check.check import check_data
-from mmanchor.inference.predict import PredictOptions, predict_files
+from mmanchor.inference.files import PredictOptions, predict_files
 from mmanchor.utils.config import load_config
 from mmanchor.utils.errors import UserError
 

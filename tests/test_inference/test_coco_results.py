@@ -211,12 +211,12 @@ def test_pictures_that_the_file_lacks_are_only_drawn(tiny, tmp_path, capsys, che
     words += ['--ann-file', str(shorter), '--out-dir', str(tmp_path / 'out')]
     pictures = tiny / 'data/images'
     assert main([*words, str(pictures / 'training'), '--score-thr', '0']) == 0
-    assert '2 pictures are not listed in' in capsys.readouterr().err
+    assert '2 images are not listed in' in capsys.readouterr().err
     results = json.loads((tmp_path / 'out/results.json').read_text())
     assert {one['image_id'] for one in results} == {3, 4, 5, 6}
     assert len(list((tmp_path / 'out/overlays').iterdir())) == 6
     assert main([*words, str(pictures / 'validation')]) == 1
-    assert "lists none of the pictures, such as 'valid_000.jpg'" in capsys.readouterr().err
+    assert "lists none of the images, such as 'valid_000.jpg'" in capsys.readouterr().err
 
 
 def test_segmentation_has_no_boxes(tiny, tmp_path, capsys, seg_checkpoint):

@@ -13,7 +13,7 @@ from mmengine.registry import MODELS
 from tiny_project import THINGS
 
 from mmanchor.cli.main import main
-from mmanchor.inference.predictors import build_predictor
+from mmanchor.inference import load
 from mmanchor.utils.config import load_config
 
 pytestmark = pytest.mark.usefixtures('plain_configs')
@@ -70,8 +70,7 @@ def test_init_and_inference_detector(project, pictures):
     assert model.dataset_meta['classes'] == THINGS
     by_path = inference_detector(model, pictures)
     by_array = inference_detector(model, mmcv.imread(pictures[0]))
-    predictor = build_predictor(load_config(project[0]), project[1], 'cpu')
-    ours = predictor.predict([mmcv.imread(path) for path in pictures])
+    ours = load(*project, device='cpu').predict(pictures, score_thr=0)
     for first, second in ((by_path[0], by_array), *zip(by_path, ours)):
         first, second = first.pred_instances, second.pred_instances
         assert len(first) and (first.labels == second.labels).all()

@@ -3,13 +3,13 @@ import json
 import cv2
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 from tiny_project import CLASSES
 
-from mmanchor.inference import predict as predict_module
-from mmanchor.inference.predict import PredictOptions, predict_files
-from mmanchor.inference.predictors import SegPredictor, build_predictor, choose_device
+from mmanchor.inference import files as files_module
+from mmanchor.inference.files import predict_files
+from mmanchor.inference.model import Model
+from mmanchor.inference.options import PredictOptions
 from mmanchor.utils.config import load_config
 from mmanchor.utils.errors import UserError
 from mmanchor.utils.inputs import open_input
@@ -42,7 +42,8 @@ def video(tmp_path):
 
 def seg(tiny, checkpoint, source, out, **options):
     cfg = load_config(tiny / 'seg.py')
-    return predict_files(cfg, checkpoint, str(source), out, 'cpu', PredictOptions(**options))
+    source = source if isinstance(source, list) else str(source)
+    return predict_files(cfg, checkpoint, source, out, 'cpu', PredictOptions(**options))
 
 
 def names(folder):
@@ -54,7 +55,8 @@ def names(folder):
 def test_folder_gives_masks_and_overlays(tiny, seg_checkpoint, pictures, tmp_path):
     out = tmp_path / 'out'
     summary = seg(tiny, seg_checkpoint, pictures, out)
-    assert (summary.done, summary.unreadable) == (4, ['torn.jpg'])
+    assert summary.done == 4
+    assert summary.skipped == {'torn.jpg': 'it is no image, or of a format that is not supported'}
     files = ['a.jpg.png', 'a.png.png', 'sub/b.png', 'sub/c.png']
     assert names(out / 'masks') == names(out / 'overlays') == files
     mask = Image.open(out / 'masks/sub/b.png')
@@ -113,17 +115,9 @@ def test_ctrl_c_ends_a_webcam_and_breaks_a_video(
     tiny, seg_checkpoint, video, tmp_path, monkeypatch, is_webcam
 ):
     frames = open_input(str(video))
-    frames.is_webcam = is_webcam
-    monkeypatch.setattr(predict_module, 'open_input', lambda *_, **__: frames)
-    predict, calls = SegPredictor.predict, []
-
-    def pressed(self, images):
-        calls.append(images)
-        if len(calls) == 3:
-            raise KeyboardInterrupt
-        return predict(self, images)
-
-    monkeypatch.setattr(SegPredictor, 'predict', pressed)
+    frames.clips[0].is_webcam = is_webcam
+    monkeypatch.setattr(files_module, 'open_input', lambda *_, **__: frames)
+    press_ctrl_c(monkeypatch, at=3)
     out = tmp_path / 'out'
     if is_webcam:
         assert seg(tiny, seg_checkpoint, video, out).done == 2
@@ -132,6 +126,101 @@ def test_ctrl_c_ends_a_webcam_and_breaks_a_video(
         with pytest.raises(KeyboardInterrupt):
             seg(tiny, seg_checkpoint, video, out)
         assert names(out) == []
+
+
+def press_ctrl_c(monkeypatch, at):
+    """Interrupt the prediction of a batch, counted from 1."""
+    predict, calls = Model._predict, []
+
+    def pressed(self, *args):
+        calls.append(args)
+        if len(calls) == at:
+            raise KeyboardInterrupt
+        return predict(self, *args)
+
+    monkeypatch.setattr(Model, '_predict', pressed)
+
+
+def test_boxes_are_whole_after_ctrl_c(tiny, det_checkpoint, pictures, tmp_path, monkeypatch):
+    press_ctrl_c(monkeypatch, at=3)
+    with pytest.raises(KeyboardInterrupt):
+        predict_files(
+            load_config(tiny / 'det.py'),
+            det_checkpoint,
+            str(pictures),
+            tmp_path / 'out',
+            'cpu',
+            PredictOptions(score_thr=0.0),
+        )
+    data = json.loads((tmp_path / 'out/predictions.json').read_text())
+    assert [each['file_name'] for each in data['images']] == ['a.jpg', 'a.png']
+    results = json.loads((tmp_path / 'out/results.json').read_text())
+    assert len(results) == len(data['annotations']) > 0
+
+
+def test_boxes_are_written_as_they_come(tiny, det_checkpoint, pictures, tmp_path, monkeypatch):
+    from mmanchor.inference import recorders
+
+    monkeypatch.setattr(recorders, 'AUTOSAVE_SECONDS', 0)
+    monkeypatch.setattr(recorders, 'AUTOSAVE_SHARE', 0)
+    out, seen = tmp_path / 'out', []
+
+    def track(items, description, total=None):
+        for item in items:
+            if (out / 'predictions.json').exists():
+                seen.append(len(json.loads((out / 'predictions.json').read_text())['images']))
+            yield item
+
+    cfg = load_config(tiny / 'det.py')
+    predict_files(cfg, det_checkpoint, str(pictures), out, 'cpu', track=track)
+    assert seen == [1, 2, 3]
+
+
+def test_one_bad_image_ends_no_folder(tiny, seg_checkpoint, pictures, tmp_path, monkeypatch):
+    predict = Model._predict
+
+    def fussy(self, frames, score_thr):
+        if any(frame.image.shape == (40, 48, 3) for frame in frames):
+            raise ValueError('images must be at least 8 x 8 pixels')
+        return predict(self, frames, score_thr)
+
+    monkeypatch.setattr(Model, '_predict', fussy)
+    summary = seg(tiny, seg_checkpoint, pictures, tmp_path / 'out', batch_size=4)
+    assert summary.done == 3
+    assert summary.skipped['sub/b.PNG'] == 'ValueError: images must be at least 8 x 8 pixels'
+
+
+def test_an_image_that_fits_no_memory_is_refused_with_the_numbers(
+    tiny, seg_checkpoint, tmp_path, monkeypatch
+):
+    monkeypatch.setattr('mmanchor.inference.model.free_memory', lambda: 10**7)
+    folder = tmp_path / 'images'
+    folder.mkdir()
+    Image.new('L', (3000, 2000)).save(folder / 'huge.png')
+    Image.new('L', (32, 32)).save(folder / 'small.png')
+    summary = seg(tiny, seg_checkpoint, folder, tmp_path / 'out')
+    assert summary.done == 1
+    assert (
+        '3000 x 2000 pixels need about 0.4 GB of memory, and 0.0 GB are free'
+        in (summary.skipped['huge.png'])
+    )
+
+
+def test_several_inputs_go_to_one_folder(tiny, seg_checkpoint, pictures, video, tmp_path):
+    words = [str(pictures / 'a.jpg'), str(pictures / 'sub'), str(video)]
+    out = tmp_path / 'out'
+    summary = seg(tiny, seg_checkpoint, words, out, max_frames=2)
+    assert summary.done == 5
+    assert names(out / 'overlays') == ['a.png', 'clip.mp4', 'sub/b.png', 'sub/c.png']
+
+
+def test_names_that_differ_in_the_suffix_only_stay_apart(tiny, seg_checkpoint, tmp_path):
+    folder = tmp_path / 'images'
+    folder.mkdir()
+    for name in ('a.jpg', 'a.png', 'a.jpg.bmp'):
+        Image.new('RGB', (32, 32)).save(folder / name)
+    assert seg(tiny, seg_checkpoint, folder, tmp_path / 'out').done == 3
+    assert len(names(tmp_path / 'out/overlays')) == 3
 
 
 def test_video_gives_masks_on_demand(tiny, seg_checkpoint, video, tmp_path):
@@ -177,26 +266,13 @@ def test_low_scores_are_left_out(tiny, det_checkpoint, pictures, tmp_path):
     assert names(tmp_path / 'out') == ['predictions.json', 'results.json']
 
 
-def test_names_come_from_the_checkpoint_then_the_config(tiny, seg_checkpoint, det_checkpoint):
-    predictor = build_predictor(load_config(tiny / 'seg.py'), str(seg_checkpoint), 'cpu')
-    assert predictor.classes == CLASSES
-    predictor = build_predictor(load_config(tiny / 'det.py'), str(det_checkpoint), 'cpu')
-    assert predictor.classes == CLASSES[1:]
-
-
-def test_missing_names_and_colours_are_invented(tiny, seg_checkpoint):
-    predictor = build_predictor(load_config(tiny / 'seg.py'), str(seg_checkpoint), 'cpu')
-    predictor.set_meta(dict(CLASSES=['x'], palette='random'))
-    assert predictor.classes == ('x', 'class 1', 'class 2', 'class 3')
-    assert predictor.palette == distinct_palette(4)
-
-
 @pytest.mark.parametrize(
     'source, message',
     [
         ('nothing.png', 'no image, folder or video'),
+        ('*.gone', 'no image matches the pattern'),
         ('empty', "folder .*empty' holds no image"),
-        ('torn.jpg', 'no picture of .* could be read'),
+        ('torn.jpg', 'no image of .*torn.jpg.* could be predicted on: .*it is no image'),
         ('clip.mp4', 'video .* cannot be opened'),
     ],
 )
@@ -235,25 +311,12 @@ def test_options_of_another_task_are_refused(
     assert not (tmp_path / 'out').exists()
 
 
-def test_detectors_write_no_masks(tiny):
-    cfg = load_config(tiny / 'det.py')
-    with pytest.raises(
-        UserError, match='--masks is for segmentation, and .*det.py is a config of detection'
-    ):
-        PredictOptions(masks=True).refuse_other_tasks(cfg)
-    PredictOptions(masks=False).refuse_other_tasks(cfg)
-
-
-def test_other_toolboxes_are_refused(tiny, seg_checkpoint):
-    cfg = load_config(tiny / 'seg.py', dict(default_scope='mmengine'))
-    with pytest.raises(UserError, match="mmdet, mmpretrain.* 'mmengine'"):
-        build_predictor(cfg, str(seg_checkpoint), 'cpu')
-
-
-def test_device_that_is_not_there():
-    with pytest.raises(UserError, match="--device 'cuda:77'"):
-        choose_device('cuda:77')
-    with pytest.raises(UserError, match="--device 'toaster'"):
-        choose_device('toaster')
-    expected = 'cuda:0' if torch.cuda.is_available() else 'cpu'
-    assert choose_device() == expected
+def test_an_option_counts_only_if_it_was_given():
+    for name in ('opacity', 'with_labels', 'color_masks', 'masks'):
+        with pytest.raises(UserError, match=f'--{name.replace("_", "-")} is for segmentation'):
+            PredictOptions(**{name: 0.6 if name == 'opacity' else True}).refuse_other_tasks(
+                'detection', 'det.py'
+            )
+    PredictOptions(masks=False).refuse_other_tasks('detection', 'det.py')
+    with pytest.raises(UserError, match='nothing to write'):
+        PredictOptions(masks=False, overlays=False).refuse_other_tasks('segmentation', 'seg.py')
