@@ -242,9 +242,7 @@ def build_graph(model: nn.Module, task: str, results: str, uint8: bool = True) -
         UserError: If this model cannot give these results.
     """
     if results not in RESULTS[task]:
-        raise UserError(
-            f'--with {results} is not for {task}; choose {" or ".join(RESULTS[task])}'
-        )
+        raise UserError(f'--with {results} is not for {task}; choose {" or ".join(RESULTS[task])}')
     if task == 'classification':
         return ClassifierGraph(model, uint8)
     if task == 'segmentation':

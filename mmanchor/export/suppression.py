@@ -59,19 +59,13 @@ def add_suppression(model: onnx.ModelProto, config: Suppression) -> onnx.ModelPr
     )  # (N, 3): image, class, prior
     shape = tail.op('Shape', 'all_scores')
     zeros = tail.op(
-        'ConstantOfShape',
-        shape,
-        value=numpy_helper.from_array(np.zeros(1, np.float32)),
+        'ConstantOfShape', shape, value=numpy_helper.from_array(np.zeros(1, np.float32))
     )
     left = tail.op('ScatterND', zeros, chosen, tail.op('GatherND', 'all_scores', chosen))
     flat = tail.op('Reshape', left, tail.const(np.array([0, -1], np.int64)))
     num = tail.smaller(tail.size(flat), config.max_per_img)
     tail.named('TopK', (flat, num), ('scores', 'places'), axis=1)
-    priors = tail.op(
-        'Slice',
-        shape,
-        *(tail.const(np.array([value], np.int64)) for value in (2, 3)),
-    )
+    priors = tail.op('Slice', shape, *(tail.const(np.array([value], np.int64)) for value in (2, 3)))
     tail.named('Div', ('places', priors), ('labels',))
     prior = tail.op('Mod', 'places', priors)
     prior = tail.op('Unsqueeze', prior, tail.const(np.array([2], np.int64)))
