@@ -21,6 +21,7 @@ COMMANDS = {
     'complexity': 'complexity',
     'benchmark': 'benchmark',
     'ablation': 'ablation',
+    'export': 'export',
     'export-deploy': 'export_deploy',
     'convert': 'convert',
     'doctor': 'doctor',

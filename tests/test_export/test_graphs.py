@@ -36,9 +36,8 @@ def test_decoded_boxes_are_those_of_the_head(detector, size):
     images = photos(2, *size)
     with torch.no_grad():
         boxes, scores = build_graph(detector, 'detection', 'decode')(images)
-    for image, sample in enumerate(
-        reference(build_graph(detector, 'detection', 'raw'), 'detection', images)
-    ):
+    raw = build_graph(detector, 'detection', 'raw')
+    for image, sample in enumerate(reference(raw, 'detection', images)):
         truth = sample.pred_instances
         assert len(truth)
         # Every box that is predicted is among all boxes, with its score.
