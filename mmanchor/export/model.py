@@ -109,10 +109,11 @@ def export_model(
     with replacing(out) as part:
         with DefaultScope.overwrite_default_scope(toolbox(cfg)), exportable_layers(model):
             proto = write_onnx(graph, example, part, dynamic=dynamic, opset=opset)
-        checked = verify(_session(proto), graph, task, inputs, raw=True)
+        trained = checkpoint is not None
+        checked = verify(_session(proto), graph, task, inputs, raw=True, trained=trained)
         if suppression:
             proto = add_suppression(proto, suppression)
-            seen = verify(_session(proto), graph, task, inputs)
+            seen = verify(_session(proto), graph, task, inputs, trained=trained)
             checked.agreement, checked.compared = seen.agreement, seen.compared
         metadata = build_metadata(
             cfg,
