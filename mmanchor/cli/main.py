@@ -27,6 +27,7 @@ COMMANDS = {
     'complexity': 'complexity',
     'benchmark': 'benchmark',
     'ablation': 'ablation',
+    'export': 'export',
     'export-deploy': 'export_deploy',
     'publish': 'publish',
     'convert': 'convert',
