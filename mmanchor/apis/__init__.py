@@ -10,6 +10,7 @@ _MODULES = {
     'convert': '.conversion',
     'convert_checkpoint': '.conversion',
     'export_deploy': '.export',
+    'export_model': '..export.model',
     'find_config': '..utils.config',
     'list_configs': '..utils.config',
     'load': '..inference.loading',
