@@ -19,7 +19,7 @@ LAYERS = (
     ('models', 'datasets', 'engine'),
     ('anchorization', 'analysis', 'data_check', 'visualization'),
     ('converters', 'inference'),
-    ('export',),
+    ('export', 'runtime'),
     ('apis',),
     ('demo',),
     ('cli',),
