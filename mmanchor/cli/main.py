@@ -22,6 +22,8 @@ COMMANDS = {
     'predict': 'predict',
     'demo': 'demo',
     'make-demo-data': 'make_demo_data',
+    'list-configs': 'list_configs',
+    'print-config': 'print_config',
     'check-data': 'check_data',
     'complexity': 'complexity',
     'benchmark': 'benchmark',
