@@ -1,6 +1,7 @@
 """``mmanchor print-config``: a config with everything that it inherits."""
 
 import argparse
+from typing import Any
 
 from .options import add_config_arguments
 
@@ -40,7 +41,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def part_of(cfg: object, key: str) -> object:
+def part_of(cfg: Any, key: str) -> Any:
     """What a dotted key names; numbers count list entries.
 
     Args:

@@ -117,7 +117,8 @@ def parse_options(words: Sequence[str] | None) -> dict[str, Any]:
     """
     parser = argparse.ArgumentParser(add_help=False)
     parser.add_argument('options', nargs='*', action=DictAction)
-    for word in words or ():
+    words = words or ()
+    for word in words:
         if not word.partition('=')[0].strip() or '=' not in word:
             raise UserError(f'--cfg-options takes KEY=VALUE pairs, got {word!r}')
     try:

@@ -108,16 +108,17 @@ class ImageInput:
         files = self.files
         for item, file, name in zip(self._items, files, distinct_names(files), strict=True):
             if isinstance(item, Path):
-                yield self._read(Frame(name, file, None, item))
+                yield self._read(name, file, item)
             else:
                 yield Frame(name, file, item)
 
-    def _read(self, frame: Frame) -> Frame:
+    def _read(self, name: str, file: str, path: Path) -> Frame:
+        frame = Frame(name, file, None, path)
         try:
             if self._check is not None:
-                self._check(frame.path)
-            frame.image = read_image(frame.path)
-            if reads_black(frame.path, frame.image):
+                self._check(path)
+            frame.image = read_image(path)
+            if reads_black(path, frame.image):
                 frame.note = (
                     'more than 8 bits, of which only the upper 8 are read: nearly black '
                     '(12 bits in a 16-bit file? scale the values to the full range)'
@@ -193,8 +194,12 @@ class Inputs:
     @property
     def total(self) -> int | None:
         """Number of images and frames, if it is known."""
-        totals = [part.total for part in self.parts]
-        return None if None in totals else sum(totals)
+        total = 0
+        for part in self.parts:
+            if part.total is None:
+                return None
+            total += part.total
+        return total
 
     @property
     def files(self) -> list[str]:
