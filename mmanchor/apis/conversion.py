@@ -14,7 +14,7 @@ from ..anchorization.calibration import images_of_folder
 from ..anchorization.fitting import find_softmax, fit_anchors
 from ..anchorization.levit_softmax import find_levit_softmax
 from ..compat.checkpoints import load_checkpoint
-from ..compat.plain_pickle import load_plain_pickle
+from ..compat.safe_pickle import load_plain_pickle
 from ..compat.safetensors_files import save_safetensors
 from ..converters import KINDS, ConversionReport, arrays_of_paddle, arrays_of_torch
 from ..utils.config import building, require_model

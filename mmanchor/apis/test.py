@@ -7,6 +7,7 @@ from mmengine.config import Config, ConfigDict
 from mmengine.dist import is_main_process
 
 from ..compat.trust import trust_checkpoint as trust_file
+from ..data_check.preflight import check_before_testing
 from ..data_check.sources import data_sources, require_data
 from ..engine.checkpoints import TRAINING_ONLY, WeightsGuard, read_checkpoint
 from ..engine.choose_checkpoint import choose_checkpoint
@@ -79,6 +80,7 @@ def test_model(
         _draw(cfg, show, show_dir, wait_time)
     if out is not None:
         _keep_predictions(cfg, Path(out))
+    check_before_testing(cfg)
     if tta:
         _use_tta(cfg)
     # Hooks that ask for the iteration would make MMEngine build these, and

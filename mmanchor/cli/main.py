@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from difflib import get_close_matches
 
 from .. import __version__
+from ..compat.stack import StackError, require_stack
 from ..utils.errors import UserError, in_one_line, innermost_place
 
 TRACEBACK = '--traceback'
@@ -28,10 +29,16 @@ COMMANDS = {
     'complexity': 'complexity',
     'benchmark': 'benchmark',
     'ablation': 'ablation',
+    'export': 'export',
     'export-deploy': 'export_deploy',
+    'publish': 'publish',
     'convert': 'convert',
+    'run': 'run',
     'doctor': 'doctor',
 }
+
+# It says what is wrong where the stack is broken.
+NEED_NO_STACK = ('doctor',)
 
 
 def usage() -> str:
@@ -53,7 +60,6 @@ _OTHER_NAMES = {
     'detect': 'predict',
     'eval': 'test',
     'evaluate': 'test',
-    'export': 'export-deploy',
     'fit': 'train',
     'flops': 'complexity',
     'infer': 'predict',
@@ -79,6 +85,24 @@ def unknown_command(name: str) -> str:
     return f'there is no command {name!r}; choose one of {", ".join(COMMANDS)}'
 
 
+def parser_of(name: str) -> argparse.ArgumentParser:
+    """The parser of one command, which the documentation reads too.
+
+    Args:
+        name: A key of :data:`COMMANDS`.
+
+    Returns:
+        What parses the words after ``mmanchor NAME``.
+    """
+    module = importlib.import_module(f'{__package__}.{COMMANDS[name]}')
+    parser = argparse.ArgumentParser(prog=f'mmanchor {name}', description=module.HELP)
+    module.add_arguments(parser)
+    parser.add_argument(
+        TRACEBACK, action='store_true', help='show where an error comes from, in full'
+    )
+    return parser
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command.
 
@@ -102,16 +126,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     # Of every command, so that it can simply be added to a line that failed.
     with_traceback = TRACEBACK in rest
-    rest = [word for word in rest if word != TRACEBACK]
-    module = importlib.import_module(f'{__package__}.{COMMANDS[name]}')
-    parser = argparse.ArgumentParser(prog=f'mmanchor {name}', description=module.HELP)
-    module.add_arguments(parser)
-    parser.add_argument(
-        TRACEBACK, action='store_true', help='show where an error comes from, in full'
-    )
-    args = parser.parse_args(rest)
+    args = parser_of(name).parse_args([word for word in rest if word != TRACEBACK])
     try:
-        return module.run(args)
+        if name not in NEED_NO_STACK:
+            require_stack()
+        return importlib.import_module(f'{__package__}.{COMMANDS[name]}').run(args)
     except KeyboardInterrupt:
         print(f'mmanchor {name}: stopped', file=sys.stderr)
         return 130
@@ -125,7 +144,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _message(error: Exception, with_traceback: bool) -> str:
     """One line about an error, and how to see more of one that was not foreseen."""
-    if isinstance(error, UserError):
+    if isinstance(error, (UserError, StackError)):
         return str(error)
     message = in_one_line(error)
     if isinstance(error, OSError) and error.filename and str(error.filename) not in message:

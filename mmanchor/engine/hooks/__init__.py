@@ -6,7 +6,7 @@ from .progress import ProgressHook
 from .restarted_ema import RestartedEMAHook
 from .same_classes import SameClassesHook
 from .save_drawings import SaveDrawingsHook
-from .skipped_images import SkippedPicturesHook
+from .skipped_images import SkippedImagesHook
 from .stop_on_nan import StopOnNanHook
 
 __all__ = [
@@ -16,6 +16,6 @@ __all__ = [
     'RestartedEMAHook',
     'SameClassesHook',
     'SaveDrawingsHook',
-    'SkippedPicturesHook',
+    'SkippedImagesHook',
     'StopOnNanHook',
 ]
