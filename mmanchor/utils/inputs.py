@@ -207,6 +207,11 @@ class Inputs:
         return [file for part in self.parts for file in part.files]
 
     @property
+    def paths(self) -> list[Path]:
+        """The image files."""
+        return [path for part in self.parts for path in part.paths]
+
+    @property
     def clips(self) -> list[Clip]:
         """The videos and webcams."""
         return [part.clip for part in self.parts if part.clip is not None]

@@ -62,7 +62,7 @@ CASES = [
     ('test {det} {d} --cfg-options test_evaluator.ann_file=bad.json', 'JSONDecodeError'),
     ('test {det} {d} --cfg-options test_evaluator.ann_file=object.json', 'KeyError|categories'),
     ('test {seg} {s} --cfg-options env_cfg=5', 'cannot be built: AttributeError'),
-    ('test {seg} {s} --cfg-options custom_hooks=5', 'cannot be built: TypeError'),
+    ('test {seg} {s} --cfg-options custom_hooks=5', 'custom_hooks must be a list'),
     ('export-deploy {seg} {s} folder.pth', 'folder.pth is a folder'),
     ('export-deploy {seg} {s} /proc/self/o.pth', 'the folder of OUT .* cannot|not a folder'),
     ('export-deploy {seg} {s} file/o.pth', 'the folder of OUT'),
