@@ -58,7 +58,7 @@ def test_labels_beyond_the_classes(tiny, data):
 
 def test_255_is_ignored_with_and_without_reduction(tiny, data):
     for path in (data / 'annotations/training').iterdir():
-        Image.fromarray(np.array([[1, 255]], np.uint8)).resize((32, 32), 0).save(path)
+        Image.fromarray(np.array([[1, 2, 255, 255]], np.uint8)).resize((32, 32), 0).save(path)
     assert not check(tiny, data).problems
     assert not check(tiny, data, reduce_zero_label=False).problems
 
@@ -73,7 +73,9 @@ def test_masks_counted_from_one_hint_at_reduction(tiny, data):
 
 def test_other_ignore_index_is_allowed(tiny, data):
     for path in (data / 'annotations/training').iterdir():
-        write_mask(data, np.full((32, 32), 99, np.uint8), path.stem)
+        pixels = np.full((32, 32), 99, np.uint8)
+        pixels[:8], pixels[8:16] = 0, 1
+        write_mask(data, pixels, path.stem)
     options = dict(reduce_zero_label=False, ignore_index=99)
     assert not check(tiny, data, **options).problems
     options['ignore_index'] = 98
@@ -84,7 +86,7 @@ def test_other_ignore_index_is_allowed(tiny, data):
     'pixels, code',
     [
         (np.ones((32, 32, 3), np.uint8), 'mask_channels'),
-        (np.ones((32, 32), np.uint16), 'mask_channels'),
+        (np.full((32, 32), 257, np.uint16), 'mask_channels'),
         (np.ones((16, 32), np.uint8), 'size'),
     ],
 )
@@ -105,7 +107,7 @@ def test_torn_files_are_found(tiny, data):
     image.write_bytes(image.read_bytes()[:400])
     (data / 'annotations/training/train_001.png').write_text('no mask')
     found = codes(check(tiny, data))
-    assert found['unreadable_image'].examples[0].startswith('train_000: ')
+    assert 'train_000.jpg is a JPEG that ends too early' in found['unreadable_image'].examples[0]
     assert found['unreadable_mask'].examples[0].startswith('train_001: ')
 
 

@@ -28,7 +28,7 @@ def test_wrappers_are_taken_off():
     first, second = data_sources(cfg, ['train', 'val'])
     assert first.get('data_root') == 'a' and second.get('data_root') == 'b'
     assert [step['type'] for step in first.pipeline] == ['A', 'B']
-    assert (first.split, first.kind) == ('train', 'segmentation')
+    assert (first.split, first.task) == ('train', 'segmentation')
 
 
 def test_defaults_come_from_the_class():
@@ -53,7 +53,7 @@ def test_paths_are_joined_as_the_data_set_joins_them():
             'mmdet',
         )
     )
-    assert source.ann_file == 'root/a.json' and source.kind == 'detection'
+    assert source.ann_file == 'root/a.json' and source.task == 'detection'
     assert source.folder('img') == '/absolute'
 
 
@@ -114,7 +114,7 @@ def test_folder_without_pictures(tiny, tmp_path):
     for path in (data / 'images/validation').iterdir():
         path.rename(path.with_suffix('.jpeg'))
     cfg.val_dataloader.dataset.data_root = str(data)
-    with pytest.raises(UserError, match=r'val_.*holds no picture \*.jpg'):
+    with pytest.raises(UserError, match=r'val_.*has no image \*.jpg'):
         require_data(cfg, ['val'])
 
 
