@@ -58,7 +58,7 @@ def test_paths_are_joined_as_the_data_set_joins_them():
 
 
 def test_unknown_data_set():
-    with pytest.raises(UserError, match="train_.*'NoSuchData' .* mmseg"):
+    with pytest.raises(UserError, match=r"train_.*'NoSuchData' .* mmseg"):
         data_sources(wrapped(dict(type='NoSuchData')))
 
 
@@ -107,7 +107,7 @@ def test_missing_coco_is_offered_unless_the_classes_are_others(own_classes):
     assert ('data_root=FOLDER' in message) is own_classes
 
 
-def test_folder_without_pictures(tiny, tmp_path):
+def test_folder_without_images(tiny, tmp_path):
     cfg = load_config(tiny / 'seg.py')
     data = tmp_path / 'data'
     shutil.copytree(tiny / 'data', data)
