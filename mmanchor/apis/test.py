@@ -10,6 +10,7 @@ from ..compat.trust import trust_checkpoint as trust_file
 from ..data_check.preflight import check_before_testing
 from ..data_check.sources import require_data
 from ..engine.checkpoints import TRAINING_ONLY, WeightsGuard, require_checkpoint
+from ..engine.class_guard import ClassGuard
 from ..engine.running import build_runner
 from ..utils.config import toolbox
 from ..utils.errors import UserError
@@ -75,6 +76,7 @@ def test_model(
     cfg.update(dict.fromkeys(TRAINING_KEYS))
     runner = build_runner(cfg)
     runner.register_hook(WeightsGuard(cfg.load_from, TRAINING_ONLY))
+    runner.register_hook(ClassGuard(cfg.load_from))
     metrics = {name: _plain(value) for name, value in runner.test().items()}
     if is_main_process():
         write_json(

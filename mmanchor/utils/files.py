@@ -43,6 +43,8 @@ def make_folder(path: PathLike, name: str) -> Path:
 def write_json(path: PathLike, data: Any, indent: int | None = 1) -> None:
     """Write ``data`` as JSON; numbers of numpy and torch become plain ones.
 
+    NaN and infinity, which JSON does not have, become null.
+
     Args:
         path: The file.
         data: Dicts, lists, strings and numbers.
@@ -50,6 +52,9 @@ def write_json(path: PathLike, data: Any, indent: int | None = 1) -> None:
     """
     with replacing(path) as part:
         text = json.dumps(data, indent=indent, default=lambda value: value.tolist())
+        if 'NaN' in text or 'Infinity' in text:
+            data = json.loads(text, parse_constant=lambda name: None)
+            text = json.dumps(data, indent=indent)
         part.write_text(text + '\n', encoding='utf-8')
 
 
