@@ -117,7 +117,8 @@ def test_sampler_and_hook_are_added_once(cfg, started):
     assert cfg.train_dataloader.sampler == dict(
         type='mmanchor.SeededSampler', sampler=dict(type='InfiniteSampler', shuffle=True)
     )
-    assert cfg.custom_hooks == [dict(type='mmanchor.ExactResumeHook')]
+    types = [hook['type'] for hook in cfg.custom_hooks]
+    assert sorted(types) == ['mmanchor.ExactResumeHook', 'mmanchor.SkippedImagesHook']
 
 
 def test_weights_of_another_model_are_not_resumed(cfg, det_checkpoint):

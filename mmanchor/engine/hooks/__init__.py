@@ -4,7 +4,6 @@ from .auxiliary_loss import AuxiliaryLossHook
 from .exact_resume import ExactResumeHook
 from .progress import ProgressHook
 from .restarted_ema import RestartedEMAHook
-from .same_classes import SameClassesHook
 from .save_drawings import SaveDrawingsHook
 from .skipped_images import SkippedImagesHook
 from .stop_on_nan import StopOnNanHook
@@ -14,7 +13,6 @@ __all__ = [
     'ExactResumeHook',
     'ProgressHook',
     'RestartedEMAHook',
-    'SameClassesHook',
     'SaveDrawingsHook',
     'SkippedImagesHook',
     'StopOnNanHook',
