@@ -3,10 +3,9 @@
     python tools/docs/model_tables.py           # rewrite the tables
     python tools/docs/model_tables.py --check   # exit 1 if one is out of date
 
-A README marks its table by two comments. Text after ``models:`` is the title
-of a column for what the metafile has as ``Reported``:
+A README marks where its tables are by two comments:
 
-    <!-- models: reported by the paper, not measured here -->
+    <!-- models -->
 
     <!-- end of models -->
 """
@@ -19,7 +18,7 @@ from typing import Any
 import yaml
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
-TABLE = re.compile(r'<!-- models:?(?P<title>.*?) -->\n.*?<!-- end of models -->', re.S)
+TABLES = re.compile(r'<!-- models -->\n.*?<!-- end of models -->', re.S)
 
 
 def cost(metadata: dict[str, Any], key: str, unit: float) -> str:
@@ -33,42 +32,55 @@ def cost(metadata: dict[str, Any], key: str, unit: float) -> str:
     return text
 
 
-def table(models: list[dict[str, Any]], title: str = '') -> str:
-    """A row for each model.
-
-    Args:
-        models: ``Models`` of a metafile.
-        title: Title of the column of ``Reported``; without it there is none.
-
-    Example:
-        >>> meta = {'Parameters': 5030000, 'FLOPs': 880000000}
-        >>> print(table([dict(Name='a', Metadata=meta)]))
-        | config | parameters (M) | MACs (G) |
-        |---|---|---|
-        | [a](a.py) | 5.03 | 0.88 |
-    """
-    columns = ['config', 'parameters (M)', 'MACs (G)', *([title] if title else [])]
-    rows = [columns]
-    for model in models:
-        name, metadata = model['Name'], model['Metadata']
-        row = [f'[{name}]({name}.py)']
-        row += [cost(metadata, 'Parameters', 1e6), cost(metadata, 'FLOPs', 1e9)]
-        rows.append(row + ([metadata.get('Reported', '')] if title else []))
+def markdown(rows: list[list[str]]) -> str:
+    """A table; the first row holds the titles."""
     lines = [f'| {" | ".join(row)} |' for row in rows]
-    lines.insert(1, '|' + '---|' * len(columns))
+    lines.insert(1, '|' + '---|' * len(rows[0]))
     return '\n'.join(lines)
 
 
+def counted(models: list[dict[str, Any]]) -> str:
+    """What this project counted of each model.
+
+    Args:
+        models: ``Models`` of a metafile.
+
+    Example:
+        >>> costs = {'Parameters': 5030000, 'FLOPs': 880000000, 'FLOPs (training form)': 1030000000}
+        >>> print(counted([dict(Name='a', Metadata=costs)]))
+        | config | parameters (M) | MACs (G) |
+        |---|---|---|
+        | [a](a.py) | 5.03 | 0.88 (1.03) |
+    """
+    rows = [['config', 'parameters (M)', 'MACs (G)']]
+    for model in models:
+        name, metadata = model['Name'], model['Metadata']
+        costs = [cost(metadata, 'Parameters', 1e6), cost(metadata, 'FLOPs', 1e9)]
+        rows.append([f'[{name}]({name}.py)', *costs])
+    return markdown(rows)
+
+
+def reported(models: list[dict[str, Any]]) -> str:
+    """What others report, with a sentence above it; '' if they do not.
+
+    Args:
+        models: ``Models`` of a metafile.
+    """
+    rows = [['config', 'reported by', 'parameters', 'MACs', 'scores']]
+    for model in models:
+        found = model['Metadata'].get('Reported')
+        if found:
+            values = [found.get(key, '') for key in ('By', 'Parameters', 'FLOPs', 'Scores')]
+            rows.append([model['Name'], *values])
+    return f'Reported by others, not measured here:\n\n{markdown(rows)}' if rows[1:] else ''
+
+
 def updated(readme: Path) -> str:
-    """The README's text with the table of its metafile."""
+    """The README's text with the tables of its metafile."""
     models = yaml.safe_load(readme.with_name('metafile.yml').read_text())['Models']
-
-    def fill(match: re.Match) -> str:
-        title = match['title'].strip()
-        mark = f'models: {title}' if title else 'models'
-        return f'<!-- {mark} -->\n\n{table(models, title)}\n\n<!-- end of models -->'
-
-    return TABLE.sub(fill, readme.read_text())
+    parts = ['<!-- models -->', counted(models), reported(models), '<!-- end of models -->']
+    tables = '\n\n'.join(part for part in parts if part)
+    return TABLES.sub(lambda _: tables, readme.read_text())
 
 
 def main() -> int:
