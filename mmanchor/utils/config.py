@@ -16,6 +16,8 @@ from .config_files import PREFIX, config_root
 from .errors import UserError
 from .files import PathLike
 
+TOOLBOXES = ('mmdet', 'mmpretrain', 'mmseg')
+
 
 def list_configs() -> list[str]:
     """Names that :func:`find_config` knows: paths without ``.py``, sorted."""
@@ -182,19 +184,34 @@ def building(cfg: Config) -> Iterator[None]:
     """
     try:
         yield
-    except UserError:
+    except (UserError, KeyboardInterrupt):
         raise
-    except (KeyError, TypeError, ValueError) as error:
+    # A constructor may raise anything.
+    except Exception as error:
         reason = f'{type(error).__name__}: {error}'
-        if isinstance(error, KeyError):
+        if isinstance(error, KeyError) and 'is not in the' in str(error):
             # MMEngine's way to say that a type is not registered.
-            if 'is not in the' not in str(error):
-                raise
             reason = error.args[0]
         else:
             place = traceback.extract_tb(error.__traceback__)[-1]
             reason += f' ({place.filename}, line {place.lineno})'
         raise UserError(f'the config {cfg.filename} cannot be built: {reason}') from error
+
+
+def require_model(cfg: Config) -> None:
+    """Make sure that a config has a model.
+
+    Args:
+        cfg: A config.
+
+    Raises:
+        UserError: If ``model`` is missing or no dict with a ``type``.
+    """
+    model = cfg.get('model')
+    if not isinstance(model, dict) or not model.get('type'):
+        raise UserError(
+            f'the config {cfg.filename} has no model: it must be a dict with a type, got {model!r}'
+        )
 
 
 def toolbox(cfg: Config) -> str:
@@ -204,15 +221,25 @@ def toolbox(cfg: Config) -> str:
         cfg: A config.
 
     Returns:
-        ``'mmseg'``, ``'mmdet'`` or another ``default_scope``.
+        ``'mmseg'``, ``'mmdet'`` or another ``default_scope``; without one, the
+        package that the class of the model is imported from.
 
     Raises:
         UserError: If the config does not name it.
     """
-    scope = cfg.get('default_scope')
-    if not scope:
+    scope = cfg.get('default_scope') or _scope_of_model(cfg)
+    if not isinstance(scope, str):
         raise UserError(
             f'the config {cfg.filename} sets no default_scope; '
             "write default_scope = 'mmseg' (or 'mmdet')"
         )
     return scope
+
+
+def _scope_of_model(cfg: Config) -> str | None:
+    """The toolbox that a config in MMEngine's new style imports its model from."""
+    model = cfg.get('model')
+    kind = model.get('type') if isinstance(model, dict) else None
+    module = kind if isinstance(kind, str) else getattr(kind, '__module__', '')
+    root = module.split('.')[0]
+    return root if root in TOOLBOXES else None
