@@ -9,7 +9,7 @@ import torch
 from mmengine.config import Config
 from torch import nn
 
-from ..utils.config import load_config, toolbox
+from ..utils.config import load_config
 from ..utils.errors import UserError, in_one_line
 from ..utils.progress import Track, silently
 from .flops import count_macs
@@ -133,20 +133,38 @@ def complexity_of_forms(
 
 
 def default_size(cfg: Config) -> tuple[int, int]:
-    """The size at which a config's model is usually counted.
+    """The size at which a config's model is counted if none is given.
 
     Args:
         cfg: A config.
 
     Returns:
-        Height and width in pixels: 512 x 2048 for segmentation, as papers
-        have it, else the size to which the test pipeline crops or resizes.
+        Height and width in pixels of what the network runs on at test time:
+        the window of a segmentor that slides one over the image, or the size
+        that its data preprocessor pads to; else the size to which the test
+        pipeline crops or resizes (for the pipeline of ADE20K, which resizes
+        to at most 512 x 2048, that is 512 x 2048, as papers count it); else
+        the crop that a segmentor is trained on.
 
     Raises:
-        UserError: If the pipeline does not say one.
+        UserError: If the config names no size.
     """
-    if toolbox(cfg) == 'mmseg':
-        return 512, 2048
+    test_cfg = cfg.model.get('test_cfg') or {}
+    preprocessor = cfg.model.get('data_preprocessor') or {}
+    window = test_cfg.get('crop_size') if test_cfg.get('mode') == 'slide' else None
+    padded = (preprocessor.get('test_cfg') or {}).get('size')
+    size = window or padded or _size_of_pipeline(cfg) or preprocessor.get('size')
+    if not size:
+        raise UserError(
+            f'the test_pipeline of {cfg.filename} has no Resize '
+            'to a scale and no CenterCrop; give the size by '
+            '--shape'
+        )
+    return (size, size) if isinstance(size, int) else tuple(size)
+
+
+def _size_of_pipeline(cfg: Config) -> tuple[int, int] | None:
+    """Height and width of the last step that makes images of a size."""
     keys = dict(Resize='scale', CenterCrop='crop_size', EfficientNetCenterCrop='crop_size')
     sizes = [
         step[keys[step.type]]
@@ -154,13 +172,8 @@ def default_size(cfg: Config) -> tuple[int, int]:
         if step.get(keys.get(step.type))
     ]
     if not sizes:
-        raise UserError(
-            f'the test_pipeline of {cfg.filename} has no Resize '
-            'to a scale and no CenterCrop; give the size by '
-            '--shape'
-        )
-    scale = sizes[-1]
-    width, height = (scale, scale) if isinstance(scale, int) else scale
+        return None
+    width, height = (sizes[-1],) * 2 if isinstance(sizes[-1], int) else sizes[-1]
     return height, width
 
 

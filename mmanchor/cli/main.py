@@ -27,8 +27,11 @@ COMMANDS = {
     'complexity': 'complexity',
     'benchmark': 'benchmark',
     'ablation': 'ablation',
+    'export': 'export',
     'export-deploy': 'export_deploy',
+    'publish': 'publish',
     'convert': 'convert',
+    'run': 'run',
     'doctor': 'doctor',
 }
 
@@ -55,7 +58,6 @@ _OTHER_NAMES = {
     'detect': 'predict',
     'eval': 'test',
     'evaluate': 'test',
-    'export': 'export-deploy',
     'fit': 'train',
     'flops': 'complexity',
     'infer': 'predict',
@@ -122,8 +124,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     # Of every command, so that it can simply be added to a line that failed.
     with_traceback = TRACEBACK in rest
-    rest = [word for word in rest if word != TRACEBACK]
-    args = parser_of(name).parse_args(rest)
+    args = parser_of(name).parse_args([word for word in rest if word != TRACEBACK])
     try:
         if name not in NEED_NO_STACK:
             require_stack()

@@ -28,8 +28,8 @@ def add_configs(parser: argparse.ArgumentParser, note: str) -> None:
         type=int,
         nargs='+',
         metavar='PIXELS',
-        help='image height and width, or one number for both (default: 512 2048 for '
-        'segmentation, as papers count it; for others the size that the config tests at)',
+        help='image height and width, or one number for both (default: the size that the config '
+        'tests at, such as 512 2048 on ADE20K)',
     )
 
 

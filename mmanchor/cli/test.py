@@ -4,6 +4,7 @@ import argparse
 
 from .options import (
     add_config_arguments,
+    add_data_root,
     add_launch_arguments,
     add_trust_argument,
     export_local_rank,
@@ -16,6 +17,7 @@ HELP = 'score a checkpoint on the test data of its config'
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's options to ``parser``."""
     add_config_arguments(parser)
+    add_data_root(parser)
     parser.add_argument(
         'checkpoint', nargs='?', help='the weights, or the last_checkpoint of a work folder'
     )
@@ -68,7 +70,9 @@ def run(args: argparse.Namespace) -> int:
         raise UserError('give CHECKPOINT, or --checkpoint latest or best')
     quiet_toolboxes()
     export_local_rank(args)
-    cfg = load_config(args.config, parse_options(args.cfg_options), args.work_dir, args.launcher)
+    cfg = load_config(
+        args.config, parse_options(args.cfg_options), args.work_dir, args.launcher, args.data_root
+    )
     metrics = test_model(
         cfg,
         args.checkpoint or args.which,

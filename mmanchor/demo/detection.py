@@ -15,10 +15,11 @@ from ..analysis.complexity import Complexity, complexity_of_forms
 from ..apis.test import test_model
 from ..inference.loading import load
 from ..utils.config import load_config
+from ..utils.data_root import set_data_root
 from ..utils.files import PathLike, make_folder, read_json, replacing, write_json
 from ..visualization import class_legend, draw_boxes, image_grid
 from .scenes import make_demo_data
-from .steps import console_to, copy_config, enlarge, train_on, use_data, watched
+from .steps import console_to, copy_config, enlarge, train_on, watched
 
 CONFIGS = {
     'AnchorESNet': 'picodet_anchorformer-demo_1xb8-6e_demo-160',
@@ -110,7 +111,7 @@ def run_detection_demo(
     detectors = {}
     with console_to(work_dir / 'console.log'):
         for step, (name, cfg) in enumerate(cfgs.items(), start=2):
-            _use_coco_data(cfg, data.root / 'coco')
+            set_data_root(cfg, data.root / 'coco')
             say(
                 f'{step}/{steps} {name}: training for '
                 f'{cfg.train_cfg.max_epochs} epochs; if interrupted, the same '
@@ -129,14 +130,6 @@ def run_detection_demo(
     result = DetectionDemo(detectors, size, files)
     write_json(files['scores'], asdict(result))
     return result
-
-
-def _use_coco_data(cfg: Config, root: Path) -> None:
-    """Point loaders and evaluators at the demo data in ``root``."""
-    use_data(cfg, str(root))
-    ann_file = str(root / cfg.val_dataloader.dataset.ann_file)
-    for split in ('val', 'test'):
-        cfg[f'{split}_evaluator'].ann_file = ann_file
 
 
 def _train_and_score(cfg: Config, size: tuple[int, int]) -> TrainedDetector:

@@ -14,10 +14,11 @@ from ..apis.test import test_model
 from ..engine.running import build_runner
 from ..inference.loading import load
 from ..utils.config import load_config
+from ..utils.data_root import set_data_root
 from ..utils.files import PathLike, make_folder, read_json, replacing, write_json
 from ..visualization import class_legend, image_grid, overlay_mask
 from .scenes import make_demo_data
-from .steps import console_to, copy_config, enlarge, train_on, use_data, watched
+from .steps import console_to, copy_config, enlarge, train_on, watched
 
 CONFIG = 'upernet_anchorformer-demo_1xb8-1100_demo-128'
 METRIC = 'mIoU'
@@ -72,7 +73,7 @@ def run_segmentation_demo(
     data = make_demo_data(
         data_root, num_train=cfg.num_train, num_val=cfg.num_val, size=size, layout='ade'
     )
-    use_data(cfg, str(data.root / 'ade'))
+    set_data_root(cfg, data.root / 'ade')
     with console_to(work_dir / 'console.log'):
         say('2/5 scoring the model before training')
         untrained = _score_untrained(cfg, work_dir / 'untrained.json')

@@ -13,6 +13,7 @@ from typing import Any
 from mmengine.config import Config, DictAction
 
 from .config_files import PREFIX, config_root
+from .data_root import set_data_root
 from .errors import UserError
 from .files import PathLike
 
@@ -132,23 +133,31 @@ def load_config(
     cfg_options: dict[str, Any] | None = None,
     work_dir: PathLike | None = None,
     launcher: str = 'none',
+    data_root: PathLike | None = None,
 ) -> Config:
     """Read a config and lay the command line over it.
 
-    Precedence is the config, then ``cfg_options``, then the other arguments.
+    Precedence is the config, then ``data_root``, then ``cfg_options``, then
+    the other arguments.
 
     Args:
         config: A path or a name, as in :func:`find_config`.
-        cfg_options: Dotted keys and values to override.
+        cfg_options: Dotted keys and values to override. The key ``data_root``
+            is taken as the argument ``data_root``: changing that variable
+            alone would change nothing, as a config copies it.
         work_dir: Folder for logs and checkpoints; ``None`` keeps the
             config's, or takes ``work_dirs/<name of the config>``.
         launcher: ``'none'``, ``'pytorch'``, ``'slurm'`` or ``'mpi'``.
+        data_root: Folder of the data, for all splits and evaluators; see
+            :func:`~mmanchor.utils.data_root.set_data_root`. ``None`` keeps
+            the config's.
 
     Returns:
         The config, with ``work_dir`` and ``launcher`` set.
 
     Raises:
-        UserError: If there is no such config, or it cannot be read.
+        UserError: If there is no such config, it cannot be read, or what is
+            given does not fit it.
     """
     path = find_config(config)
     try:
@@ -158,9 +167,13 @@ def load_config(
         raise UserError(
             f'cannot read the config {path}: {type(error).__name__}: {error}'
         ) from error
+    # MMEngine takes `_delete_` out of what it merges.
+    options = copy.deepcopy(cfg_options or {})
+    root = options.pop('data_root', None)
+    if data_root or root:
+        set_data_root(cfg, data_root or root)
     try:
-        # MMEngine takes `_delete_` out of what it merges.
-        cfg.merge_from_dict(copy.deepcopy(cfg_options or {}))
+        cfg.merge_from_dict(options)
     except (KeyError, TypeError, IndexError) as error:
         raise UserError(f'--cfg-options do not fit the config {path}: {error.args[0]}') from error
     if work_dir is not None:

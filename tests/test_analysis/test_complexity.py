@@ -154,6 +154,10 @@ def test_sizes_that_a_model_asserts_are_refused(monkeypatch):
     'name, size',
     [
         ('upernet_anchorformer_ade', (512, 2048)),
+        # No step resizes: the crop that is trained on.
+        ('upernet_anchorformer-demo_1xb8-1100_demo-128', (128, 128)),
+        ('mmseg::segformer/segformer_mit-b0_8xb1-160k_cityscapes-1024x1024.py', (1024, 1024)),
+        ('mmseg::fcn/fcn_r50-d8_4xb2-40k_cityscapes-512x1024.py', (1024, 2048)),
         ('mmpretrain::efficientnet/efficientnet-b3_8xb32_in1k.py', (300, 300)),
         ('picodet_anchorformer-t_coco', (416, 416)),
         ('picodet_esnet-l_8xb32-250e_coco-640', (640, 640)),
@@ -168,6 +172,12 @@ def test_a_pipeline_without_a_size_asks_for_one():
     cfg.test_pipeline = [dict(type='PackDetInputs')]
     with pytest.raises(UserError, match='give the size by --shape'):
         default_size(cfg)
+
+
+def test_padding_to_a_size_at_test_time_is_counted():
+    cfg = load_config('upernet_anchorformer_ade')
+    cfg.model.data_preprocessor.test_cfg = dict(size=(640, 320))
+    assert default_size(cfg) == (640, 320)
 
 
 @pytest.mark.parametrize(

@@ -20,8 +20,8 @@ from mmanchor.analysis.report import markdown_table
 from mmanchor.demo import detection as demo_detection
 from mmanchor.demo import segmentation as demo_segmentation
 from mmanchor.demo.scenes import make_demo_data
-from mmanchor.demo.steps import use_data
 from mmanchor.utils.config import building, load_config, toolbox
+from mmanchor.utils.data_root import set_data_root
 from mmanchor.utils.errors import UserError
 from mmanchor.utils.files import PathLike
 from mmanchor.utils.progress import Track, silently
@@ -59,7 +59,7 @@ def demo_config(task: str, data_root: PathLike, num_train: int = 160) -> Config:
     data = make_demo_data(
         data_root, num_train=num_train, num_val=1, size=(size, size), layout=layout
     )
-    use_data(cfg, str(data.root / layout))
+    set_data_root(cfg, data.root / layout)
     return cfg
 
 

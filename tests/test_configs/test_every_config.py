@@ -21,7 +21,7 @@ from config_files import (
     load,
 )
 from mmengine.optim import build_optim_wrapper
-from mmengine.registry import DATASETS, HOOKS, METRICS, MODELS, TRANSFORMS
+from mmengine.registry import DATASETS, HOOKS, METRICS, MODELS, TRANSFORMS, VISUALIZERS
 from torch import nn
 
 from mmanchor.demo.scenes import DEMO_CLASSES, DEMO_PALETTE, DEMO_THING_CLASSES
@@ -163,8 +163,6 @@ def check_detector(cfg, model):
     ]
     assert {level.shape[1] for level in scores} == {cfg.model.bbox_head.num_classes}
     assert {level.shape[1] for level in boxes} == {32}
-    for hook in cfg.get('custom_hooks') or ():
-        HOOKS.build(hook)
     METRICS.build(dict(cfg.val_evaluator, ann_file=None))
 
 
@@ -172,8 +170,6 @@ def check_classifier(cfg, model):
     size = cfg.model.backbone.img_size
     out = model(torch.rand(2, 3, size, size), mode='tensor')
     assert out.shape == (2, cfg.model.head.num_classes)
-    for hook in cfg.get('custom_hooks') or ():
-        HOOKS.build(hook)
     METRICS.build(cfg.val_evaluator)
 
 
@@ -187,6 +183,12 @@ def test_it_builds_and_its_parts_fit_together(path, scope):
     with torch.device('meta'):
         model = MODELS.build(cfg.model).eval()
         CHECKS[cfg.default_scope](cfg, model)
+    # The hooks that draw look for it.
+    VISUALIZERS.build(dict(cfg.visualizer, vis_backends=None))
+    for hook in (*cfg.default_hooks.values(), *(cfg.get('custom_hooks') or ())):
+        HOOKS.build(hook)
+    assert cfg.visualizer.name == 'visualizer'
+    assert cfg.default_hooks.stop_on_nan.type == 'mmanchor.StopOnNanHook'
     pipelines = [cfg.train_pipeline, cfg.test_pipeline]
     for pipeline in (*pipelines, cfg.get('tta_pipeline', ())):
         for transform in pipeline:
@@ -234,9 +236,9 @@ def test_entry_points_add_nothing_to_a_named_config(path):
 @by_stem([path for path in NAMED if path.parent.name == 'demo'])
 def test_the_demo_names_the_classes_of_the_demo_data(path):
     meta = load(path).train_dataloader.dataset.metainfo
-    colours = dict(zip(DEMO_CLASSES, map(tuple, DEMO_PALETTE)))
+    colors = dict(zip(DEMO_CLASSES, map(tuple, DEMO_PALETTE), strict=True))
     assert tuple(meta.classes) == (DEMO_THING_CLASSES if path in DETECTION else DEMO_CLASSES)
-    assert [tuple(colour) for colour in meta.palette] == [colours[name] for name in meta.classes]
+    assert [tuple(color) for color in meta.palette] == [colors[name] for name in meta.classes]
 
 
 @pytest.mark.parametrize(

@@ -56,6 +56,17 @@ def test_an_ablation_changes_one_thing(name):
     assert cfg.to_dict() == base.to_dict()
 
 
+@pytest.mark.parametrize(
+    ('folder', 'older', 'newer'),
+    [('anchorformer', 'deit-', 'anchorformer-'), ('levit', 'levit-', 'anchor-levit-')],
+)
+def test_the_older_model_is_the_base_of_the_newer(folder, older, newer):
+    for path in (ROOT / folder).glob(f'{older}*.py'):
+        assert newer not in path.read_text()
+        twin = path.with_name(path.name.replace(older, newer, 1))
+        assert f"_base_ = ['./{path.name}']" in twin.read_text()
+
+
 @pytest.mark.parametrize('arch', 'tsb')
 @pytest.mark.parametrize('variant', ['', '-distilled'])
 def test_the_softmax_twin_differs_in_its_attention_alone(arch, variant):

@@ -11,7 +11,7 @@ from mmengine.optim import build_optim_wrapper
 from mmengine.registry import HOOKS, MODELS, DefaultScope
 from mmengine.structures import PixelData
 
-ROOT = Path(__file__).parents[1] / 'configs'
+ROOT = Path(__file__).parents[2] / 'configs'
 SEGMENTOR = ROOT / 'upernet/upernet_sparsifiner-s_8xb2-160k_ade20k-512.py'
 CLASSIFIERS = sorted((ROOT / 'sparsifiner').glob('*.py'))
 TINY = dict(embed_dims=16, num_layers=12, num_heads=2, mlp_ratio=2)
