@@ -13,7 +13,7 @@ from ..engine.checkpoints import TRAINING_ONLY, WeightsGuard, read_checkpoint
 from ..engine.choose_checkpoint import choose_checkpoint
 from ..engine.hooks import SameClassesHook, SaveDrawingsHook
 from ..engine.running import build_runner
-from ..inference.checks import require_test_cfg, require_topk
+from ..inference.checks import require_test_cfg
 from ..utils.config import building, require_model, toolbox
 from ..utils.errors import UserError
 from ..utils.files import PathLike, make_folder, write_json
@@ -68,7 +68,6 @@ def test_model(
             raise UserError(f'the config {cfg.filename} has no {key}, so there is nothing to test')
     require_data(cfg, ['test'])
     require_test_cfg(cfg)
-    require_topk(cfg)
     cfg.load_from = choose_checkpoint(checkpoint, 'CHECKPOINT', cfg.work_dir)
     cfg.resume = False
     if trust_checkpoint:

@@ -118,8 +118,9 @@ def parse_options(words: Sequence[str] | None) -> dict[str, Any]:
     """
     parser = argparse.ArgumentParser(add_help=False)
     parser.add_argument('options', nargs='*', action=DictAction)
-    for word in words or ():
-        if '=' not in word:
+    words = words or ()
+    for word in words:
+        if not word.partition('=')[0].strip() or '=' not in word:
             raise UserError(f'--cfg-options takes KEY=VALUE pairs, got {word!r}')
     try:
         options = parser.parse_args(['--', *words]).options if words else {}

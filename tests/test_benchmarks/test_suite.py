@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mmanchor.cli.benchmark import INSTALLED, OF_THE_CHECKOUT
+from mmanchor.cli.measuring.benchmark import INSTALLED, OF_THE_CHECKOUT
 from mmanchor.cli.main import main
 from mmanchor.utils.config import find_config
 from mmanchor.utils.errors import UserError

@@ -5,9 +5,9 @@ import importlib
 import sys
 from pathlib import Path
 
-from ..utils.errors import UserError
+from ...utils.errors import UserError
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def add_checkout_command(parser: argparse.ArgumentParser, module: str) -> bool:

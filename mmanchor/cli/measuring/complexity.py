@@ -2,8 +2,8 @@
 
 import argparse
 
-from .measuring import add_configs, parse_shape
-from .options import quiet_toolboxes
+from ..options import quiet_toolboxes
+from . import add_configs, parse_shape
 
 HELP = 'count parameters and multiply-adds at test time'
 
@@ -29,8 +29,8 @@ def run(args: argparse.Namespace) -> int:
     from rich.console import Console
     from rich.table import Table
 
-    from ..analysis.complexity import run_complexity, uncounted_notes
-    from ..utils.config import parse_options
+    from ...analysis.complexity import run_complexity, uncounted_notes
+    from ...utils.config import parse_options
 
     quiet_toolboxes()
     results = run_complexity(args.configs, parse_options(args.cfg_options), parse_shape(args.shape))

@@ -2,7 +2,7 @@
 
 import argparse
 
-from .options import add_trust_argument, quiet_toolboxes
+from ..options import add_trust_argument, quiet_toolboxes
 
 HELP = 'write the weights of a checkpoint alone, with their hash in the name'
 
@@ -27,8 +27,8 @@ def run(args: argparse.Namespace) -> int:
     Returns:
         0; what cannot be done raises ``UserError``.
     """
-    from ..compat.trust import trust_checkpoint
-    from ..engine.publishing import publish_checkpoint
+    from ...compat.trust import trust_checkpoint
+    from ...engine.publishing import publish_checkpoint
 
     quiet_toolboxes()
     if args.trust_checkpoint:

@@ -3,7 +3,7 @@
 import argparse
 from collections import Counter
 
-from .options import add_cfg_options, quiet_toolboxes
+from ..options import add_cfg_options, quiet_toolboxes
 
 HELP = "convert another project's checkpoint, such as timm's"
 
@@ -11,7 +11,7 @@ HELP = "convert another project's checkpoint, such as timm's"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's options to ``parser``."""
     # The converters import torch, which a list of commands need not wait for.
-    from ..converters import KINDS
+    from ...converters import KINDS
 
     parser.add_argument(
         'kind',
@@ -52,8 +52,8 @@ def run(args: argparse.Namespace) -> int:
     from rich.console import Console
     from rich.table import Table
 
-    from ..apis.conversion import convert_checkpoint
-    from ..utils.config import load_config, parse_options
+    from ...apis.conversion import convert_checkpoint
+    from ...utils.config import load_config, parse_options
 
     quiet_toolboxes()
     cfg = load_config(args.config, parse_options(args.cfg_options))

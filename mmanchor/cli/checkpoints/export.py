@@ -3,7 +3,7 @@
 import argparse
 import importlib.util
 
-from .options import add_config_arguments, add_trust_argument, quiet_toolboxes
+from ..options import add_config_arguments, add_trust_argument, quiet_toolboxes
 
 HELP = 'export a trained model to ONNX, with its preprocessing and postprocessing, and check it'
 EPILOG = """The model is fused for deployment, exported by torch, run in ONNX Runtime
@@ -62,14 +62,14 @@ def run(args: argparse.Namespace) -> int:
     Returns:
         0; what cannot be done raises ``UserError``.
     """
-    from ..utils.errors import UserError
+    from ...utils.errors import UserError
 
     missing = [name for name in _PACKAGES if not importlib.util.find_spec(name)]
     if missing:
         raise UserError(f"export needs {', '.join(missing)}: run pip install 'mmanchor[onnx]'")
-    from ..export.model import export_model
-    from ..export.verify import UNITS
-    from ..utils.config import load_config, parse_options
+    from ...export.model import export_model
+    from ...export.verify import UNITS
+    from ...utils.config import load_config, parse_options
 
     quiet_toolboxes()
     report = export_model(

@@ -2,8 +2,8 @@
 
 import argparse
 
-from .measuring import add_configs, parse_shape, write_and_print
-from .options import quiet_toolboxes
+from ..options import quiet_toolboxes
+from . import add_configs, parse_shape, write_and_print
 
 HELP = 'time networks side by side: eager, compiled, in ONNX Runtime'
 
@@ -75,10 +75,10 @@ def run(args: argparse.Namespace) -> int:
         0, or 1 if nothing could be timed, and then nothing is written; a
         mistake raises ``UserError``.
     """
-    from ..analysis.latency import LatencyOptions, latency_figure, latency_table, run_latency
-    from ..utils.config import parse_options
-    from ..utils.files import make_folder
-    from .progress import track
+    from ...analysis.latency import LatencyOptions, latency_figure, latency_table, run_latency
+    from ...utils.config import parse_options
+    from ...utils.files import make_folder
+    from ..progress import track
 
     quiet_toolboxes()
     options = LatencyOptions(

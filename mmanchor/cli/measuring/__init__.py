@@ -4,8 +4,8 @@ import argparse
 from collections.abc import Sequence
 from typing import Any
 
-from ..utils.errors import UserError
-from .options import add_cfg_options
+from ...utils.errors import UserError
+from ..options import add_cfg_options
 
 
 def add_configs(parser: argparse.ArgumentParser, note: str) -> None:
@@ -88,7 +88,7 @@ def write_and_print(
     """
     from pathlib import Path
 
-    from ..analysis.report import write_results
+    from ...analysis.report import write_results
 
     print(table)
     for path in write_results(Path(out_dir), name, results, table, figure):

@@ -2,7 +2,7 @@
 
 import argparse
 
-from .options import add_config_arguments, add_trust_argument, quiet_toolboxes
+from ..options import add_config_arguments, add_trust_argument, quiet_toolboxes
 
 HELP = 'fold a trained checkpoint into its smaller, faster deploy form'
 
@@ -27,9 +27,9 @@ def run(args: argparse.Namespace) -> int:
     Returns:
         0; what cannot be done raises ``UserError``.
     """
-    from ..apis.export import export_deploy
-    from ..compat.trust import trust_checkpoint
-    from ..utils.config import load_config, parse_options
+    from ...apis.export import export_deploy
+    from ...compat.trust import trust_checkpoint
+    from ...utils.config import load_config, parse_options
 
     quiet_toolboxes()
     cfg = load_config(args.config, parse_options(args.cfg_options))

@@ -2,9 +2,8 @@
 
 import argparse
 
-from . import complexity
-from .measuring import parse_shape, write_and_print
-from .options import quiet_toolboxes
+from ..options import quiet_toolboxes
+from . import complexity, parse_shape, write_and_print
 
 HELP = 'count parameters and multiply-adds, whole and by module'
 
@@ -29,11 +28,11 @@ def run(args: argparse.Namespace) -> int:
     Returns:
         0; a mistake raises ``UserError``.
     """
-    from ..analysis.complexity import complexity_figure, complexity_table, run_complexity
-    from ..utils.config import parse_options
-    from ..utils.errors import UserError
-    from ..utils.files import make_folder
-    from .progress import track
+    from ...analysis.complexity import complexity_figure, complexity_table, run_complexity
+    from ...utils.config import parse_options
+    from ...utils.errors import UserError
+    from ...utils.files import make_folder
+    from ..progress import track
 
     quiet_toolboxes()
     cfg_options = parse_options(args.cfg_options)
