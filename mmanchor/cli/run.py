@@ -38,5 +38,5 @@ def run(args: argparse.Namespace) -> int:
     sys.argv = [args.script, *args.args]
     # Python finds what lies beside a script.
     sys.path.insert(0, str(script.resolve().parent))
-    runpy.run_path(args.script, run_name='__main__')
+    runpy.run_path(str(script.absolute()), run_name='__main__')
     return 0
