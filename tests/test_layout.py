@@ -19,6 +19,7 @@ LAYERS = (
     ('models', 'datasets', 'engine'),
     ('anchorization', 'analysis', 'data_check', 'visualization'),
     ('converters', 'inference'),
+    ('export',),
     ('apis',),
     ('demo',),
     ('cli',),

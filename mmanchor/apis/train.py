@@ -6,12 +6,11 @@ from mmengine.logging import print_log
 from mmengine.runner import Runner
 
 from ..compat.trust import trust_checkpoint as trust_file
-from ..data_check.check import require_num_classes
+from ..data_check.preflight import check_before_training
 from ..data_check.sources import require_data
 from ..engine.checkpoints import WeightsGuard, latest_checkpoint, require_checkpoint
 from ..engine.repeatable import make_repeatable
 from ..engine.running import build_runner
-from ..utils.config import toolbox
 from ..utils.errors import UserError
 from ..utils.files import PathLike
 
@@ -50,8 +49,6 @@ def train_model(
             raise UserError(f'the config {cfg.filename} has no {key}, so there is nothing to train')
     splits = ['train'] if cfg.get('val_cfg') is None else ['train', 'val']
     require_data(cfg, splits)
-    if toolbox(cfg) == 'mmpretrain':  # the others have hooks for it
-        require_num_classes(cfg, splits)
     _choose_start(cfg, resume)
     if cfg.get('load_from') and trust_checkpoint:
         trust_file(cfg.load_from)
@@ -59,6 +56,7 @@ def train_model(
         _use_amp(cfg)
     if auto_scale_lr:
         _use_auto_scale_lr(cfg)
+    check_before_training(cfg)
     make_repeatable(cfg)
     runner = build_runner(cfg)
     if cfg.get('resume'):
