@@ -31,9 +31,18 @@ def script(tmp_path):
 
 def test_script_runs_as_python_runs_it(script):
     words = ['tools/show.py', 'config.py', '--cfg-options', 'a=1', '-h', '0']
+    words[0] = script / words[0]
     plain = run_python(words, script).stdout
     ours = run_python(['-m', 'mmanchor', 'run', *words], script, [ROOT]).stdout
     assert plain.replace(' False 7', ' True 7') == ours
+
+
+def test_error_of_the_script_is_shown_as_python_shows_it(script, monkeypatch, capsys):
+    monkeypatch.setattr(sys, 'argv', [])
+    monkeypatch.setattr(sys, 'path', list(sys.path))
+    assert main(['run', str(script / 'tools' / 'show.py'), 'three']) == 1
+    error = capsys.readouterr().err
+    assert 'Traceback' in error and "invalid literal for int() with base 10: 'three'" in error
 
 
 def test_status_of_the_script_is_ours(script, monkeypatch):
@@ -53,7 +62,7 @@ def test_published_file_is_named(tmp_path, capsys):
     torch.save(dict(state_dict=dict(weight=torch.ones(3))), tmp_path / 'epoch_1.pth')
     assert main(['publish', str(tmp_path / 'epoch_1.pth'), str(tmp_path / 'net.pth')]) == 0
     (path,) = tmp_path.glob('net-*.pth')
-    assert f'\n{path}: 0.0 MB of weights' in capsys.readouterr().out
+    assert f'{path}: 0.0 MB of weights' in capsys.readouterr().out
 
 
 def test_mistake_is_one_line(tmp_path, capsys):
