@@ -8,8 +8,9 @@ from mmengine.dist import is_main_process
 
 from ..compat.trust import trust_checkpoint as trust_file
 from ..data_check.sources import require_data
-from ..engine.checkpoints import TRAINING_ONLY, WeightsGuard, require_checkpoint
-from ..engine.running import build_runner
+from ..engine.checkpoints import TRAINING_ONLY, require_checkpoint
+from ..engine.hooks import WeightsGuard
+from ..engine.runner import build_runner
 from ..utils.config import toolbox
 from ..utils.errors import UserError
 from ..utils.files import PathLike, make_folder, write_json

@@ -1,19 +1,23 @@
 """Training by a config."""
 
+import logging
+import os
+
 from mmengine.config import Config
 from mmengine.device import get_device
+from mmengine.dist import get_world_size, is_main_process
 from mmengine.logging import print_log
 from mmengine.runner import Runner
 
 from ..compat.trust import trust_checkpoint as trust_file
 from ..data_check.check import require_num_classes
 from ..data_check.sources import require_data
-from ..engine.checkpoints import WeightsGuard, latest_checkpoint, require_checkpoint
-from ..engine.repeatable import make_repeatable
-from ..engine.running import build_runner
-from ..utils.config import toolbox
+from ..engine.checkpoints import latest_checkpoint, require_checkpoint
+from ..engine.hooks import StartWeightsHook, WeightsGuard
+from ..engine.runner import build_runner, make_repeatable, require_room, running
+from ..utils.config import building, toolbox
 from ..utils.errors import UserError
-from ..utils.files import PathLike
+from ..utils.files import PathLike, remove_leftovers
 
 
 def train_model(
@@ -26,7 +30,7 @@ def train_model(
     """Train as a config says, from the start or from a checkpoint.
 
     A resumed run continues as if it had never been stopped
-    (:mod:`mmanchor.engine.repeatable`).
+    (:class:`~mmanchor.engine.hooks.ExactResumeHook`).
 
     Args:
         cfg: What :func:`~mmanchor.utils.config.load_config` returned; changed
@@ -52,6 +56,8 @@ def train_model(
     require_data(cfg, splits)
     if toolbox(cfg) == 'mmpretrain':  # the others have hooks for it
         require_num_classes(cfg, splits)
+    if is_main_process():
+        remove_leftovers(cfg.work_dir)
     _choose_start(cfg, resume)
     if cfg.get('load_from') and trust_checkpoint:
         trust_file(cfg.load_from)
@@ -59,11 +65,16 @@ def train_model(
         _use_amp(cfg)
     if auto_scale_lr:
         _use_auto_scale_lr(cfg)
+    elif not cfg.get('resume'):
+        _compare_batch_size(cfg)
     make_repeatable(cfg)
     runner = build_runner(cfg)
-    if cfg.get('resume'):
-        runner.register_hook(WeightsGuard(cfg.load_from))
-    runner.train()
+    if cfg.get('load_from'):
+        hook = WeightsGuard if cfg.get('resume') else StartWeightsHook
+        runner.register_hook(hook(cfg.load_from))
+    require_room(runner)
+    with building(cfg), running(runner):
+        runner.train()
     return runner
 
 
@@ -80,7 +91,7 @@ def _choose_start(cfg: Config, resume: PathLike | None) -> None:
         print_log(
             f'resuming from {newest}'
             if newest
-            else f'there is nothing to resume in {cfg.work_dir}: training starts anew',
+            else f'there is nothing to resume in {cfg.work_dir}: training starts at the beginning',
             logger='current',
         )
     if cfg.get('load_from') and cfg.load_from == start:
@@ -111,3 +122,30 @@ def _use_auto_scale_lr(cfg: Config) -> None:
             'auto_scale_lr.base_batch_size=16'
         )
     cfg.auto_scale_lr.enable = True
+
+
+def _compare_batch_size(cfg: Config) -> None:
+    """Warn once if the learning rate is for another batch size."""
+    auto = cfg.get('auto_scale_lr')
+    if auto is None:
+        return
+    if not isinstance(auto, dict):
+        raise UserError(
+            f'auto_scale_lr must be a dict such as dict(base_batch_size=16), got {auto!r}'
+        )
+    base, batch = auto.get('base_batch_size'), cfg.train_dataloader.get('batch_size')
+    if auto.get('enable') or not isinstance(base, int) or not isinstance(batch, int):
+        return
+    processes = max(get_world_size(), int(os.environ.get('WORLD_SIZE', 1)))
+    processes = processes if cfg.launcher != 'none' else 1
+    accumulated = cfg.optim_wrapper.get('accumulative_counts', 1)
+    total = batch * processes * accumulated
+    if total != base and base > 0 and total > 0:
+        print_log(
+            f'the learning rate of {cfg.filename} is for batches of {base} images, and these are '
+            f'{total} ({batch} x {processes} processes'
+            + (f' x {accumulated} accumulated' if accumulated != 1 else '')
+            + f'): --auto-scale-lr multiplies it by {total / base:.4g}',
+            'current',
+            logging.WARNING,
+        )

@@ -2,12 +2,14 @@
 
 import argparse
 import importlib
+import re
 import sys
+import traceback
 from collections.abc import Sequence
 
 from .. import __version__
 from ..compat.stack import StackError, require_stack
-from ..utils.errors import UserError
+from ..utils.errors import UserError, in_one_line
 
 # A module below mmanchor.cli gives HELP, add_arguments(parser) and
 # run(args) -> exit status; it is imported only when its command is used, so
@@ -71,14 +73,41 @@ def main(argv: Sequence[str] | None = None) -> int:
     module = importlib.import_module(f'{__package__}.{COMMANDS[name]}')
     parser = argparse.ArgumentParser(prog=f'mmanchor {name}', description=module.HELP)
     module.add_arguments(parser)
+    parser.add_argument(
+        '--traceback', action='store_true', help='show where an error came from, line by line'
+    )
     args = parser.parse_args(rest)
     try:
         if name not in NEED_NO_STACK:
             require_stack()
         return module.run(args)
-    except (UserError, StackError) as error:
-        print(f'mmanchor {name}: {error}', file=sys.stderr)
-        return 1
     except KeyboardInterrupt:
         print(f'mmanchor {name}: stopped', file=sys.stderr)
         return 130
+    # What users give reaches code of many packages: no error of theirs is a page long.
+    except Exception as error:
+        if args.traceback:
+            traceback.print_exception(error)
+        print(f'mmanchor {name}: {explain(error)}', file=sys.stderr)
+        return 1
+
+
+def explain(error: Exception) -> str:
+    """The message that a command shows for an error.
+
+    Args:
+        error: What a command raised.
+
+    Returns:
+        Our own message, or one line with the place where other code failed.
+    """
+    if isinstance(error, (UserError, StackError)):
+        return str(error)
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    missing = re.fullmatch(r"'ConfigDict' object has no attribute '(\w+)'", str(error))
+    if missing:
+        return f'the config has no {missing[1]} (wanted by {frame.filename}, line {frame.lineno})'
+    return (
+        f'{in_one_line(error)} ({frame.filename}, line {frame.lineno}); --traceback shows where '
+        'it came from'
+    )

@@ -11,7 +11,7 @@ from mmengine.registry import DATASETS
 
 from ..analysis.complexity import Complexity, complexity_of_forms
 from ..apis.test import test_model
-from ..engine.running import build_runner
+from ..engine.runner import build_runner
 from ..inference.predictors import build_predictor, choose_device
 from ..utils.config import load_config
 from ..utils.files import PathLike, make_folder, read_json, replacing, write_json

@@ -6,6 +6,7 @@ from .progress import ProgressHook
 from .restarted_ema import RestartedEMAHook
 from .skipped_images import SkippedPicturesHook
 from .stop_on_nan import StopOnNanHook
+from .weights_guard import StartWeightsHook, WeightsGuard
 
 __all__ = [
     'AuxiliaryLossHook',
@@ -13,5 +14,7 @@ __all__ = [
     'ProgressHook',
     'RestartedEMAHook',
     'SkippedPicturesHook',
+    'StartWeightsHook',
     'StopOnNanHook',
+    'WeightsGuard',
 ]
