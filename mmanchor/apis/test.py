@@ -9,11 +9,11 @@ from mmengine.dist import is_main_process
 from ..compat.trust import trust_checkpoint as trust_file
 from ..data_check.preflight import check_before_testing
 from ..data_check.sources import data_sources, require_data
-from ..engine.checkpoints import TRAINING_ONLY, WeightsGuard, read_checkpoint
+from ..engine.checkpoints import TRAINING_ONLY, read_checkpoint
 from ..engine.choose_checkpoint import choose_checkpoint
 from ..engine.class_guard import ClassGuard
-from ..engine.hooks import SaveDrawingsHook
-from ..engine.running import build_runner
+from ..engine.hooks import SaveDrawingsHook, WeightsGuard
+from ..engine.runner import build_runner
 from ..inference.checks import require_test_cfg
 from ..utils.config import building, require_model, toolbox
 from ..utils.errors import UserError

@@ -7,6 +7,7 @@ from .restarted_ema import RestartedEMAHook
 from .save_drawings import SaveDrawingsHook
 from .skipped_images import SkippedImagesHook
 from .stop_on_nan import StopOnNanHook
+from .weights_guard import StartWeightsHook, WeightsGuard
 
 __all__ = [
     'AuxiliaryLossHook',
@@ -15,5 +16,7 @@ __all__ = [
     'RestartedEMAHook',
     'SaveDrawingsHook',
     'SkippedImagesHook',
+    'StartWeightsHook',
     'StopOnNanHook',
+    'WeightsGuard',
 ]
