@@ -58,7 +58,7 @@ def test_the_two_stacks_are_separate_extras(setup_cfg):
     assert not {name for name in openmmlab & onedl if 'mm' in name}
 
 
-@pytest.mark.parametrize('extra', ['openmmlab', 'dev', 'test'])
+@pytest.mark.parametrize('extra', ['openmmlab', 'dev', 'docs', 'test'])
 def test_constraints_pin_every_requirement(setup_cfg, extra):
     required = lines(setup_cfg['options']['install_requires'])
     required += lines(setup_cfg['options.extras_require'][extra])
@@ -118,8 +118,10 @@ def test_module_imports(name):
 
 def test_every_command_has_its_module():
     modules = {
-        module.name
-        for module in pkgutil.iter_modules(importlib.import_module('mmanchor.cli').__path__)
+        module.name.removeprefix('mmanchor.cli.')
+        for module in pkgutil.walk_packages(
+            importlib.import_module('mmanchor.cli').__path__, 'mmanchor.cli.'
+        )
     }
     assert set(COMMANDS.values()) <= modules
 

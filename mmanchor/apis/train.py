@@ -1,21 +1,18 @@
 """Training by a config."""
 
-import logging
-import os
-
 from mmengine.config import Config
 from mmengine.device import get_device
-from mmengine.dist import get_world_size, is_main_process
+from mmengine.dist import is_main_process
 from mmengine.logging import print_log
 from mmengine.runner import Runner
 
 from ..compat.trust import trust_checkpoint as trust_file
-from ..data_check.check import require_num_classes
+from ..data_check.preflight import check_before_training
 from ..data_check.sources import require_data
 from ..engine.checkpoints import latest_checkpoint, require_checkpoint
 from ..engine.hooks import StartWeightsHook, WeightsGuard
 from ..engine.runner import build_runner, make_repeatable, require_room, running
-from ..utils.config import building, toolbox
+from ..utils.config import building
 from ..utils.errors import UserError
 from ..utils.files import PathLike, remove_leftovers
 
@@ -54,8 +51,6 @@ def train_model(
             raise UserError(f'the config {cfg.filename} has no {key}, so there is nothing to train')
     splits = ['train'] if cfg.get('val_cfg') is None else ['train', 'val']
     require_data(cfg, splits)
-    if toolbox(cfg) == 'mmpretrain':  # the others have hooks for it
-        require_num_classes(cfg, splits)
     if is_main_process():
         remove_leftovers(cfg.work_dir)
     _choose_start(cfg, resume)
@@ -65,8 +60,7 @@ def train_model(
         _use_amp(cfg)
     if auto_scale_lr:
         _use_auto_scale_lr(cfg)
-    elif not cfg.get('resume'):
-        _compare_batch_size(cfg)
+    check_before_training(cfg)
     make_repeatable(cfg)
     runner = build_runner(cfg)
     if cfg.get('load_from'):
@@ -122,30 +116,3 @@ def _use_auto_scale_lr(cfg: Config) -> None:
             'auto_scale_lr.base_batch_size=16'
         )
     cfg.auto_scale_lr.enable = True
-
-
-def _compare_batch_size(cfg: Config) -> None:
-    """Warn once if the learning rate is for another batch size."""
-    auto = cfg.get('auto_scale_lr')
-    if auto is None:
-        return
-    if not isinstance(auto, dict):
-        raise UserError(
-            f'auto_scale_lr must be a dict such as dict(base_batch_size=16), got {auto!r}'
-        )
-    base, batch = auto.get('base_batch_size'), cfg.train_dataloader.get('batch_size')
-    if auto.get('enable') or not isinstance(base, int) or not isinstance(batch, int):
-        return
-    processes = max(get_world_size(), int(os.environ.get('WORLD_SIZE', 1)))
-    processes = processes if cfg.launcher != 'none' else 1
-    accumulated = cfg.optim_wrapper.get('accumulative_counts', 1)
-    total = batch * processes * accumulated
-    if total != base and base > 0 and total > 0:
-        print_log(
-            f'the learning rate of {cfg.filename} is for batches of {base} images, and these are '
-            f'{total} ({batch} x {processes} processes'
-            + (f' x {accumulated} accumulated' if accumulated != 1 else '')
-            + f'): --auto-scale-lr multiplies it by {total / base:.4g}',
-            'current',
-            logging.WARNING,
-        )

@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -17,6 +18,7 @@ from mmengine.dist import is_distributed
 from mmengine.logging import print_log
 from mmengine.registry import OPTIMIZERS, RUNNERS, DefaultScope
 from mmengine.runner import Runner
+from mmengine.visualization import Visualizer
 from torch import distributed
 
 from ..utils.config import building
@@ -57,10 +59,24 @@ def build_runner(cfg: Config) -> Runner:
     make_folder(cfg.work_dir, '--work-dir')
     require_supported(cfg)
     prepare_launch(cfg)
+    _rename_taken_visualizer(cfg)
     with building(cfg):
         if 'runner_type' in cfg:
             return RUNNERS.build(cfg)
         return Runner.from_cfg(cfg)
+
+
+def _rename_taken_visualizer(cfg: Config) -> None:
+    """Give the run a visualizer of its own.
+
+    MMEngine keeps visualizers by name for the whole process: a second run
+    would get the first one's, and log into the first one's folder. Its
+    inferencers rename theirs in the same way.
+    """
+    visualizer = cfg.get('visualizer')
+    name = visualizer.get('name') if isinstance(visualizer, dict) else None
+    if name and Visualizer.check_instance_created(name):
+        visualizer.name = f'{name}-{time.time_ns()}'
 
 
 def require_supported(cfg: Config) -> None:

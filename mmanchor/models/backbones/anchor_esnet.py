@@ -63,13 +63,14 @@ class AnchorESNet(ESNet):
     little; ``anchor_stages=(1, 2)`` replaces the stride-16 stage with its
     676 tokens too.
 
+    Like ESNet it has no position embedding and needs no ``img_size``.
+
     ESNet's weights initialise what is kept (``init_cfg`` of type
     'Pretrained'); the transformer blocks then start as they would without.
 
     Args:
-        scale, ratios, out_indices, frozen_stages, norm_eval, norm_cfg,
-            act_cfg, init_cfg: As :class:`ESNet` has them; ``norm_cfg`` is
-            of the convolutions.
+        scale, ratios, out_indices, frozen_stages, norm_eval, norm_cfg, act_cfg, init_cfg: As
+            :class:`ESNet` has them; ``norm_cfg`` is of the convolutions.
         anchor_stages: Stages that are replaced, from 0, increasing, negative
             ones counted from the end.
         attention: As :class:`AnchorFormer` has it.
