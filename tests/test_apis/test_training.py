@@ -135,14 +135,6 @@ def test_weights_of_another_model_are_not_resumed(cfg, det_checkpoint, tmp_path)
         train_model(cfg, resume=tmp_path / 'other.pth')
 
 
-def messages(monkeypatch, *modules):
-    """What modules print by MMEngine's logger."""
-    told = []
-    for module in modules:
-        monkeypatch.setattr(module, 'print_log', lambda text, *_, **__: told.append(text))
-    return told
-
-
 def test_start_from_another_model_is_refused(cfg, det_checkpoint):
     cfg.load_from = str(det_checkpoint)
     with pytest.raises(UserError, match=r'loaded \d+ of \d+ weights .*Almost nothing fits'):

@@ -14,6 +14,8 @@ default_hooks = dict(
     # Among the default hooks, so that a config that sets custom_hooks keeps them.
     num_classes=dict(type='NumClassCheckHook'),
     stop_on_nan=dict(type='mmanchor.StopOnNanHook'),
+    # Seeds each sample by its number, so that a resumed run equals a whole one.
+    exact_resume=dict(type='mmanchor.ExactResumeHook'),
     skipped_images=dict(type='mmanchor.SkippedPicturesHook'),
 )
 

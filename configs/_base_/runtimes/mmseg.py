@@ -12,6 +12,8 @@ default_hooks = dict(
     visualization=dict(type='SegVisualizationHook'),
     # Among the default hooks, so that a config that sets custom_hooks keeps it.
     stop_on_nan=dict(type='mmanchor.StopOnNanHook'),
+    # Seeds each sample by its number, so that a resumed run equals a whole one.
+    exact_resume=dict(type='mmanchor.ExactResumeHook'),
 )
 
 env_cfg = dict(

@@ -35,7 +35,9 @@ class _WrappingFactor(float):
 
 
 def _wrap_hue(module: ModuleType) -> None:
-    original = module.adjust_hue
+    original = getattr(module, 'adjust_hue', None)
+    if original is None:
+        return
     if hasattr(original, '__wrapped__'):
         return
 
