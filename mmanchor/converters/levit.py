@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ..anchorization.anchors import queries_as_anchors
 from ..compat.torch_files import TRAINING_STATE
-from ..models.layers.levit_attention import stretch_biases
+from ..models.layers.levit import stretch_biases
 from .deit import DRAWN, GIVEN
 from .renaming import Renaming, convert_state_dict
 from .report import ConversionReport

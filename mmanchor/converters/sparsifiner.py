@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..models.layers.sparse_attention import resize_basis_axis, resize_token_axis
+from ..models.layers.sparsifiner import resize_basis_axis, resize_token_axis
 from .deit import TRUNK_RULES, UNUSED, explain_classes, fit_positions
 from .renaming import Renaming, convert_state_dict
 from .report import ConversionReport

@@ -25,6 +25,7 @@ from .layers import (
 )
 from .necks import CSPPAN, SimpleFeaturePyramid
 from .task_modules import VarifocalSimOTAAssigner
+from .with_auxiliary_losses import WithAuxiliaryLosses
 
 __all__ = [
     'CSPPAN',
@@ -51,11 +52,12 @@ __all__ = [
     'TokenAnchorAttention',
     'TransformerBlock',
     'VarifocalSimOTAAssigner',
+    'WithAuxiliaryLosses',
     'even_token_indices',
     'resize_position_embedding',
 ]
 
-if find_spec('mmpretrain') is not None:  # segmentors and detectors do without
+if find_spec('mmpretrain') is not None:  # not needed for segmentors and detectors
     from .classifiers import DistilledClassifier
     from .heads import DistilledDeiTHead, DistilledLeViTHead
 

@@ -47,7 +47,7 @@ def test_unchanged_widths_cost_nothing_at_the_same_and_the_coarse_scale():
 @pytest.mark.parametrize(
     'args, message',
     [
-        (((2, 4, 8),), 'out_channels must have one width for each of scales'),
+        (((2, 4, 8),), 'out_channels must have one number for each of scales'),
         (((2, 4), (1, 3)), 'scales must be among .* got 3'),
     ],
 )

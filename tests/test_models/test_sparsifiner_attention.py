@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from mmanchor.models.layers import SparsifinerAttention
-from mmanchor.models.layers.sparse_attention import resize_basis_axis, resize_token_axis
-from mmanchor.models.layers.token_pruning import TokenLayout
+from mmanchor.models.layers.sparsifiner import resize_basis_axis, resize_token_axis
+from mmanchor.models.layers.token_layout import TokenLayout
 from mmanchor.registry import MODELS
 
 PATHS = ['masked', 'gathered']

@@ -14,8 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mmanchor.models.layers.sparse_attention import EXECUTIONS, ConnectivityPredictor
-from mmanchor.models.layers.token_pruning import TokenLayout
+from mmanchor.models.layers.sparsifiner import EXECUTIONS, ConnectivityPredictor
+from mmanchor.models.layers.token_layout import TokenLayout
 from mmanchor.ops import anchor_attention, connectivity_scores, strongest_pairs
 
 # Share of the tokens that a token of Sparsifiner attends to, and the rest of

@@ -7,8 +7,8 @@ import torch
 
 from mmanchor.analysis.memory import peak_memory
 from mmanchor.models import AnchorFormer, Sparsifiner
-from mmanchor.models.layers.chunks import split_rows
-from mmanchor.models.layers.token_grid import PositionRows, resize_position_embedding
+from mmanchor.models.layers.banded_forward import PositionRows, split_rows
+from mmanchor.models.layers.token_grid import resize_position_embedding
 
 ARCH = dict(embed_dims=16, num_layers=3, num_heads=2, mlp_ratio=2)
 LEARNED = 'mmanchor.LearnedAnchorAttention'

@@ -2,7 +2,7 @@
 
 import torch
 
-from mmanchor.models.layers.token_pruning import TokenLayout
+from mmanchor.models.layers.token_layout import TokenLayout
 
 
 def tokens(numbers):
