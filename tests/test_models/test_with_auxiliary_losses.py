@@ -95,7 +95,7 @@ def detector(model_type):
             num_classes=3,
             in_channels=8,
             feat_channels=8,
-            strides=[8],
+            strides=[8], regress_ranges=((-1, 1e8),),
             norm_cfg=dict(type='BN'),
         ),
         train_cfg=dict(),
