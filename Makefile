@@ -6,7 +6,7 @@ VENV_ONEDL ?= .venv-onedl
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-detection test test-onedl doctor lint format \
+.PHONY: help demo demo-detection test test-onedl doctor lint format docs \
 	wheel-check env env-onedl clean-venv
 
 help: ## List the targets
@@ -22,8 +22,8 @@ demo: env ## Train, score and draw a small model on rendered scenes
 demo-detection: env ## The same for detectors: with AnchorFormer, and without
 	$(VENV)/bin/mmanchor demo detection $(ARGS)
 
-test: env ## Run the tests
-	$(VENV)/bin/python -m pytest $(ARGS)
+test: env ## Run the tests, one process a core
+	$(VENV)/bin/python -m pytest -n auto $(ARGS)
 
 test-onedl: env-onedl ## Run the smoke tests on the maintained fork's stack
 	$(VENV_ONEDL)/bin/python -m pytest -m smoke $(ARGS)
@@ -36,6 +36,10 @@ lint: env ## Run the checks of .pre-commit-config.yaml, without network
 
 format: env ## Rewrite the files as `make lint` wants them
 	$(VENV)/bin/python .ci/lint --fix
+
+docs: env ## Build the documentation site into docs/_build/html, without network
+	$(VENV)/bin/python -m sphinx -W --keep-going -q -b html docs docs/_build/html $(ARGS)
+	@echo 'open docs/_build/html/index.html'
 
 wheel-check: env ## Build sdist and wheel, install the wheel, load its configs
 	$(VENV)/bin/python .ci/check_wheel

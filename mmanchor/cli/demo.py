@@ -1,4 +1,4 @@
-"""``mmanchor demo``: from nothing to a trained, scored and drawn model."""
+"""``mmanchor demo``: train, score and draw on generated scenes."""
 
 import argparse
 import sys
@@ -16,27 +16,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         '--work-dir',
-        help='folder for checkpoints, scores and pictures; with those of an '
-        'earlier run in it, that run goes on (default: work_dirs/demo-TASK)',
+        help='folder for checkpoints, scores and images; a run that was '
+        'interrupted there is continued (default: work_dirs/demo-TASK)',
     )
     add_cfg_options(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run the demo and print a table of what came out.
+    """Run the demo and print a table of results.
 
     Args:
         args: The parsed options.
 
     Returns:
-        0; what cannot be done raises ``UserError``.
+        0; errors raise ``UserError``.
     """
     from rich.console import Console
 
     from ..utils.config import parse_options
 
     quiet_toolboxes()
-    # Bound now: while the demo runs, stdout takes what MMEngine prints.
+    # Bind stdout now: the demo redirects it for MMEngine's output.
     console = Console(file=sys.stdout, highlight=False)
     table, files = TASKS[args.task](
         args.data_root or f'data/demo-{args.task}',
@@ -91,5 +91,5 @@ def _detection(*args) -> tuple:
     return table, result.files
 
 
-# A task runs its demo and gives the table and the files to print.
+# Each runs a demo and returns the table and the files to print.
 TASKS = dict(segmentation=_segmentation, detection=_detection)

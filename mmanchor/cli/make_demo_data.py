@@ -58,13 +58,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Make the data set and print where it lies and what it holds.
+    """Make the data set and print its path and contents.
 
     Args:
         args: The parsed options.
 
     Returns:
-        0; what cannot be done raises ``UserError``.
+        0; errors raise ``UserError``.
     """
     from rich.console import Console
     from rich.table import Table
@@ -94,7 +94,7 @@ def run(args: argparse.Namespace) -> int:
     table.add_row('images', *(str(count) for count in data.images.values()))
     console = Console()
     console.print(table)
-    state = 'made' if data.built else 'already there, nothing to do'
+    state = 'written' if data.built else 'already complete, unchanged'
     for name in ('ade', 'coco'):
         if (data.root / name).is_dir():
             console.print(f'{name}: {data.root / name} ({state})')

@@ -18,7 +18,7 @@ from types import ModuleType, SimpleNamespace
 from .after_import import after_import
 
 EXTENSION = 'mmcv._ext'
-STAND_IN = Path(__file__).with_name('mmcv_ext.py')
+STAND_IN = Path(__file__).parent / 'mmcv_ext' / 'stand_in.py'
 
 
 class FallbackFinder(MetaPathFinder):

@@ -1,1 +1,1 @@
-"""Checks of data sets before anything is trained on them."""
+"""Checks of data sets and recipes before anything is trained on them."""

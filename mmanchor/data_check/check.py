@@ -1,17 +1,19 @@
-"""Pre-flight check of the data of a config: counts, and what is wrong."""
+"""Check the data of a config: counts, and what is wrong."""
 
 from collections.abc import Sequence
 from typing import Any
 
 from mmengine.config import Config
 
-from ..utils.errors import UserError
+from ..datasets.class_names import text_fault
 from ..utils.progress import Track, silently
-from . import classification as cls_check
-from . import detection as coco_check
-from . import segmentation as seg_check
+from . import classification, detection, segmentation
 from .report import SplitReport
 from .sources import SPLITS, DataSource, data_sources
+
+_CHECKS = dict(
+    segmentation=segmentation.check, detection=detection.check, classification=classification.check
+)
 
 
 def check_data(
@@ -19,12 +21,12 @@ def check_data(
 ) -> list[SplitReport]:
     """Check the files that the dataloaders of a config would read.
 
-    Nothing is built and nothing is written. Splits that read the same files
-    in the same way are checked once.
+    Nothing is written. Splits that read the same files in the same way are
+    checked once.
 
     Args:
         cfg: A config of mmseg, mmdet or mmpretrain.
-        splits: Those of interest; one that the config lacks is passed over.
+        splits: Those of interest; one that the config lacks is skipped.
         limit: Read at most this many files of each data set, spread evenly;
             ``None`` reads all.
         track: Shows progress: called with an iterable, a description and the
@@ -39,27 +41,37 @@ def check_data(
     """
     reports: list[SplitReport] = []
     seen: dict[str, SplitReport] = {}
-    for source in data_sources(cfg, splits):
+    sources = data_sources(cfg, splits)
+    for source in sources:
         key = _fingerprint(source)
         if key in seen:
             seen[key].splits.append(source.split)
             continue
-        if source.kind == 'segmentation':
-            report = seg_check.check(source, limit, track)
-        elif source.kind == 'detection':
-            report = coco_check.check(source, limit, track)
-        elif source.kind == 'classification':
-            report = cls_check.check(source, limit, track)
-        else:
-            report = SplitReport([source.split], source.cls.__name__)
-            report.notes.append(
-                f'{source.cls.__name__} is no BaseSegDataset, CocoDataset or '
-                'CustomDataset; its files were not read'
-            )
-        _check_num_classes(cfg, source, report)
-        seen[key] = report
-        reports.append(report)
+        seen[key] = _check(cfg, source, limit, track)
+        reports.append(seen[key])
+    folders = [source for source in sources if source.task == 'classification']
+    if folders and reports:
+        classification.compare_splits(folders, reports[-1])
     return reports
+
+
+def _check(cfg: Config, source: DataSource, limit: int | None, track: Track) -> SplitReport:
+    """The check of the data set's task."""
+    report = SplitReport([source.split], source.cls.__name__)
+    fault = text_fault((source.cfg.get('metainfo') or {}).get('classes'))
+    if fault:
+        report.add('classes_text', fault, fatal=True)
+        return report
+    if source.task in _CHECKS:
+        report = _CHECKS[source.task](source, limit, track)
+    else:
+        report.notes.append(
+            f'{source.cls.__name__} is not a BaseSegDataset, CocoDataset or '
+            'CustomDataset; its files were not read'
+        )
+    if source.classes:
+        _check_num_classes(cfg, source, report)
+    return report
 
 
 def _fingerprint(source: DataSource) -> str:
@@ -74,38 +86,23 @@ def _fingerprint(source: DataSource) -> str:
         'img_suffix',
         'seg_map_suffix',
     )
-    return repr([source.cls, *(source.get(key) for key in keys)])
+    # Faults that only stop an evaluation depend on the split.
+    evaluated = source.task == 'detection' and source.split != 'train'
+    return repr([source.cls, evaluated, *(source.get(key) for key in keys)])
 
 
 def _check_num_classes(cfg: Config, source: DataSource, report: SplitReport) -> None:
     """Compare ``num_classes`` of the model's heads with the class list."""
     classes = source.classes
     for name, number in _num_classes(cfg.get('model')).items():
-        if classes and number != len(classes):
+        if number != len(classes):
             report.add(
                 'num_classes',
                 f'model.{name}.num_classes is {number}, but '
                 f'the data set has {len(classes)} classes',
-                1,
+                # Heads of segmentation may have outputs that no label uses.
+                fatal=source.task != 'segmentation' or number < len(classes),
             )
-
-
-def require_num_classes(cfg: Config, splits: Sequence[str]) -> None:
-    """Stop if a classifier has more or fewer classes than its data.
-
-    Args:
-        cfg: A config of mmpretrain.
-        splits: Those that will be read.
-
-    Raises:
-        UserError: Naming both numbers.
-    """
-    for source in data_sources(cfg, splits):
-        cls_check.require_folders(source)
-        report = SplitReport([source.split], source.cls.__name__)
-        _check_num_classes(cfg, source, report)
-        for problem in report.problems:
-            raise UserError(f'{source.split}_dataloader: {problem.message}')
 
 
 def _num_classes(node: Any, prefix: str = '') -> dict[str, int]:

@@ -1,20 +1,30 @@
 """Check of annotation files in COCO's format (mmdet's ``CocoDataset``)."""
 
-import json
-import math
 import os.path as osp
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from ..datasets.coco_rules import is_box, near
-from ..utils.errors import UserError
+from ..datasets.class_names import near
+from ..datasets.coco_file import (
+    LOST,
+    MEANINGS,
+    REPAIRED,
+    TOLERANCE,
+    find_faults,
+    is_box,
+    is_id,
+    is_number,
+    read_coco,
+)
 from ..utils.progress import Track
-from .report import SplitReport, picture_error, read_all, spread
+from .images import ImageFacts, add_image_problems, decoding_of, in_other_case, read_image_facts
+from .report import MANY, SplitReport, read_all, spread
 from .sources import DataSource, require_paths
 
-# Pixels by which a box may stick out of its picture: annotation tools round.
-_TOLERANCE = 1.0
+# Faults that evaluation cannot stand: pycocotools reads the file again.
+_FOR_EVALUATION = ('annotation_id', 'area', 'iscrowd')
+Entry = dict[str, Any]
 
 
 def check(source: DataSource, limit: int | None, track: Track) -> SplitReport:
@@ -22,7 +32,7 @@ def check(source: DataSource, limit: int | None, track: Track) -> SplitReport:
 
     Args:
         source: A data set of detection.
-        limit: Read at most this many pictures; ``None`` reads all.
+        limit: Read at most this many images; ``None`` reads all.
         track: Shows progress.
 
     Returns:
@@ -33,55 +43,41 @@ def check(source: DataSource, limit: int | None, track: Track) -> SplitReport:
             COCO's format.
     """
     require_paths(source)
-    data = _load(source.ann_file)
-    images, annotations = data['images'], data['annotations']
+    data = read_coco(source.ann_file)
+    images, annotations, categories = (data[key] for key in ('images', 'annotations', 'categories'))
     report = SplitReport(
-        [source.split], source.cls.__name__,
+        [source.split],
+        source.cls.__name__,
         [source.ann_file, source.folder('img') or ''],
-        dict(images=len(images), annotations=len(annotations),
-             categories=len(data['categories'])))  # yapf: disable
-    for key, name in (
-        ('images', 'id'),
-        ('annotations', 'id'),
-        ('categories', 'id'),
-        ('images', 'file_name'),
-        ('categories', 'name'),
-    ):
-        counts = Counter(each.get(name) for each in data[key])
-        report.add(
-            'duplicate',
-            f'{key} that share their {name}',
-            [value for value, count in counts.items() if count > 1],
-        )
-    _check_names(report, source, [each['name'] for each in data['categories']])
-    _check_annotations(report, data)
-    _check_pictures(report, source, spread(images, limit), track)
+        dict(images=len(images), annotations=len(annotations), categories=len(categories)),
+    )
+    names = [each['name'] for each in categories if isinstance(each.get('name'), str)]
+    _check_names(report, source, names)
+    faults = find_faults(data)
+    if _add_unit_problem(report, data):
+        faults.pop('box_outside', None)
+    _add_faults(report, source, faults, len(annotations))
+    _check_emptiness(report, source, data)
+    _count_classes(report, source, data)
+    _check_images(report, source, images, limit, track)
     return report
 
 
-def _load(path: str) -> dict[str, list[dict[str, Any]]]:
-    """Read the file and check that the lists and their keys are there."""
-    try:
-        with open(path, encoding='utf-8') as file:
-            data = json.load(file)
-    except (OSError, ValueError) as error:
-        raise UserError(
-            f'cannot read the annotations {path}: {error}; it must be a JSON file in COCO format'
-        ) from error
-    needed = dict(
-        images=('id', 'file_name', 'width', 'height'),
-        annotations=('id', 'image_id', 'category_id', 'bbox'),
-        categories=('id', 'name'),
-    )
-    for key, fields in needed.items():
-        entries = data.get(key) if isinstance(data, dict) else None
-        if not isinstance(entries, list):
-            raise UserError(f'{path} holds no list {key!r}; it must be a JSON file in COCO format')
-        for index, entry in enumerate(entries):
-            missing = [name for name in fields if name not in entry]
-            if missing:
-                raise UserError(f'{path}: {key}[{index}] lacks {", ".join(missing)}')
-    return data
+def _add_faults(
+    report: SplitReport, source: DataSource, faults: dict[str, list[str]], total: int
+) -> None:
+    """Record the faults of entries; what is fatal depends on who reads them."""
+    strict = source.cls.__module__.startswith('mmanchor.')
+    for code, message in MEANINGS.items():
+        found = faults.get(code, [])
+        if code in LOST:
+            fatal = len(found) >= max(1, MANY * total)
+        elif code in REPAIRED:
+            fatal = source.split != 'train' and code in _FOR_EVALUATION
+            fatal |= not strict and code == 'annotation_id'
+        else:
+            fatal = code != 'duplicate_file'
+        report.add(code, message, found, fatal)
 
 
 def _check_names(report: SplitReport, source: DataSource, names: Sequence[str]) -> None:
@@ -93,6 +89,7 @@ def _check_names(report: SplitReport, source: DataSource, names: Sequence[str]) 
         'class_not_in_file',
         'classes of metainfo that the file does not have',
         [name + near(name, extra) for name in absent],
+        fatal=True,
     )
     if absent:
         report.add(
@@ -107,105 +104,137 @@ def _check_names(report: SplitReport, source: DataSource, names: Sequence[str]) 
             f'{", ..." if extra[8:] else ""}'
         )
     order = [name for name in names if name in classes]
-    if not absent and order != list(classes):
+    if not absent and order != list(classes) and len(set(order)) == len(order):
         report.add(
             'class_order',
             'metainfo lists the classes in another order than '
             'the file; mmdet numbers them by the file, so that names would '
             f'be swapped: write classes={tuple(order)}',
-            1,
+            fatal=True,
         )
 
 
-def _check_annotations(report: SplitReport, data: dict[str, Any]) -> None:
-    """Annotations of nothing, and boxes that cannot be."""
-    sizes = {each['id']: (each['width'], each['height'])
-             for each in data['images']}  # yapf: disable
-    known = {each['id'] for each in data['categories']}
-    found: dict[str, list[str]] = {}
+def _add_unit_problem(report: SplitReport, data: dict[str, list[Entry]]) -> bool:
+    """Record boxes in other units than pixels, or corners; True if there are."""
+    sizes = {each['id']: each for each in data['images'] if is_id(each.get('id'))}
+    boxes = []
     for each in data['annotations']:
-        if each['image_id'] not in sizes:
-            found.setdefault('unknown_image', []).append(
-                f'annotation {each["id"]}: image_id {each["image_id"]}'
-            )
-            continue
-        if each['category_id'] not in known:
-            found.setdefault('unknown_category', []).append(
-                f'annotation {each["id"]}: category_id {each["category_id"]}'
-            )
-        fault = _box_fault(each['bbox'], *sizes[each['image_id']])
-        if fault:
-            found.setdefault(fault, []).append(
-                f'annotation {each["id"]}: {each["bbox"]} in {sizes[each["image_id"]]}'
-            )
-    for code, message in (
-        ('unknown_image', 'annotations of images that the file lacks'),
-        ('unknown_category', 'annotations of categories that the file lacks'),
-        ('not_a_box', 'boxes that are not four finite numbers x, y, w, h'),
-        ('empty_box', 'boxes of zero or negative area'),
-        ('box_outside', 'boxes [x, y, w, h] that reach out of their picture of (width, height)'),
-    ):
-        report.add(code, message, found.get(code, ()))
-    report.add(
-        'no_area',
-        'annotations without area, which mmdet reads',
-        [f'annotation {each["id"]}' for each in data['annotations'] if 'area' not in each],
-    )
-    annotated = {each['image_id'] for each in data['annotations']}
-    empty = len(sizes.keys() - annotated)
-    report.counts['images without boxes'] = empty
-    if any(
-        0 < min(each['bbox'][2:], default=0) < 1
-        for each in data['annotations']
-        if not _box_fault(each['bbox'], math.inf, math.inf)
-    ):
-        report.notes.append('some boxes are narrower than one pixel; mmdet leaves them out')
+        image = sizes.get(each.get('image_id')) if is_id(each.get('image_id')) else None
+        if image is not None and is_box(each.get('bbox')) and _has_size(image):
+            boxes.append((each['bbox'], image['width'], image['height']))
+    narrow = sum(0 < min(box[2:]) < 1 for box, _, _ in boxes)
+    if boxes and all(max(map(abs, box)) <= 1 for box, _, _ in boxes):
+        report.add(
+            'normalized_boxes',
+            'all boxes lie between 0 and 1: they are fractions of the image; multiply x and '
+            'width by the width, y and height by the height of the image',
+            fatal=True,
+        )
+        return True
+    if _are_corners(boxes):
+        report.add(
+            'corner_boxes',
+            'the boxes are corners [left, top, right, bottom], because read as [x, y, width, '
+            'height] many extend beyond their image; write [left, top, right - left, '
+            'bottom - top]',
+            fatal=True,
+        )
+        return True
+    if narrow:
+        report.notes.append(f'{narrow} boxes are narrower than one pixel; mmdet leaves them out')
+    return False
 
 
-def _box_fault(box: Any, width: float, height: float) -> str | None:
-    """The code of what is wrong with a box; ``None`` if nothing is."""
-    if not is_box(box):
-        return 'not_a_box'
-    x, y, w, h = box
-    if w <= 0 or h <= 0:
-        return 'empty_box'
-    if min(x, y) < -_TOLERANCE or x + w > width + _TOLERANCE or y + h > height + _TOLERANCE:
-        return 'box_outside'
-    return None
+def _check_emptiness(report: SplitReport, source: DataSource, data: dict[str, list[Entry]]) -> None:
+    """Images without boxes, and files without any box to find."""
+    images = {each['id'] for each in data['images'] if is_id(each.get('id'))}
+    used = (each.get('image_id') for each in data['annotations'])
+    images -= {image for image in used if is_id(image)}
+    report.counts['images without boxes'] = len(images)
+    if not data['images']:
+        report.add('no_images', f'{source.ann_file} lists no images', fatal=True)
+    elif all(each.get('iscrowd') == 1 for each in data['annotations']):
+        what = 'only crowds (iscrowd 1)' if data['annotations'] else 'no annotations'
+        report.add(
+            'no_boxes',
+            f'{source.ann_file} has {what}, so there is nothing to learn or to score',
+            fatal=source.split == 'train',
+        )
 
 
-def _check_pictures(
-    report: SplitReport, source: DataSource, images: Sequence[dict[str, Any]], track: Track
-) -> None:
-    """Pictures that are missing, broken or of another size than told."""
+def _are_corners(boxes: Sequence[tuple[list[float], float, float]]) -> bool:
+    """Whether boxes are corners: as sizes many reach out, as corners none."""
+    outside = 0
+    for (x, y, w, h), width, height in boxes:
+        if w <= x or h <= y or w > width + TOLERANCE or h > height + TOLERANCE:
+            return False
+        outside += x + w > width + TOLERANCE or y + h > height + TOLERANCE
+    return outside >= max(1, 0.2 * len(boxes))
+
+
+def _has_size(image: Entry) -> bool:
+    return all(is_number(image.get(key)) and image[key] > 0 for key in ('width', 'height'))
+
+
+def _count_classes(report: SplitReport, source: DataSource, data: dict[str, list[Entry]]) -> None:
+    """For each class its boxes, crowds left out, and the images with it."""
+    names = {each['id']: each.get('name') for each in data['categories'] if is_id(each.get('id'))}
+    boxes: Counter[Any] = Counter()
+    images: dict[Any, set[int]] = {}
+    for each in data['annotations']:
+        category, image = each.get('category_id'), each.get('image_id')
+        if is_id(category) and is_id(image) and each.get('iscrowd') != 1:
+            boxes[names.get(category)] += 1
+            images.setdefault(names.get(category), set()).add(image)
+    for name in source.classes or names.values():
+        report.per_class[str(name)] = dict(images=len(images.get(name, ())), boxes=boxes[name])
+
+
+def _check_images(
+    report: SplitReport, source: DataSource, images: Sequence[Entry], limit: int | None,
+    track: Track,
+) -> None:  # fmt: skip
+    """Images that are missing, broken or of another size than recorded."""
     folder = source.folder('img') or ''
-    paths = [osp.join(folder, each['file_name']) for each in images]
-    missing = {path for path in paths if not osp.isfile(path)}
-    sizes: list[list[int]] = [[] for _ in paths]
-
-    def read(index: int) -> str | None:
-        if paths[index] in missing:
-            return None
-        return picture_error(paths[index], sizes[index])
-
-    errors = read_all(read, range(len(paths)), track, f'{source.split}: reading')
-    report.counts['files read'] = len(paths) - len(missing)
-    report.add(
+    named = [each for each in images if isinstance(each.get('file_name'), str)]
+    chosen = spread(named, limit)
+    paths = [osp.join(folder, each['file_name']) for each in chosen]
+    missing = [path for path in paths if not osp.isfile(path)]
+    report.add_files(
         'missing_image',
-        'pictures of the file that are not there',
-        [path for path in paths if path in missing],
+        'images of the file that are not there',
+        [path + _other_case(path) for path in missing],
+        len(paths),
     )
-    report.add(
-        'unreadable_image',
-        'pictures that cannot be read',
-        [f'{path}: {error}' for path, error in zip(paths, errors) if error],
+    gone = set(missing)
+    there = [(path, each) for path, each in zip(paths, chosen, strict=True) if path not in gone]
+    decoding = decoding_of(source.pipeline)
+    facts = read_all(
+        lambda pair: read_image_facts(pair[0], decoding), there, track, f'{source.split}: reading'
     )
-    report.add(
-        'size',
-        'pictures of another size than the file says',
-        [
-            f'{path}: {size}, not {[each["width"], each["height"]]}'
-            for path, size, each in zip(paths, sizes, images)
-            if size and size != [each['width'], each['height']]
-        ],
+    report.counts['files read'] = len(there)
+    add_image_problems(report, [path for path, _ in there], facts)
+    wrong, swapped = [], 0
+    for (path, each), fact in zip(there, facts, strict=True):
+        recorded = (each.get('width'), each.get('height'))
+        if fact.size and fact.size != recorded:
+            swapped += recorded == fact.size[::-1] and not fact.turned
+            wrong.append(f'{path}: {_sizes(fact, recorded)}')
+    cure = 'correct width and height in the file'
+    if 2 * swapped > len(wrong):
+        cure = 'swap width and height in the file'
+    elif 2 * sum(fact.turned for fact in facts) > len(wrong):
+        cure = 'record the size after the EXIF orientation was applied, as the pipeline reads it'
+    report.add_files(
+        'size', f'images of another size than the file records; {cure}', wrong, len(there)
     )
+
+
+def _other_case(path: str) -> str:
+    found = in_other_case(path)
+    return f' (there is {osp.basename(found)}; the case of letters matters)' if found else ''
+
+
+def _sizes(fact: ImageFacts, recorded: tuple[Any, Any]) -> str:
+    turned = ' (turned by its EXIF orientation)' if fact.turned else ''
+    return f'{fact.size[0]} x {fact.size[1]}{turned}, recorded {recorded[0]} x {recorded[1]}'

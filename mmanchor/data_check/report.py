@@ -1,4 +1,4 @@
-"""What a data check found, and how its files are read."""
+"""What a data check found."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -6,11 +6,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from typing import Any, TypeVar
 
-from PIL import Image
-
 from ..utils.progress import Track
 
 MAX_EXAMPLES = 5
+# A fault of single files ends a training before it starts if it concerns this
+# part of them; fewer are skipped and counted.
+MANY = 0.5
 
 Item = TypeVar('Item')
 Fact = TypeVar('Fact')
@@ -18,19 +19,27 @@ Fact = TypeVar('Fact')
 
 @dataclass
 class Problem:
-    """One kind of fault of a data set.
+    """A fault of a data set.
 
     Args:
         code: Short name, the same for every data set.
         message: What is wrong and what would be right.
-        count: How many files, boxes or names it concerns.
+        count: How many files, boxes or names have it.
         examples: The first few of them.
+        fatal: Whether a run would fail, or train or score something wrong.
     """
 
     code: str
     message: str
     count: int
     examples: list[str] = field(default_factory=list)
+    fatal: bool = False
+
+    def in_one_line(self) -> str:
+        """Message, number and examples."""
+        more = ', ...' if self.count > len(self.examples) > 0 else ''
+        shown = f' ({"; ".join(self.examples[:3])}{more})' if self.examples else ''
+        return f'{self.count} {self.message}{shown}' if self.examples else self.message
 
 
 @dataclass
@@ -42,31 +51,48 @@ class SplitReport:
         dataset: Its class.
         places: The folders and files it reads.
         counts: Numbers of files, boxes and so on.
-        problems: Faults; none means that it can be used.
-        notes: Facts that are worth knowing and may be intended.
+        per_class: For each class the number of images, and of boxes or the
+            percentage of pixels; empty if unknown.
+        problems: Faults; without any, the data set can be used.
+        notes: Facts worth knowing that may be intended.
     """
 
     splits: list[str]
     dataset: str
     places: list[str] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)
+    per_class: dict[str, dict[str, float]] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
-    def add(self, code: str, message: str, found: Any, examples: Sequence[Any] = ()) -> None:
+    def add(
+        self, code: str, message: str, found: Sequence[Any] | None = None, fatal: bool = False
+    ) -> None:
         """Record a problem, unless there is none.
 
         Args:
             code: Short name.
             message: What is wrong and what would be right.
-            found: The number of cases, or a list of them.
-            examples: Cases to show, where ``found`` is a number.
+            found: The cases, whose number stands before the message; ``None``
+                if the message is complete.
+            fatal: Whether a run would fail, or train or score something wrong.
         """
-        if not isinstance(found, int):
-            found, examples = len(found), found
-        if found:
-            shown = [str(each) for each in list(examples)[:MAX_EXAMPLES]]
-            self.problems.append(Problem(code, message, found, shown))
+        if found is None:
+            self.problems.append(Problem(code, message, 1, fatal=fatal))
+        elif len(found):
+            shown = [str(each) for each in found[:MAX_EXAMPLES]]
+            self.problems.append(Problem(code, message, len(found), shown, fatal))
+
+    def add_files(self, code: str, message: str, found: Sequence[Any], total: int) -> None:
+        """Record a fault of single files, fatal if many have it.
+
+        Args:
+            code: Short name.
+            message: What is wrong and what would be right.
+            found: The files.
+            total: How many files were read.
+        """
+        self.add(code, message, found, fatal=len(found) >= max(1, MANY * total))
 
     def as_dict(self) -> dict[str, Any]:
         """Plain dicts and lists, for JSON."""
@@ -95,26 +121,3 @@ def read_all(
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
         facts = pool.map(read, items)
         return list(track(facts, description, len(items)))
-
-
-def picture_error(path: str, size: list[int]) -> str | None:
-    """Decode a picture and say what hinders it.
-
-    Args:
-        path: The file.
-        size: Receives width and height (pixels) if the header is readable.
-
-    Returns:
-        The reason why it cannot be read, ``None`` if it can.
-    """
-    try:
-        with Image.open(path) as picture:
-            size[:] = picture.size
-            # JPEG may decode at an eighth of its size: faster, and still
-            # through every byte of the file.
-            picture.draft('RGB', (picture.width // 8, picture.height // 8))
-            picture.load()
-    # Pillow raises what its many decoders raise, SyntaxError included.
-    except Exception as error:
-        return f'{type(error).__name__}: {error}'
-    return None

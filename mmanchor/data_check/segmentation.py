@@ -1,4 +1,4 @@
-"""Check of data sets of pictures and masks (mmseg's ``BaseSegDataset``)."""
+"""Check of images and masks (mmseg's ``BaseSegDataset``)."""
 
 import os.path as osp
 from collections.abc import Sequence
@@ -8,25 +8,35 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from ..datasets.mask_files import mode_fault
 from ..utils.progress import Track
-from .report import SplitReport, picture_error, read_all, spread
+from .images import ImageFacts, add_image_problems, decoding_of, read_image_facts
+from .labels import add_label_problems
+from .report import SplitReport, read_all, spread
 from .sources import DataSource, require_paths
-
-# What Pillow calls pictures with one 8-bit (or 1-bit) channel of indices.
-_MASK_MODES = ('L', 'P', '1')
 
 
 @dataclass
 class PairFacts:
-    """What reading one picture and its mask told."""
+    """What reading one image and its mask showed.
+
+    Args:
+        name: Their common name, without suffix.
+        image: Facts of the image.
+        mask_error: Why the mask cannot be read.
+        mask_fault: Why the mask does not hold class indices.
+        mask_size: Width and height of the mask.
+        is_lossy: Whether the mask is a JPEG.
+        pixels: Number of pixels by label, ``{label: number}``.
+    """
 
     name: str
-    image_error: str | None = None
+    image: ImageFacts
     mask_error: str | None = None
-    image_size: list[int] = field(default_factory=list)
-    mask_size: list[int] = field(default_factory=list)
-    mask_mode: str = 'L'
-    labels: Sequence[int] = ()
+    mask_fault: str | None = None
+    mask_size: tuple[int, int] | None = None
+    is_lossy: bool = False
+    pixels: dict[int, int] = field(default_factory=dict)
 
 
 def check(source: DataSource, limit: int | None, track: Track) -> SplitReport:
@@ -34,7 +44,8 @@ def check(source: DataSource, limit: int | None, track: Track) -> SplitReport:
 
     Args:
         source: A data set of segmentation.
-        limit: Read at most this many pairs; ``None`` reads all.
+        limit: Read at most this many pairs; ``None`` reads all. All are read
+            if those seem to have no class to learn.
         track: Shows progress.
 
     Returns:
@@ -46,181 +57,179 @@ def check(source: DataSource, limit: int | None, track: Track) -> SplitReport:
     require_paths(source)
     images, masks = _list_files(source)
     mask_dir = source.folder('seg_map_path')
+    places = (source.folder('img_path'), mask_dir, source.ann_file)
     report = SplitReport(
         [source.split],
         source.cls.__name__,
-        [place for place in (source.folder('img_path'), mask_dir, source.ann_file) if place],
+        [place for place in places if place],
         dict(images=len(images), masks=len(masks)),
     )
-    report.add(
-        'no_images',
-        f'the folder holds no picture with the suffix {source.get("img_suffix")!r}',
-        int(not images),
-        report.places[:1],
-    )
+    _add_pairing_problems(report, source, images, masks)
+    chosen = spread(sorted(images), limit)
+    facts = _read(source, chosen, images, masks, track)
+    labels = {label for each in facts for label in each.pixels}
+    if mask_dir is not None and len(labels) <= 2 and len(chosen) < len(images):
+        facts = _read(source, sorted(images), images, masks, track)
+    report.counts['files read'] = len(facts)
+    _add_file_problems(report, facts, images)
     if mask_dir is not None:
-        report.add(
-            'image_without_mask',
-            'pictures without a mask of the same name '
-            f'and the suffix {source.get("seg_map_suffix")!r}',
-            sorted(set(images) - set(masks)),
-        )
-        report.add(
-            'mask_without_image', 'masks without a picture', sorted(set(masks) - set(images))
-        )
-    names = spread(sorted(images), limit)
-    pairs = [(name, images[name], masks.get(name)) for name in names]
-    facts = read_all(_read_pair, pairs, track, f'{source.split}: reading')
-    report.counts['files read'] = len(pairs)
-    _add_file_problems(report, facts)
-    if mask_dir is not None:
-        _add_label_problems(report, source, facts, limit is None)
-        _explain_reduction(report, source)
+        pixels = {each.name: each.pixels for each in facts if each.pixels}
+        add_label_problems(report, source, pixels, len(facts) == len(images))
     return report
 
 
-def _list_files(source: DataSource) -> tuple[dict[str, str], dict[str, str]]:
-    """Pictures and masks by their name without suffix, ``{name: path}``."""
-    folders = source.folder('img_path'), source.folder('seg_map_path')
-    suffixes = source.get('img_suffix'), source.get('seg_map_suffix')
-    found: list[dict[str, str]] = []
-    for folder, suffix in zip(folders, suffixes):
-        files = {}
-        if folder is not None:
-            for path in Path(folder).rglob(f'*{suffix}'):
-                name = path.relative_to(folder).as_posix()
-                files[name[: len(name) - len(suffix)]] = str(path)
-        found.append(files)
-    if source.ann_file and not osp.isdir(source.ann_file):
-        lines = Path(source.ann_file).read_text(encoding='utf-8').splitlines()
-        names = [line.strip() for line in lines]
-        # A listed picture is counted, so that its absence is found on
-        # reading; masks that are not listed are none of this split's.
-        found[0] = {name: osp.join(folders[0] or '', name + suffixes[0])
-                    for name in names}  # yapf: disable
-        found[1] = {name: path for name, path in found[1].items()
-                    if name in found[0]}  # yapf: disable
-    return found[0], found[1]
+def _read(
+    source: DataSource,
+    names: Sequence[str],
+    images: dict[str, str],
+    masks: dict[str, str],
+    track: Track,
+) -> list[PairFacts]:
+    """Read the images of these names and, where there is one, their mask."""
+    decoding = decoding_of(source.pipeline)
 
-
-def _read_pair(pair: tuple[str, str, str | None]) -> PairFacts:
-    """Read a picture and, if there is one, its mask."""
-    name, image, mask = pair
-    facts = PairFacts(name)
-    facts.image_error = picture_error(image, facts.image_size)
-    if mask is None:
+    def read(name: str) -> PairFacts:
+        facts = PairFacts(name, read_image_facts(images[name], decoding))
+        if name in masks:
+            _read_mask(facts, masks[name])
         return facts
+
+    return read_all(read, names, track, f'{source.split}: reading')
+
+
+def _read_mask(facts: PairFacts, path: str) -> None:
+    """Read a mask as mmseg does, by Pillow."""
     try:
-        with Image.open(mask) as picture:
-            facts.mask_size[:] = picture.size
-            facts.mask_mode = picture.mode
-            if picture.mode in _MASK_MODES:
-                pixels = np.asarray(picture, dtype=np.uint8)
-                facts.labels = np.flatnonzero(np.bincount(pixels.ravel()))
+        with Image.open(path) as mask:
+            facts.mask_size = mask.size
+            facts.is_lossy = mask.format == 'JPEG'
+            facts.mask_fault = mode_fault(mask)
+            if facts.mask_fault is None:
+                counts = np.bincount(np.asarray(mask).ravel().astype(np.uint8))
+                facts.pixels = {int(label): int(counts[label]) for label in counts.nonzero()[0]}
     # Pillow raises what its many decoders raise, SyntaxError included.
     except Exception as error:
         facts.mask_error = f'{type(error).__name__}: {error}'
-    return facts
 
 
-def _add_file_problems(report: SplitReport, facts: Sequence[PairFacts]) -> None:
-    """Files that cannot be read, or do not fit together."""
-    report.add(
-        'unreadable_image',
-        'pictures that cannot be read',
-        [f'{each.name}: {each.image_error}' for each in facts if each.image_error],
+def _list_files(source: DataSource) -> tuple[dict[str, str], dict[str, str]]:
+    """Images and masks by their name without suffix, ``{name: path}``."""
+    folders = source.folder('img_path'), source.folder('seg_map_path')
+    suffixes = source.get('img_suffix'), source.get('seg_map_suffix')
+    images, masks = (_with_suffix(*pair) for pair in zip(folders, suffixes, strict=True))
+    if source.ann_file and not osp.isdir(source.ann_file):
+        lines = Path(source.ann_file).read_text(encoding='utf-8').splitlines()
+        names = [line.strip() for line in lines if line.strip()]
+        # A listed image is counted, so that its absence is found on reading;
+        # masks that are not listed belong to another split.
+        images = {name: osp.join(folders[0] or '', name + suffixes[0]) for name in names}
+        masks = {name: path for name, path in masks.items() if name in images}
+    return images, masks
+
+
+def _with_suffix(folder: str | None, suffix: str) -> dict[str, str]:
+    """Files below a folder, hidden ones left out as mmseg does."""
+    files = {}
+    for path in Path(folder).rglob(f'*{suffix}') if folder is not None else ():
+        name = path.relative_to(folder).as_posix()
+        if not path.name.startswith('.'):
+            files[name[: len(name) - len(suffix)]] = str(path)
+    return files
+
+
+def _add_pairing_problems(
+    report: SplitReport, source: DataSource, images: dict[str, str], masks: dict[str, str]
+) -> None:
+    """Images without masks, masks without images, and other suffixes."""
+    image_suffix, mask_suffix = source.get('img_suffix'), source.get('seg_map_suffix')
+    image_dir, mask_dir = source.folder('img_path'), source.folder('seg_map_path')
+    if not images:
+        report.add('no_images', f'{image_dir} has no image with the suffix {image_suffix!r}; '
+                   'set img_suffix', fatal=True)  # fmt: skip
+    for folder, suffix, option in (
+        (image_dir, image_suffix, 'img_suffix'),
+        (mask_dir, mask_suffix, 'seg_map_suffix'),
+    ):
+        others = _in_other_case(folder, suffix)
+        report.add(
+            'suffix_case',
+            f'files in {folder} have the suffix {suffix!r} in another case and are left out; '
+            f'rename them ({option} fits one spelling only)',
+            others,
+            fatal=not images,
+        )
+    if mask_dir is None:
+        return
+    report.add_files(
+        'image_without_mask',
+        f'images without a mask of the same name and the suffix {mask_suffix!r} in {mask_dir}',
+        sorted(set(images) - set(masks)),
+        len(images),
     )
     report.add(
+        'mask_without_image',
+        f'masks without an image of the same name and the suffix {image_suffix!r} in '
+        f'{image_dir}; they are not used',
+        sorted(set(masks) - set(images)),
+    )
+
+
+def _in_other_case(folder: str | None, suffix: str) -> list[str]:
+    """Files whose suffix differs from ``suffix`` by case only."""
+    if folder is None or not Path(folder).is_dir():
+        return []
+    names = (path.relative_to(folder).as_posix() for path in Path(folder).rglob('*'))
+    return sorted(
+        name
+        for name in names
+        if name.lower().endswith(suffix.lower()) and not name.endswith(suffix)
+    )
+
+
+def _add_file_problems(
+    report: SplitReport, facts: Sequence[PairFacts], images: dict[str, str]
+) -> None:
+    """Files that cannot be read, or do not fit together."""
+    total = len(facts)
+    paths = [images[each.name] for each in facts]
+    add_image_problems(report, paths, [each.image for each in facts])
+    report.add_files(
         'unreadable_mask',
         'masks that cannot be read',
         [f'{each.name}: {each.mask_error}' for each in facts if each.mask_error],
+        total,
+    )
+    report.add_files(
+        'mask_channels',
+        'masks that do not hold one class index per pixel',
+        [f'{each.name} {each.mask_fault}' for each in facts if each.mask_fault],
+        total,
     )
     report.add(
-        'mask_channels',
-        'masks that are not one 8-bit channel of class indices',
-        [
-            f'{each.name}: mode {each.mask_mode}'
-            for each in facts
-            if each.mask_mode not in _MASK_MODES
-        ],
+        'lossy_mask',
+        'masks are JPEG files, whose compression changes labels at borders; '
+        'save masks as PNG, from the original labels',
+        [each.name for each in facts if each.is_lossy],
     )
-    report.add('size', 'masks of another size than their picture', [
-        f'{each.name}: picture {each.image_size}, mask {each.mask_size}'
-        for each in facts if each.mask_size and each.image_size
-        and each.mask_size != each.image_size
-    ])  # yapf: disable
+    report.add_files(
+        'size',
+        'masks of another size than their image as the pipeline reads it',
+        [_size_fault(each) for each in facts if _differ(each)],
+        total,
+    )
 
 
-def _add_label_problems(
-    report: SplitReport, source: DataSource, facts: Sequence[PairFacts], complete: bool
-) -> None:
-    """Labels that are no class, and classes that no mask shows."""
-    names = _mask_classes(source)
-    first = int(bool(source.get('reduce_zero_label')))
-    allowed = {
-        *range(first, first + len(names)),
-        0 if first else None,
-        255,
-        None if first else source.get('ignore_index'),
-    }
-    bad, seen = {}, set()
-    for each in facts:
-        seen.update(int(label) for label in each.labels)
-        wrong = [int(label) for label in each.labels if label not in allowed]
-        if wrong:
-            bad[each.name] = wrong
+def _differ(facts: PairFacts) -> bool:
+    sizes = facts.image.size, facts.mask_size
+    return None not in sizes and sizes[0] != sizes[1]
+
+
+def _size_fault(facts: PairFacts) -> str:
+    """The two sizes, and whether a turned image explains them."""
+    image, mask = facts.image.size, facts.mask_size
     hint = ''
-    if not first and 0 not in seen and max(seen, default=0) == len(names):
-        hint = (
-            '; they run from 1 to the number of classes, which is what '
-            'reduce_zero_label=True is for'
-        )
-    if names:
-        report.add(
-            'labels',
-            f'masks with labels beyond num_classes={len(names)} '
-            f'(allowed: {first} to {first + len(names) - 1}, '
-            f'{"0 and 255" if first else "255"} for ignored){hint}',
-            [f'{name}: {wrong[:8]}' for name, wrong in bad.items()],
-        )
-    unseen = [name for index, name in enumerate(names, first)
-              if index not in seen]  # yapf: disable
-    if complete and unseen and len(unseen) < len(names):
-        report.notes.append(
-            f'{len(unseen)} of {len(names)} classes have no pixel: '
-            f'{", ".join(unseen[:8])}{", ..." if unseen[8:] else ""}'
-        )
-
-
-def _mask_classes(source: DataSource) -> tuple[str, ...]:
-    """Classes as the masks number them.
-
-    A config that names a part of the classes of the data set makes mmseg
-    renumber the labels, so the masks still hold all of them.
-    """
-    return tuple(source.cls.METAINFO.get('classes') or source.classes)
-
-
-def _explain_reduction(report: SplitReport, source: DataSource) -> None:
-    """Say what ``reduce_zero_label`` does here, and where it is torn."""
-    reduce, last = bool(source.get('reduce_zero_label')), len(source.classes)
-    if reduce:
-        report.notes.append(
-            'reduce_zero_label=True: 0 in a mask means unlabelled and is '
-            f'ignored, labels 1 to {last} are the classes 0 to {last - 1}.'
-        )
-    else:
-        report.notes.append(
-            f'reduce_zero_label=False: labels 0 to {last - 1} in a mask are '
-            f'the classes themselves, {source.get("ignore_index")} is '
-            'ignored.'
-        )
-    for step in source.pipeline:
-        told = step.get('reduce_zero_label')
-        if told is not None and bool(told) != reduce:
-            report.add(
-                'reduce_zero_label',
-                f'{step["type"]}(reduce_zero_label={told}) in the pipeline '
-                f'contradicts reduce_zero_label={reduce} of the data set',
-                1,
-            )
+    if mask == image[::-1]:
+        hint = '; turn the mask by 90 degrees'
+        if facts.image.turned:
+            hint = ', turned by its EXIF orientation; turn the mask likewise'
+    return f'{facts.name}: image {image[0]} x {image[1]}{hint}; mask {mask[0]} x {mask[1]}'

@@ -1,4 +1,4 @@
-"""The data sets of a config, read off without building them."""
+"""The data sets of a config, found without building them."""
 
 import inspect
 import os.path as osp
@@ -19,7 +19,7 @@ SPLITS = ('train', 'val', 'test')
 
 @dataclass(frozen=True)
 class DataSource:
-    """One data set of one split, wrappers taken off.
+    """One data set of one split, without wrappers.
 
     Args:
         split: ``'train'``, ``'val'`` or ``'test'``.
@@ -34,10 +34,10 @@ class DataSource:
     pipeline: Sequence[dict[str, Any]] = ()
 
     @property
-    def kind(self) -> str:
+    def task(self) -> str:
         """``'segmentation'``, ``'detection'``, ``'classification'`` or
         ``'other'``."""
-        # By name, so that mmseg need not be imported where it is not used.
+        # By name, so that mmseg is not imported where it is not used.
         names = {base.__name__ for base in self.cls.__mro__}
         if any(base.__module__ == 'mmpretrain.datasets.custom' for base in self.cls.__mro__):
             return 'classification'
@@ -97,12 +97,12 @@ class DataSource:
 def data_sources(cfg: Config, splits: Sequence[str] = SPLITS) -> list[DataSource]:
     """Find the data sets that the dataloaders of a config would build.
 
-    Wrappers (RepeatDataset, ConcatDataset, MultiImageMixDataset and their
-    kind) are taken off.
+    Wrappers (RepeatDataset, ConcatDataset, MultiImageMixDataset and others)
+    are removed.
 
     Args:
         cfg: A config.
-        splits: Those of interest; one that the config lacks is passed over.
+        splits: Those of interest; one that the config lacks is skipped.
 
     Returns:
         The data sets, in the order of ``splits``.
@@ -188,13 +188,21 @@ def require_data(cfg: Config, splits: Sequence[str]) -> None:
     for source in data_sources(cfg, splits):
         require_paths(source)
         folder, suffix = source.folder('img_path'), source.get('img_suffix')
-        if source.kind == 'segmentation' and folder in _needed(source):
-            if next(Path(folder).rglob(f'*{suffix}'), None) is None:
-                raise UserError(
-                    f'{source.split}_dataloader: the folder '
-                    f'{folder} holds no picture *{suffix}; '
-                    'check data_prefix and img_suffix'
-                )
+        if source.task != 'segmentation' or folder not in _needed(source):
+            continue
+        if next(Path(folder).rglob(f'*{suffix}'), None) is None:
+            raise UserError(
+                f'{source.split}_dataloader: the folder {folder} has no image *{suffix}'
+                f'{_other_suffix(folder, suffix)}; check data_prefix and img_suffix'
+            )
+
+
+def _other_suffix(folder: str, suffix: str) -> str:
+    """A hint at files whose suffix differs by the case of its letters."""
+    for path in Path(folder).rglob('*'):
+        if path.name.lower().endswith(suffix.lower()):
+            return f' (there is {path.name}; the case of letters matters)'
+    return ''
 
 
 def require_paths(source: DataSource) -> None:
@@ -212,14 +220,13 @@ def require_paths(source: DataSource) -> None:
 
 
 def _needed(source: DataSource) -> list[str]:
-    """Local paths without which the data set cannot be read."""
+    """Local paths that must exist to read the data set."""
     paths = [source.ann_file]
     paths += [source.folder(key) for key in source.prefix if key != 'ann']
-    # Some small data sets fetch themselves.
+    # Some small data sets download themselves.
     backend = (source.get('backend_args') or {}).get('backend', 'local')
     remote = backend != 'local' or source.get('download')
-    return [path for path in paths if path and '://' not in path
-            and not remote]  # yapf: disable
+    return [path for path in paths if path and '://' not in path and not remote]
 
 
 def _missing_message(source: DataSource, missing: Sequence[str]) -> str:
@@ -234,34 +241,29 @@ def _missing_message(source: DataSource, missing: Sequence[str]) -> str:
     own_classes = 'classes' in (source.get('metainfo') or {})
     if name in _SOURCES and not own_classes:
         lines.append(_SOURCES[name])
-    else:
-        lines.append(
-            'Put your files there, or point data_root at them: '
-            f'--cfg-options {source.split}_dataloader.dataset.'
-            'data_root=FOLDER'
-        )
-    classifies = source.kind == 'classification'
+    lines.append('If the data is in another folder, give it: --data-root FOLDER')
+    classifies = source.task == 'classification'
     return '\n'.join([*lines, _DIGITS if classifies else _DEMO])
 
 
 def _layout(source: DataSource) -> list[tuple[str, str]]:
-    """Paths of the data set with a word on what each holds."""
+    """Paths of the data set with a description of each."""
     rows = []
     if source.ann_file:
         what = (
-            'COCO annotations' if source.kind == 'detection' else 'names of the files, one per line'
+            'COCO annotations' if source.task == 'detection' else 'names of the files, one per line'
         )
         rows.append((source.ann_file, what))
     for key in source.prefix:
-        if source.kind == 'segmentation' and key == 'seg_map_path':
+        if source.task == 'segmentation' and key == 'seg_map_path':
             path = osp.join(source.folder(key), f'NAME{source.get("seg_map_suffix")}')
             rows.append((path, 'masks: class indices, one 8-bit channel'))
-        elif source.kind == 'segmentation' and key == 'img_path':
+        elif source.task == 'segmentation' and key == 'img_path':
             path = osp.join(source.folder(key), f'NAME{source.get("img_suffix")}')
-            rows.append((path, 'pictures'))
-        elif source.kind == 'classification' and not source.ann_file:
+            rows.append((path, 'images'))
+        elif source.task == 'classification' and not source.ann_file:
             path = osp.join(source.folder(key) or '', 'CLASS', '')
-            rows.append((path, 'pictures of one class'))
+            rows.append((path, 'images of one class'))
         else:
-            rows.append((osp.join(source.folder(key) or '', ''), 'pictures'))
+            rows.append((osp.join(source.folder(key) or '', ''), 'images'))
     return rows

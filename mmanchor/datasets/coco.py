@@ -1,45 +1,53 @@
-"""mmdet's COCO data set, strict about annotations and pictures."""
+"""mmdet's COCO data set, strict about annotations and images."""
 
 import logging
+from contextlib import redirect_stdout
 from typing import Any
 
-import mmcv
 from mmdet.datasets import CocoDataset as MMDetCocoDataset
 from mmdet.datasets.api_wrappers import COCO
 from mmengine.logging import print_log
 
 from ..registry import DATASETS
 from ..utils.errors import UserError
-from .coco_rules import class_fault, is_box
-from .image_files import UnreadablePictureError, picture_fault
+from .class_names import class_fault, text_fault
+from .coco_file import LOST, MEANINGS, REPAIRED, find_faults, is_number, read_coco
+from .reading import GuardedReading
 
-# So many unreadable pictures in a row are no accident.
-_PATIENCE = 100
+# Below this part of the boxes, training would learn next to nothing.
+_LEAST_KEPT = 0.1
+# The fewest boxes of which a part says anything.
+_FEW_BOXES = 10
 
 
 @DATASETS.register_module()
 class CocoDataset(MMDetCocoDataset):
-    """mmdet's ``CocoDataset``, which does not pass over what is wrong.
+    """mmdet's ``CocoDataset`` that reports what is wrong with the data.
 
-    - A class list that does not fit the file, and coordinates that are not
-      finite, are errors while loading.
-    - Boxes are cut at the border of their picture; what is then less than a
-      pixel wide or high is left out, as mmdet leaves out such boxes.
-    - ``filter_cfg=dict(filter_empty_gt=True)`` also leaves out pictures whose
-      boxes are all of crowds or were left out.
-    - A picture that is missing, broken or cut off is an error when testing,
-      as it would change the scores. When training, another one takes its
-      place, drawn from the generator of the sample, so that a seeded run
-      stays the same. A warning names the file, and the sample's
-      ``skipped_files`` tells
-      :class:`~mmanchor.engine.hooks.SkippedPicturesHook`. Whether a JPEG was
-      cut off is only seen of local files (no ``backend_args``).
+    - A class list that does not fit the file, entries without ids, sizes or
+      names, and coordinates that are not finite are errors while loading.
+    - Repeated annotation ids are renumbered with a warning; a missing area
+      becomes that of the box, a missing ``iscrowd`` 0.
+    - Boxes are clipped to their image; a box that is then less than a pixel
+      wide or high is dropped, as mmdet drops such boxes. One line counts the
+      boxes that were clipped or dropped and the images without boxes. If
+      almost all boxes are lost, that is an error in training.
+    - ``filter_cfg=dict(filter_empty_gt=True)`` also leaves out images whose
+      boxes are all crowds or were dropped.
+    - An image that is missing, broken or truncated is an error in a test; in
+      training it is skipped and counted
+      (:class:`~mmanchor.datasets.reading.GuardedReading`).
 
     The arguments are those of mmdet's class.
     """
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._clipped = 0
+        super().__init__(*args, **kwargs)
+        self.prepare_data = GuardedReading(self)
+
     def COCOAPI(self, path: str) -> COCO:
-        """Read the file and compare its categories with the class list.
+        """Read the file, repair it and compare its categories with the classes.
 
         Args:
             path: The annotation file; mmdet calls this to read it.
@@ -50,55 +58,98 @@ class CocoDataset(MMDetCocoDataset):
         Raises:
             UserError: If it is not COCO's format or the classes do not fit.
         """
-        try:
-            coco = COCO(path)
-            names = [each['name'] for each in coco.dataset['categories']]
-        except (AssertionError, KeyError, TypeError, ValueError) as error:
-            raise UserError(
-                f'{self.ann_file} is not a JSON file in COCO format: '
-                f'{type(error).__name__}: {error}'
-            ) from error
-        fault = class_fault(self.metainfo['classes'], names)
+        data = read_coco(path)
+        faults = find_faults(data)
+        harmless = {*REPAIRED, *LOST, 'duplicate_file', 'duplicate_category'}
+        for code in MEANINGS:
+            if code in faults and code not in harmless:
+                raise UserError(f'{self.ann_file}: {_summary(code, faults[code])}')
+        classes = self.metainfo['classes']
+        names = [each['name'] for each in data['categories']]
+        fault = text_fault(classes) or class_fault(classes, names)
+        if fault is None and 'duplicate_category' in faults:
+            fault = _summary('duplicate_category', faults['duplicate_category'])
         if fault:
             raise UserError(f'{self.ann_file}: {fault}')
+        if 'annotation_id' in faults:
+            text = _summary('annotation_id', faults['annotation_id'])
+            print_log(
+                f'{self.ann_file}: {text}; they were renumbered for this run',
+                logger='current',
+                level=logging.WARNING,
+            )
+            for number, each in enumerate(data['annotations'], 1):
+                each['id'] = number
+        coco = COCO()
+        coco.dataset = data
+        with redirect_stdout(None):  # It prints "creating index...".
+            coco.createIndex()
+        coco.img_ann_map, coco.cat_img_map = coco.imgToAnns, coco.catToImgs
         return coco
 
+    def load_data_list(self) -> list[dict]:
+        """Read the file and count what was clipped, dropped and left empty.
+
+        Returns:
+            What mmdet's pipelines take, one dict per image.
+
+        Raises:
+            UserError: As :meth:`COCOAPI`; or if this is training data and
+                almost no box is left.
+        """
+        self._clipped = self._num_boxes = 0
+        data_list = super().load_data_list()
+        kept = sum(len(each['instances']) for each in data_list)
+        empty = sum(not each['instances'] for each in data_list)
+        dropped = self._num_boxes - kept
+        counts = (
+            f'{self.ann_file}: {len(data_list)} images, {kept} boxes; {self._clipped} boxes were '
+            f'clipped to their image, {dropped} dropped (outside, or smaller than a pixel), '
+            f'{empty} images have no box'
+        )
+        lost = self._num_boxes >= _FEW_BOXES and kept < _LEAST_KEPT * self._num_boxes
+        if lost and not self.test_mode:
+            raise UserError(
+                f'{counts}. Almost nothing is left to train on: bbox must be [x, y, width, height] '
+                'in pixels of the image; `mmanchor check-data` shows what is wrong'
+            )
+        print_log(counts, logger='current')
+        return data_list
+
     def parse_data_info(self, raw_data_info: dict) -> dict | list[dict]:
-        """Convert the entries of one picture.
+        """Convert the entries of one image.
 
         Args:
             raw_data_info: ``raw_img_info`` and ``raw_ann_info`` of the file.
 
         Returns:
             What mmdet's pipelines take.
-
-        Raises:
-            UserError: If a box is not four finite numbers.
         """
         image = raw_data_info['raw_img_info']
         boxes = [
-            self._cut(each, image['width'], image['height'])
+            self._clip(each, image['width'], image['height'])
             for each in raw_data_info['raw_ann_info']
         ]
+        self._num_boxes += sum(each.get('category_id') in self.cat2label for each in boxes)
         return super().parse_data_info(dict(raw_data_info, raw_ann_info=boxes))
 
-    def _cut(self, annotation: dict[str, Any], width: float, height: float) -> dict[str, Any]:
-        """The annotation with its box cut at the border of the picture."""
-        box = annotation.get('bbox')
-        if not is_box(box):
-            raise UserError(
-                f'{self.ann_file}: annotation {annotation.get("id")}: bbox '
-                f'must be four finite numbers x, y, w, h, got {box}'
-            )
+    def _clip(self, annotation: dict[str, Any], width: float, height: float) -> dict[str, Any]:
+        """The annotation with its box clipped to the image, area filled in."""
+        box = annotation['bbox']
         left, top, right, bottom = (box[0], box[1], box[0] + box[2], box[1] + box[3])
         if left < 0 or top < 0 or right > width or bottom > height:
+            self._clipped += annotation.get('category_id') in self.cat2label
             left, top = max(left, 0), max(top, 0)
             right, bottom = min(right, width), min(bottom, height)
             box = [left, top, right - left, bottom - top]
-        return {'area': box[2] * box[3], **annotation, 'bbox': box}
+        area = annotation.get('area')
+        if not is_number(area):
+            area = box[2] * box[3]
+        crowd = annotation.get('iscrowd') in (1, '1')
+        return {**annotation, 'bbox': box, 'area': area, 'iscrowd': int(crowd)}
 
     def filter_data(self) -> list[dict]:
-        """Choose the pictures, by ``filter_cfg``.
+        """Choose the images, by ``filter_cfg``.
 
         Returns:
             Those left.
@@ -114,86 +165,11 @@ class CocoDataset(MMDetCocoDataset):
                 if not all(each['ignore_flag'] for each in data['instances'])
             ]
         if not data_list:
-            raise UserError(
-                f'{self.ann_file} holds no picture that filter_cfg={self.filter_cfg} leaves'
-            )
+            raise UserError(f'{self.ann_file} has no image that filter_cfg={self.filter_cfg} keeps')
         return data_list
 
-    def __getitem__(self, idx: int) -> dict:
-        """Load and transform one picture, or another one in its place.
 
-        Args:
-            idx: Its number.
-
-        Returns:
-            What the pipeline returns.
-
-        Raises:
-            UnreadablePictureError: If it cannot be read and this is a test,
-                or very many in a row cannot be read.
-        """
-        self._faults: dict[str, str] = {}
-        self._num_faults = 0
-        sample = super().__getitem__(idx)
-        if self._faults:
-            print_log(
-                'another picture took the place of one that cannot be read: '
-                f'{"; ".join(self._faults.values())}',
-                logger='current',
-                level=logging.WARNING,
-            )
-            if isinstance(sample, dict) and 'data_samples' in sample:
-                sample['data_samples'].set_metainfo(dict(skipped_files=tuple(self._faults)))
-        return sample
-
-    def prepare_data(self, idx: int) -> Any:
-        """Load and transform one picture.
-
-        Args:
-            idx: Its number.
-
-        Returns:
-            What the pipeline returns; ``None`` if another picture should be
-            tried.
-
-        Raises:
-            UnreadablePictureError: As :meth:`__getitem__`.
-        """
-        data = self.get_data_info(idx)
-        path = data['img_path']
-        try:
-            return self._read(data)
-        except UnreadablePictureError as error:
-            self._num_faults += 1
-            if self.test_mode:
-                raise
-            if self._num_faults >= _PATIENCE:
-                raise UnreadablePictureError(
-                    f'{_PATIENCE} pictures in a row cannot be read, the last '
-                    f'one: {error}; `mmanchor check-data` lists them'
-                ) from error
-            self._faults[path] = str(error)
-            return None
-
-    def _read(self, data: dict) -> Any:
-        """Apply the pipeline; tell a broken picture from other errors."""
-        path = data['img_path']
-        fault = None if self.backend_args else picture_fault(path)
-        if fault:
-            raise UnreadablePictureError(f'{path} {fault}')
-        try:
-            return self.pipeline(data)
-        except Exception:
-            fault = self._decoding_fault(path)
-            if fault:
-                raise UnreadablePictureError(f'{path} {fault}')
-            raise
-
-    def _decoding_fault(self, path: str) -> str | None:
-        """Why a picture cannot be decoded; ``None`` if it can."""
-        try:
-            image = mmcv.imread(path, backend_args=self.backend_args)
-        # Storage and decoders raise what they like.
-        except Exception as error:
-            return f'cannot be read: {error}'
-        return 'cannot be decoded' if image is None else None
+def _summary(code: str, entries: list[str]) -> str:
+    """A fault with its number and the first entries."""
+    more = ', ...' if entries[3:] else ''
+    return f'{len(entries)} {MEANINGS[code]} ({"; ".join(entries[:3])}{more})'

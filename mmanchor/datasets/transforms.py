@@ -11,24 +11,24 @@ from ..registry import TRANSFORMS
 
 @TRANSFORMS.register_module()
 class RandomObjectCrop(BaseTransform):
-    """Crop a part of the picture that shows some object well.
+    """Crop a part of the image that shows some object well.
 
     PaddleDetection trains PicoDet with this crop (``RandomCrop``). It goes
     through the thresholds and "no crop" in random order and takes the first
     for which one of some random patches has at least that IoU with **some**
-    box and holds the centre of a box. mmdet's ``MinIoURandomCrop`` wants the
+    box and holds the center of a box. mmdet's ``MinIoURandomCrop`` wants the
     IoU with **every** box, so that it seldom crops where there are several,
     and was measured to take twenty times as long, more than decoding does.
 
-    Boxes are cut at the border of the patch, and left out if their centre is
-    outside of it. Pictures without boxes, crowds apart, stay as they are.
+    Boxes are cut at the border of the patch, and left out if their center is
+    outside of it. Images without boxes, crowds apart, stay as they are.
 
     Args:
         thresholds: IoUs of patch and box to choose from, in [0, 1].
-        scaling: Range of the patch's side over the picture's, where both
+        scaling: Range of the patch's side over the image's, where both
             sides shrink alike; in (0, 1].
         aspect_ratio: Range of width over height of the patch, relative to
-            the picture's.
+            the image's.
         num_attempts: Patches that are tried for each threshold.
         allow_no_crop: Whether "no crop" is one of the choices.
     """
@@ -53,7 +53,7 @@ class RandomObjectCrop(BaseTransform):
 
     @autocast_box_type()
     def transform(self, results: dict) -> dict:
-        """Crop picture and boxes.
+        """Crop image and boxes.
 
         Args:
             results: With ``img`` (H, W, C), ``gt_bboxes``,
@@ -75,7 +75,7 @@ class RandomObjectCrop(BaseTransform):
         if patch is None:
             return results
         left, top, right, bottom = patch
-        kept = _centres_inside(boxes, patch[None])[:, 0]
+        kept = _centers_inside(boxes, patch[None])[:, 0]
         results['img'] = results['img'][top:bottom, left:right]
         results['img_shape'] = (bottom - top, right - left)
         cropped = results['gt_bboxes'][kept]
@@ -94,7 +94,7 @@ class RandomObjectCrop(BaseTransform):
                 return None
             patches = self._draw(*size)
             fits = _overlaps(boxes, patches).max(axis=0) >= choices[index]
-            fits &= _centres_inside(boxes, patches).any(axis=0)
+            fits &= _centers_inside(boxes, patches).any(axis=0)
             if fits.any():
                 return patches[fits.argmax()]
         return None
@@ -102,7 +102,7 @@ class RandomObjectCrop(BaseTransform):
     def _draw(self, height: int, width: int) -> np.ndarray:
         """Random patches, (attempts, 4)."""
         scale = np.random.uniform(*self.scaling, self.num_attempts)
-        # No side may be longer than the picture's.
+        # No side may be longer than the image's.
         ratio = np.sqrt(
             np.random.uniform(
                 np.maximum(self.aspect_ratio[0], scale**2),
@@ -126,7 +126,7 @@ def _overlaps(boxes: np.ndarray, patches: np.ndarray) -> np.ndarray:
     return inside / np.maximum(areas[0] + areas[1] - inside, 1e-9)
 
 
-def _centres_inside(boxes: np.ndarray, patches: np.ndarray) -> np.ndarray:
-    """Whether patches (P, 4) hold the centres of boxes (N, 4), (N, P)."""
-    centres = (boxes[:, None, :2] + boxes[:, None, 2:]) / 2
-    return ((patches[:, :2] <= centres) & (centres < patches[:, 2:])).all(axis=2)
+def _centers_inside(boxes: np.ndarray, patches: np.ndarray) -> np.ndarray:
+    """Whether patches (P, 4) hold the centers of boxes (N, 4), (N, P)."""
+    centers = (boxes[:, None, :2] + boxes[:, None, 2:]) / 2
+    return ((patches[:, :2] <= centers) & (centers < patches[:, 2:])).all(axis=2)

@@ -13,12 +13,13 @@ from mmengine.registry import DATASETS
 
 from ..analysis.complexity import Complexity, complexity_of_forms
 from ..apis.test import test_model
-from ..inference.predictors import build_predictor, choose_device
+from ..inference.loading import load
 from ..utils.config import load_config
+from ..utils.data_root import set_data_root
 from ..utils.files import PathLike, make_folder, read_json, replacing, write_json
-from ..visualization import class_legend, draw_boxes, picture_grid
+from ..visualization import class_legend, draw_boxes, image_grid
 from .scenes import make_demo_data
-from .steps import console_to, copy_config, enlarge, train_on, use_data, watched
+from .steps import console_to, copy_config, enlarge, train_on, watched
 
 CONFIGS = {
     'AnchorESNet': 'picodet_anchorformer-demo_1xb8-6e_demo-160',
@@ -33,14 +34,14 @@ METRICS = {
     'AP medium': 'coco/bbox_mAP_m',
     'AP large': 'coco/bbox_mAP_l',
 }
-NUM_PICTURES = 6
+NUM_IMAGES = 6
 SCORE_THR = 0.4
-TIMES = 2  # Enlargement of the pictures.
+TIMES = 2  # Enlargement of the images.
 
 
 @dataclass
 class TrainedDetector:
-    """What training one detector gave.
+    """Results of training one detector.
 
     Args:
         metrics: COCO's averages by :data:`METRICS`'s names, 0 to 1; ``None``
@@ -56,18 +57,18 @@ class TrainedDetector:
     checkpoint: str
 
     def cost(self) -> Complexity:
-        """The cost of the form that one would deploy."""
+        """The cost of the form to deploy."""
         return self.complexity.get('deploy', self.complexity['training'])
 
 
 @dataclass
 class DetectionDemo:
-    """What the demo gave.
+    """Results of the detection demo.
 
     Args:
         detectors: By the names of :data:`CONFIGS`.
         size: Height and width of the images, in pixels.
-        files: What lies where, by name.
+        files: Paths of the results, by name.
     """
 
     detectors: dict[str, TrainedDetector]
@@ -81,11 +82,11 @@ def run_detection_demo(
     cfg_options: dict[str, Any] | None = None,
     say: Callable[[str], None] = print,
 ) -> DetectionDemo:
-    """Make data, train, score and draw; go on where a run was stopped.
+    """Make data, train, score and draw; an interrupted run is continued.
 
     Args:
         data_root: Folder of the demo data; made if it is not there.
-        work_dir: Folder for checkpoints, logs, scores and the picture.
+        work_dir: Folder for checkpoints, logs, scores and the drawn results.
         cfg_options: Overrides of both configs.
         say: Called with a line for each step.
 
@@ -110,20 +111,20 @@ def run_detection_demo(
     detectors = {}
     with console_to(work_dir / 'console.log'):
         for step, (name, cfg) in enumerate(cfgs.items(), start=2):
-            _use_coco_data(cfg, data.root / 'coco')
+            set_data_root(cfg, data.root / 'coco')
             say(
                 f'{step}/{steps} {name}: training for '
-                f'{cfg.train_cfg.max_epochs} epochs; when stopped, the same '
-                'command goes on from the last checkpoint'
+                f'{cfg.train_cfg.max_epochs} epochs; if interrupted, the same '
+                'command continues from the last checkpoint'
             )
             detectors[name] = _train_and_score(cfg, size)
         say(f'{steps}/{steps} drawing detections')
-        picture = work_dir / 'detections.png'
-        _draw(cfgs, detectors, picture)
+        drawing = work_dir / 'detections.png'
+        _draw(cfgs, detectors, drawing)
     files = dict(
         data=str(data.root),
         logs=str(work_dir),
-        detections=str(picture),
+        detections=str(drawing),
         scores=str(work_dir / 'demo.json'),
     )
     result = DetectionDemo(detectors, size, files)
@@ -131,16 +132,8 @@ def run_detection_demo(
     return result
 
 
-def _use_coco_data(cfg: Config, root: Path) -> None:
-    """Point loaders and evaluators at the demo data in ``root``."""
-    use_data(cfg, str(root))
-    ann_file = str(root / cfg.val_dataloader.dataset.ann_file)
-    for split in ('val', 'test'):
-        cfg[f'{split}_evaluator'].ann_file = ann_file
-
-
 def _train_and_score(cfg: Config, size: tuple[int, int]) -> TrainedDetector:
-    """Train, or go on training; score the last checkpoint."""
+    """Train, or continue training; score the last checkpoint."""
     clock = Path(cfg.work_dir) / 'minutes.json'
     before = read_json(clock)['minutes'] if clock.is_file() else 0.0
     start = time.monotonic()
@@ -149,7 +142,7 @@ def _train_and_score(cfg: Config, size: tuple[int, int]) -> TrainedDetector:
     write_json(clock, dict(minutes=minutes))
     scores = test_model(watched(cfg, 'scoring'), checkpoint)
     metrics = {name: scores.get(key) for name, key in METRICS.items()}
-    # pycocotools says -1 where there was nothing to find.
+    # pycocotools returns -1 where there was nothing to find.
     metrics = {name: None if value == -1 else value for name, value in metrics.items()}
     forms = complexity_of_forms(copy_config(cfg), size)
     return TrainedDetector(metrics, forms, minutes, checkpoint)
@@ -157,31 +150,28 @@ def _train_and_score(cfg: Config, size: tuple[int, int]) -> TrainedDetector:
 
 def _draw(cfgs: dict[str, Config], detectors: dict[str, TrainedDetector], path: PathLike) -> None:
     """Write a grid of validation images: truth, and what each found."""
-    predictors = {
-        name: build_predictor(cfg, detectors[name].checkpoint, choose_device())
-        for name, cfg in cfgs.items()
-    }
-    first = next(iter(predictors.values()))
+    models = {name: load(cfg, detectors[name].checkpoint) for name, cfg in cfgs.items()}
+    first = next(iter(models.values()))
     cfg = next(iter(cfgs.values()))
     dataset = DATASETS.build(cfg.val_dataloader.dataset)
     cells = [
-        _draw_row(dataset.get_data_info(int(i)), predictors)
-        for i in np.linspace(0, len(dataset) - 1, NUM_PICTURES).astype(int)
+        _draw_row(dataset.get_data_info(int(i)), models)
+        for i in np.linspace(0, len(dataset) - 1, NUM_IMAGES).astype(int)
     ]
-    rows = [left + right for left, right in zip(cells[::2], cells[1::2])]
-    titles = ['truth', *predictors] * 2
-    width = picture_grid(rows, titles).shape[1]
-    grid = picture_grid(rows, titles, legend=class_legend(first.classes, first.palette, width))
+    rows = [left + right for left, right in zip(cells[::2], cells[1::2], strict=True)]
+    titles = ['truth', *models] * 2
+    width = image_grid(rows, titles).shape[1]
+    grid = image_grid(rows, titles, legend=class_legend(first.classes, first.palette, width))
     with replacing(path) as part:
         cv2.imwrite(str(part), grid[..., ::-1])
 
 
-def _draw_row(info: dict[str, Any], predictors: dict[str, Any]) -> list[np.ndarray]:
+def _draw_row(info: dict[str, Any], models: dict[str, Any]) -> list[np.ndarray]:
     """One image with its truth, then with each detector's boxes."""
     image = cv2.imread(info['img_path'])
     shown = enlarge(image[..., ::-1], TIMES)
     truth = [each for each in info['instances'] if not each['ignore_flag']]
-    first = next(iter(predictors.values()))
+    first = next(iter(models.values()))
     row = [
         draw_boxes(
             shown,
@@ -192,8 +182,16 @@ def _draw_row(info: dict[str, Any], predictors: dict[str, Any]) -> list[np.ndarr
             dashed=True,
         )
     ]
-    for predictor in predictors.values():
-        (sample,) = predictor.predict([image])
-        sample.pred_instances.bboxes *= TIMES
-        row.append(predictor.draw(shown, sample, SCORE_THR))
+    for model in models.values():
+        [result] = model.predict(image, score_thr=SCORE_THR)
+        row.append(
+            draw_boxes(
+                shown,
+                result.boxes * TIMES,
+                result.labels,
+                model.classes,
+                model.palette,
+                result.scores,
+            )
+        )
     return row

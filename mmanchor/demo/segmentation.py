@@ -11,31 +11,32 @@ from mmengine.registry import DATASETS
 
 from ..analysis.complexity import Complexity, complexity_of_forms
 from ..apis.test import test_model
-from ..engine.running import build_runner
-from ..inference.predictors import build_predictor, choose_device
+from ..engine.runner import build_runner
+from ..inference.loading import load
 from ..utils.config import load_config
+from ..utils.data_root import set_data_root
 from ..utils.files import PathLike, make_folder, read_json, replacing, write_json
-from ..visualization import class_legend, overlay_mask, picture_grid
+from ..visualization import class_legend, image_grid, overlay_mask
 from .scenes import make_demo_data
-from .steps import console_to, copy_config, enlarge, train_on, use_data, watched
+from .steps import console_to, copy_config, enlarge, train_on, watched
 
 CONFIG = 'upernet_anchorformer-demo_1xb8-1100_demo-128'
 METRIC = 'mIoU'
-NUM_PICTURES = 8
+NUM_IMAGES = 8
 IGNORED = 255
 MASK_OPACITY = 0.75
 
 
 @dataclass
 class DemoResult:
-    """What a demo gave.
+    """Results of the segmentation demo.
 
     Args:
         untrained: mIoU of the model before training, in percent.
         metrics: Scores of the trained model on the validation split.
         complexity: Costs by form, 'training' and 'deploy'.
         size: Height and width of the images, in pixels.
-        files: What lies where, by name.
+        files: Paths of the results, by name.
     """
 
     untrained: float
@@ -51,11 +52,11 @@ def run_segmentation_demo(
     cfg_options: dict[str, Any] | None = None,
     say: Callable[[str], None] = print,
 ) -> DemoResult:
-    """Make data, train, score and draw; go on where a run was stopped.
+    """Make data, train, score and draw; an interrupted run is continued.
 
     Args:
         data_root: Folder of the demo data; made if it is not there.
-        work_dir: Folder for checkpoints, logs, scores and the picture.
+        work_dir: Folder for checkpoints, logs, scores and the drawn results.
         cfg_options: Overrides of the demo's config.
         say: Called with a line for each step.
 
@@ -72,26 +73,26 @@ def run_segmentation_demo(
     data = make_demo_data(
         data_root, num_train=cfg.num_train, num_val=cfg.num_val, size=size, layout='ade'
     )
-    use_data(cfg, str(data.root / 'ade'))
+    set_data_root(cfg, data.root / 'ade')
     with console_to(work_dir / 'console.log'):
         say('2/5 scoring the model before training')
         untrained = _score_untrained(cfg, work_dir / 'untrained.json')
         say(
-            f'3/5 training for {cfg.train_cfg.max_iters} iterations; when '
-            'stopped, the same command goes on from the last checkpoint'
+            f'3/5 training for {cfg.train_cfg.max_iters} iterations; if '
+            'interrupted, the same command continues from the last checkpoint'
         )
         checkpoint = train_on(cfg)
         say('4/5 scoring on the validation split')
         metrics = test_model(watched(cfg, 'scoring'), checkpoint)
         say('5/5 drawing predictions')
-        picture = work_dir / 'predictions.png'
-        _draw(cfg, checkpoint, picture)
+        drawing = work_dir / 'predictions.png'
+        _draw(cfg, checkpoint, drawing)
         forms = complexity_of_forms(copy_config(cfg), size)
     files = dict(
         data=data.root,
         checkpoint=checkpoint,
         logs=work_dir,
-        predictions=picture,
+        predictions=drawing,
         scores=work_dir / 'demo.json',
     )
     files = {name: str(path) for name, path in files.items()}
@@ -101,10 +102,10 @@ def run_segmentation_demo(
 
 
 def _score_untrained(cfg: Config, kept: PathLike) -> float:
-    """mIoU of the model before training, measured once and kept."""
+    """mIoU of the model before training, measured once and stored."""
     if not kept.is_file():
-        # By the test loop: validation belongs to a training run, whose hook
-        # would look for the best checkpoint.
+        # In the test loop: validation belongs to training, whose checkpoint
+        # hook would look for the best checkpoint.
         runner = build_runner(watched(cfg, 'scoring'))
         runner.model.init_weights()
         metrics = runner.test()
@@ -114,31 +115,29 @@ def _score_untrained(cfg: Config, kept: PathLike) -> float:
 
 def _draw(cfg: Config, checkpoint: str, path: PathLike) -> None:
     """Write a grid of validation images, their truth and the prediction."""
-    predictor = build_predictor(cfg, checkpoint, choose_device())
+    model = load(cfg, checkpoint)
     dataset = DATASETS.build(cfg.val_dataloader.dataset)
     cells = []
-    for i in np.linspace(0, len(dataset) - 1, NUM_PICTURES).astype(int):
+    for i in np.linspace(0, len(dataset) - 1, NUM_IMAGES).astype(int):
         info = dataset.get_data_info(int(i))
         image = cv2.imread(info['img_path'])
-        # In ADE20K's files 0 is unlabelled and classes count from 1; the
+        # In ADE20K's files 0 is unlabeled and classes count from 1; the
         # difference wraps 0 around to the ignored label.
         truth = cv2.imread(info['seg_map_path'], cv2.IMREAD_UNCHANGED)
-        masks = (truth - np.uint8(1), predictor.predict([image])[0])
+        masks = (truth - np.uint8(1), model.predict(image)[0].mask)
         image = enlarge(image[..., ::-1])
         cells.append(
             [
                 image,
                 *(
-                    overlay_mask(image, enlarge(mask), predictor.palette, MASK_OPACITY, IGNORED)
+                    overlay_mask(image, enlarge(mask), model.palette, MASK_OPACITY, IGNORED)
                     for mask in masks
                 ),
             ]
         )
-    rows = [left + right for left, right in zip(cells[::2], cells[1::2])]
+    rows = [left + right for left, right in zip(cells[::2], cells[1::2], strict=True)]
     titles = ['image', 'truth', 'prediction'] * 2
-    width = picture_grid(rows, titles).shape[1]
-    grid = picture_grid(
-        rows, titles, legend=class_legend(predictor.classes, predictor.palette, width)
-    )
+    width = image_grid(rows, titles).shape[1]
+    grid = image_grid(rows, titles, legend=class_legend(model.classes, model.palette, width))
     with replacing(path) as part:
         cv2.imwrite(str(part), grid[..., ::-1])

@@ -13,21 +13,14 @@ from ..utils.files import PathLike
 
 @contextmanager
 def console_to(path: PathLike) -> Iterator[None]:
-    """Send what MMEngine prints to a file; its log files are not touched."""
+    """Redirect what MMEngine prints to a file; its log files are unaffected."""
     with open(path, 'a', encoding='utf-8') as file, redirect_stdout(file):
         yield
 
 
 def copy_config(cfg: Config) -> Config:
-    """Running changes a config, so each run takes its own."""
+    """A copy for one run, because running changes a config."""
     return Config(cfg.copy().to_dict(), filename=cfg.filename)
-
-
-def use_data(cfg: Config, root: str) -> None:
-    """Point every loader of ``cfg`` at the demo data in ``root``."""
-    cfg.data_root = root
-    for split in ('train', 'val', 'test'):
-        cfg[f'{split}_dataloader'].dataset.data_root = root
 
 
 def watched(cfg: Config, description: str) -> Config:
@@ -35,7 +28,7 @@ def watched(cfg: Config, description: str) -> Config:
 
     Args:
         cfg: A config; it is not changed.
-        description: What the run does.
+        description: Text of the progress bar.
     """
     cfg = copy_config(cfg)
     cfg.custom_hooks = [
@@ -46,11 +39,11 @@ def watched(cfg: Config, description: str) -> Config:
 
 
 def train_on(cfg: Config, description: str = 'training') -> str:
-    """Train, or go on training where a run was stopped.
+    """Train, or continue an interrupted run.
 
     Args:
         cfg: A config with ``work_dir``; it is not changed.
-        description: What the progress line says.
+        description: Text of the progress bar.
 
     Returns:
         The path of the last checkpoint.
@@ -61,5 +54,5 @@ def train_on(cfg: Config, description: str = 'training') -> str:
 
 
 def enlarge(image: np.ndarray, times: int = 2) -> np.ndarray:
-    """A picture or mask some times the size, pixels kept whole."""
+    """Enlarge an image or mask by repeating its pixels."""
     return image.repeat(times, axis=0).repeat(times, axis=1)

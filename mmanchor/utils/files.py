@@ -1,16 +1,19 @@
 """Folders and files that the commands write: checked first, never torn."""
 
+import errno
 import json
+import math
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Union
+from typing import Any
 
 from .errors import UserError
 
-PathLike = Union[str, os.PathLike]
+PathLike = str | os.PathLike[str]
 
 
 def make_folder(path: PathLike, name: str) -> Path:
@@ -27,6 +30,8 @@ def make_folder(path: PathLike, name: str) -> Path:
         UserError: If it is a file, or cannot be created or written to.
     """
     folder = Path(path)
+    if not str(path):
+        raise UserError(f'{name} is empty; give a folder')
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
@@ -41,7 +46,10 @@ def make_folder(path: PathLike, name: str) -> Path:
 
 
 def write_json(path: PathLike, data: Any, indent: int | None = 1) -> None:
-    """Write ``data`` as JSON; numbers of numpy and torch become plain ones.
+    """Write ``data`` as JSON, which no other program refuses.
+
+    Numbers of numpy and torch become plain ones; NaN and Inf, which JSON does
+    not have, become null.
 
     Args:
         path: The file.
@@ -49,8 +57,26 @@ def write_json(path: PathLike, data: Any, indent: int | None = 1) -> None:
         indent: Spaces by level; ``None`` writes one line, for long lists.
     """
     with replacing(path) as part:
-        text = json.dumps(data, indent=indent, default=lambda value: value.tolist())
+        try:
+            text = json.dumps(data, indent=indent, default=_plain, allow_nan=False)
+        except ValueError:
+            text = json.dumps(_finite(data), indent=indent)
         part.write_text(text + '\n', encoding='utf-8')
+
+
+def _plain(value: Any) -> Any:
+    return value.tolist()
+
+
+def _finite(data: Any) -> Any:
+    """A copy with ``None`` for every number that JSON does not have."""
+    if isinstance(data, dict):
+        return {key: _finite(value) for key, value in data.items()}
+    if isinstance(data, (list, tuple)):
+        return [_finite(value) for value in data]
+    if hasattr(data, 'tolist'):
+        return _finite(data.tolist())
+    return None if isinstance(data, float) and not math.isfinite(data) else data
 
 
 def read_json(path: PathLike) -> Any:
@@ -59,7 +85,7 @@ def read_json(path: PathLike) -> Any:
 
 
 @contextmanager
-def replacing(path: str | os.PathLike) -> Iterator[Path]:
+def replacing(path: PathLike) -> Iterator[Path]:
     """A temporary path beside ``path`` that takes its place on success.
 
     The temporary name keeps the suffix, by which image and video writers
@@ -76,6 +102,50 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
     part = path.with_name(f'.{path.stem}.{os.getpid()}{path.suffix}')
     try:
         yield part
+        # After a power cut the file is the old one or the new one, whole.
+        _sync(part)
         os.replace(part, path)
+        _sync(path.parent)
     finally:
         part.unlink(missing_ok=True)
+
+
+def _sync(path: Path) -> None:
+    """Wait until a file or folder is on the disk."""
+    number = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(number)
+    except OSError as error:
+        # Some network file systems cannot do it for folders.
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
+    finally:
+        os.close(number)
+
+
+def remove_leftovers(folder: PathLike) -> list[Path]:
+    """Remove half checkpoints that killed runs left of :func:`replacing`.
+
+    Args:
+        folder: Where the checkpoints are.
+
+    Returns:
+        The files removed.
+    """
+    removed = []
+    for path in Path(folder).glob('.*.pth'):
+        match = re.fullmatch(r'\.(?:iter|epoch|best)_.+\.(\d+)\.pth', path.name)
+        if match and path.is_file() and not _is_running(int(match[1])):
+            path.unlink(missing_ok=True)
+            removed.append(path)
+    return removed
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except OSError:
+        pass
+    return True

@@ -1,17 +1,18 @@
-"""Drawing only: functions that take arrays and return pictures."""
+"""Drawing: functions that take arrays and return images."""
 
 from .boxes import draw_boxes, write_caption
-from .grids import picture_grid
-from .masks import class_legend, colour_mask, distinct_palette, overlay_mask
-from .names import write_names
+from .grid import image_grid
+from .legend import class_legend
+from .overlay import color_mask, overlay_mask, write_names
+from .palette import distinct_palette
 
 __all__ = [
     'class_legend',
-    'colour_mask',
+    'color_mask',
     'distinct_palette',
     'draw_boxes',
+    'image_grid',
     'overlay_mask',
-    'picture_grid',
     'write_caption',
     'write_names',
 ]

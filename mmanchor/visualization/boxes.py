@@ -1,15 +1,17 @@
-"""Boxes with their names and scores."""
+"""Boxes with their class names and scores."""
 
 from collections.abc import Sequence
 
+import cv2
 import numpy as np
 
-from .chips import write_chips
-from .masks import as_rgb
-from .rectangles import outline_rectangle
+from .labels import write_labels
+from .overlay import as_rgb
+from .palette import Palette
 
-_SHADE = (0, 0, 0)
 _SHADE_OPACITY = 0.3
+# OpenCV takes coordinates in fractions of a pixel as integers: 1/16 here.
+_SHIFT = 4
 
 
 def draw_boxes(
@@ -17,32 +19,32 @@ def draw_boxes(
     boxes: np.ndarray,
     labels: Sequence[int],
     classes: Sequence[str],
-    palette: Sequence[Sequence[int]],
+    palette: Palette,
     scores: Sequence[float] | None = None,
     opacity: float = 0.15,
     font_size: int | None = None,
     dashed: bool = False,
 ) -> np.ndarray:
-    """Draw boxes, their names and their scores.
+    """Draw boxes, their class names and their scores.
 
-    Small boxes lie over large ones. Names stand within the picture, where
-    they hide no other name and little of the boxes, as far as there is such
-    a place; what does not fit into the picture is cut.
+    Small boxes are drawn over large ones. Names stay inside the image and are
+    placed where they hide no other name and as little as possible of the
+    boxes.
 
     Args:
         image: (H, W, 3) or (H, W) uint8, RGB. Nothing is scaled, so enlarge
-            small pictures, and their boxes, before.
-        boxes: (N, 4), left, top, right, bottom in pixels; what lies outside
-            the picture is cut. Boxes that are not finite are left out.
+            small images, and their boxes, before.
+        boxes: (N, 4), left, top, right, bottom in pixels; clipped to the
+            image. Boxes that are not finite are skipped.
         labels: Class index of each box.
         classes: Class names, in the order of the labels.
-        palette: A colour (RGB, 0 to 255) per class.
+        palette: A color (RGB, 0 to 255) per class.
         scores: Of each box, 0 to 1, written as percent; ``None`` for none.
-        opacity: Weight of the colour inside a box, 0 to 1.
-        font_size: Height of the letters (pixels); ``None`` follows the size
-            of the picture and the number of boxes, 0 writes no names.
-        dashed: Draw dashed outlines, such as for the truth beside what was
-            found.
+        opacity: Weight of the color inside a box, 0 to 1.
+        font_size: Height of the letters (pixels); ``None`` chooses it by the
+            size of the image and the number of boxes, 0 writes no names.
+        dashed: Draw dashed outlines, for example for the ground truth beside
+            predictions.
 
     Returns:
         (H, W, 3) uint8, RGB.
@@ -61,58 +63,53 @@ def draw_boxes(
                 f'{name} must hold one value for each of the {len(boxes)} boxes, got {len(values)}'
             )
     side = min(image.shape[:2])
-    width = max(1.5, 1 + side / 240)
+    width = max(1, round(0.7 + side / 350))
     order, boxes = _visible(boxes, image.shape, width)
     labels = [int(labels[i]) for i in order]
-    colours = [tuple(map(int, palette[label])) for label in labels]
+    colors = [tuple(map(int, palette[label])) for label in labels]
 
-    canvas = _fill(image, boxes, colours, opacity)
-    for box, colour in zip(boxes, colours):
-        _outline(canvas, box, colour, width, dashed)
+    canvas = _fill(image, boxes, colors, opacity)
+    _outline(canvas, boxes, colors, width, dashed)
     if font_size is None:
         font_size = _font_size(side, len(boxes))
     if font_size > 0:
         rest = [''] * len(order) if scores is None else [f'{100 * scores[i]:.0f}%' for i in order]
-        texts = [(classes[label], end) for label, end in zip(labels, rest)]
-        around = boxes + width / 2 * np.array([-1, -1, 1, 1])
-        write_chips(canvas, around, texts, colours, font_size)
-    return canvas.round().astype(np.uint8)
+        texts = [(classes[label], end) for label, end in zip(labels, rest, strict=True)]
+        around = boxes + (width + 1) / 2 * np.array([-1, -1, 1, 1])
+        canvas = write_labels(canvas, around, texts, colors, font_size)
+    return canvas
 
 
-def write_caption(image: np.ndarray, name: str, rest: str, colour: Sequence[int]) -> np.ndarray:
-    """Write a name on a plate into the upper left corner of a picture.
+def write_caption(image: np.ndarray, name: str, rest: str, color: Sequence[int]) -> np.ndarray:
+    """Write a name on a plate in the upper left corner of an image.
 
     Args:
         image: (H, W, 3) or (H, W) uint8, RGB.
-        name: What is cut if it is too long for the picture.
-        rest: What follows it and is not cut.
-        colour: Of the plate, RGB, 0 to 255.
+        name: Shortened if it is too long for the image.
+        rest: Text behind the name that is never shortened.
+        color: Of the plate, RGB, 0 to 255.
 
     Returns:
-        (H, W, 3) uint8, RGB; a picture too small for letters as it was.
+        (H, W, 3) uint8, RGB; an image too small for letters is unchanged.
     """
-    canvas = as_rgb(image).astype(np.float32)
-    height, width = canvas.shape[:2]
+    image = as_rgb(image)
+    height, width = image.shape[:2]
     whole = np.array([[0, 0, width, height]], float)
-    write_chips(
-        canvas, whole, [(name, rest)], [tuple(map(int, colour))], _font_size(min(height, width), 1)
-    )
-    return canvas.round().astype(np.uint8)
+    size = _font_size(min(height, width), 1)
+    return write_labels(image, whole, [(name, rest)], [tuple(map(int, color))], size)
 
 
 def _font_size(side: int, num_boxes: int) -> int:
-    """A height of letters for a picture; crowds get smaller ones."""
+    """Height of letters for an image; many boxes get smaller letters."""
     crowd = min(1, (20 / max(num_boxes, 1)) ** 0.25)
     return max(10, round((6 + side / 54) * crowd))
 
 
-def _visible(
-    boxes: np.ndarray, shape: Sequence[int], width: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """Large boxes first: their numbers, and the parts in the picture.
+def _visible(boxes: np.ndarray, shape: Sequence[int], width: int) -> tuple[np.ndarray, np.ndarray]:
+    """Indices of the boxes, large ones first, and their parts in the image.
 
-    The lines of boxes that stick out, ``width`` pixels wide, run along the
-    inside of the picture's border.
+    The outline of a box that extends beyond the image, ``width`` pixels wide,
+    runs along the inside of the border.
     """
     size = np.array([shape[1], shape[0]])
     known = np.isfinite(boxes).all(1)
@@ -128,19 +125,51 @@ def _visible(
 
 
 def _fill(
-    image: np.ndarray, boxes: np.ndarray, colours: Sequence[tuple[int, ...]], opacity: float
+    image: np.ndarray, boxes: np.ndarray, colors: Sequence[tuple[int, ...]], opacity: float
 ) -> np.ndarray:
-    """A float copy of a picture, boxes filled; small ones over large."""
-    fill = image.astype(np.float32)
-    for (left, top, right, bottom), colour in zip(boxes.round().astype(int), colours):
-        fill[top:bottom, left:right] = colour
-    return fill * opacity + image * np.float32(1 - opacity)
+    """A copy of the image with filled boxes, small ones over large ones."""
+    fill = image.copy()
+    for (left, top, right, bottom), color in zip(boxes.round().astype(int), colors, strict=True):
+        fill[top:bottom, left:right] = color
+    return cv2.addWeighted(fill, opacity, image, 1 - opacity, 0)
 
 
 def _outline(
-    canvas: np.ndarray, box: np.ndarray, colour: tuple[int, ...], width: float, dashed: bool
+    canvas: np.ndarray,
+    boxes: np.ndarray,
+    colors: Sequence[tuple[int, ...]],
+    width: int,
+    dashed: bool,
 ) -> None:
-    """Draw a line with a shade that parts it from what has its colour."""
-    look = dict(radius=width, dash=4 * width if dashed else 0)
-    outline_rectangle(canvas, box, _SHADE, width + 2, opacity=_SHADE_OPACITY, **look)
-    outline_rectangle(canvas, box, colour, width, **look)
+    """Draw the outlines, on a shade that sets them off from the image."""
+    dash = 4 + 4 * width if dashed else 0
+    shade = canvas.copy()
+    for box in boxes:
+        _rectangle(shade, box, (0, 0, 0), width + 1, dash)
+    cv2.addWeighted(shade, _SHADE_OPACITY, canvas, 1 - _SHADE_OPACITY, 0, canvas)
+    for box, color in zip(boxes, colors, strict=True):
+        _rectangle(canvas, box, color, width, dash)
+
+
+def _rectangle(
+    canvas: np.ndarray, box: np.ndarray, color: tuple[int, ...], width: int, dash: float
+) -> None:
+    """Draw one outline; the box is the middle of the line."""
+    # OpenCV's integer coordinates are pixel centers, ours are pixel edges.
+    left, top, right, bottom = box - 0.5
+    corners = [(left, top), (right, top), (right, bottom), (left, bottom)]
+    sides = list(zip(corners, corners[1:] + corners[:1], strict=True))
+    if dash:
+        sides = [part for start, end in sides for part in _dashes(start, end, dash)]
+    for ends in sides:
+        start, end = (tuple(round(value * 2**_SHIFT) for value in point) for point in ends)
+        cv2.line(canvas, start, end, color, width, cv2.LINE_AA, _SHIFT)
+
+
+def _dashes(start: Sequence[float], end: Sequence[float], length: float) -> list[tuple]:
+    """Parts of a line, a dash at each end of it."""
+    start, end = np.array(start), np.array(end)
+    number = 2 * max(1, round(np.abs(end - start).max() / (2 * length))) + 1
+    at = np.linspace(0, 1, number + 1)[:, None]
+    points = start + at * (end - start)
+    return list(zip(points[:-1:2], points[1::2], strict=True))

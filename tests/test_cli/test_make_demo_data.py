@@ -25,7 +25,7 @@ def test_data_and_counts_are_shown(
     shown = capsys.readouterr().out.replace('\n', '')
     assert 'triangle' in shown and 'ground' in shown
     for name in there:
-        assert f'{name}: {root / name} (made)' in shown
+        assert f'{name}: {root / name} (written)' in shown
         assert (root / name).is_dir()
     for name in missing:
         assert not (root / name).exists()
@@ -33,7 +33,7 @@ def test_data_and_counts_are_shown(
 
 def test_second_call_finds_the_data(tmp_path, capsys) -> None:
     assert command(tmp_path / 'd') == command(tmp_path / 'd') == 0
-    assert 'already there' in capsys.readouterr().out.replace('\n', ' ')
+    assert 'already complete' in capsys.readouterr().out.replace('\n', ' ')
 
 
 def test_other_seed_needs_overwrite(tmp_path, capsys) -> None:

@@ -37,7 +37,7 @@ def test_train_then_resume_then_test_then_predict(tiny, tmp_path, capsys):
 
     picture = tiny / 'data/images/validation/valid_000.jpg'
     assert main(['predict', *arguments, str(picture), '--device', 'cpu']) == 0
-    assert '1 predictions in predictions' in capsys.readouterr().out
+    assert '1 image: results in predictions' in capsys.readouterr().out
     assert (tmp_path / 'predictions/masks/valid_000.png').is_file()
 
 
@@ -99,7 +99,7 @@ def test_check_data_tells_by_its_status(tiny, tmp_path, capsys):
     assert main(words) == 1
     out = capsys.readouterr().out
     assert 'PROBLEM mask_without_image: 1' in out and 'train_000' in out
-    (report,) = json.loads((tmp_path / 'report.json').read_text())
+    report, _recipe = json.loads((tmp_path / 'report.json').read_text())
     assert report['problems'][0]['examples'] == ['train_000']
 
 

@@ -3,7 +3,7 @@
 import pytest
 from mmengine.config import Config
 
-from mmanchor.compat import config_paths
+from mmanchor.utils import config_files
 
 
 @pytest.fixture
@@ -14,7 +14,7 @@ def configs(tmp_path, monkeypatch):
     (folder / 'upernet' / 'one.py').write_text(
         "default_scope = 'mmseg'\nmodel = dict(type='EncoderDecoder', a=1)\n"
     )
-    monkeypatch.setattr(config_paths, 'config_root', lambda: folder)
+    monkeypatch.setattr(config_files, 'config_root', lambda: folder)
     return folder
 
 

@@ -11,13 +11,13 @@ from mmanchor.datasets.digits import Digits
 
 
 def test_both_splits_together_are_all_digits_once():
-    pictures, labels = load_digits(return_X_y=True)
+    images, labels = load_digits(return_X_y=True)
     train, test = Digits('train', img_size=8), Digits('test', img_size=8)
     assert (len(train), len(test)) == (1347, 450)
     found = [each for data in (train, test) for each in data]
     assert [each['gt_label'] for each in found] == labels.tolist()
     shades = np.stack([each['img'][..., 0] for each in found]).reshape(-1, 64)
-    assert np.abs(shades / 255 * 16 - pictures).max() < 0.04
+    assert np.abs(shades / 255 * 16 - images).max() < 0.04
 
 
 def test_every_class_is_in_both_splits():
@@ -26,7 +26,7 @@ def test_every_class_is_in_both_splits():
         assert set(counts) == set(range(10)) and min(counts.values()) >= 40
 
 
-def test_pictures_are_grey_and_of_the_size_asked_for():
+def test_images_are_grey_and_of_the_size_asked_for():
     sample = Digits('test', img_size=28)[3]
     assert sample['img'].shape == (28, 28, 3)
     assert sample['img'].dtype == np.uint8

@@ -1,12 +1,19 @@
-"""Torn pictures are told from whole ones without decoding them."""
+"""Torn images are told from whole ones without decoding them."""
 
 import io
 
+import cv2
+import mmcv
 import numpy as np
 import pytest
 from PIL import Image
 
-from mmanchor.datasets.image_files import UnreadablePictureError, picture_fault
+from mmanchor.datasets.image_files import (
+    UnreadableImageError,
+    dark_fault,
+    decoding_fault,
+    image_fault,
+)
 
 PIXELS = np.random.default_rng(0).integers(0, 255, (40, 60, 3), np.uint8)
 EARLY = 'is a JPEG that ends too early'
@@ -22,9 +29,9 @@ def encode(kind, **options):
 def fault(tmp_path):
 
     def run(content):
-        path = tmp_path / 'picture'
+        path = tmp_path / 'image'
         path.write_bytes(content)
-        return picture_fault(str(path))
+        return image_fault(str(path))
 
     return run
 
@@ -41,11 +48,11 @@ def test_jpeg_that_was_cut_off(fault, progressive):
 
 
 @pytest.mark.parametrize('tail', [b'\0', b'\n', b'any other text' * 9])
-def test_something_may_follow_the_picture(fault, tail):
+def test_something_may_follow_the_image(fault, tail):
     assert fault(encode('JPEG') + tail) is None
 
 
-def test_end_of_an_embedded_picture_is_not_the_end(fault):
+def test_end_of_an_embedded_image_is_not_the_end(fault):
     small = encode('JPEG')
     whole = encode('JPEG', exif=b'Exif\0\0' + small)
     assert whole.count(b'\xff\xd9') == 2
@@ -55,7 +62,7 @@ def test_end_of_an_embedded_picture_is_not_the_end(fault):
 
 def test_missing_and_empty_files(fault, tmp_path):
     assert fault(b'') == 'is empty'
-    gone = picture_fault(str(tmp_path / 'gone.jpg'))
+    gone = image_fault(str(tmp_path / 'gone.jpg'))
     assert gone == 'cannot be opened: No such file or directory'
 
 
@@ -66,9 +73,51 @@ def test_other_formats_are_left_to_their_decoders(fault, kind):
 
 def test_message_of_a_worker_is_freed_from_its_traceback():
     text = (
-        'Caught UnreadablePictureError in DataLoader worker process 0.\n'
+        'Caught UnreadableImageError in DataLoader worker process 0.\n'
         'Original Traceback (most recent call last):\n  File "x.py"\n'
-        'mmanchor.datasets.image_files.UnreadablePictureError: a.jpg is '
+        'mmanchor.datasets.image_files.UnreadableImageError: a.jpg is '
         'empty\n'
     )
-    assert str(UnreadablePictureError(text)) == 'a.jpg is empty'
+    assert str(UnreadableImageError(text)) == 'a.jpg is empty'
+
+
+def test_decoding_faults_name_the_cause(tmp_path, monkeypatch):
+    path = tmp_path / 'a.png'
+    Image.fromarray(PIXELS).save(path)
+    assert decoding_fault(str(path)) is None
+    path.write_bytes(path.read_bytes()[:60])
+    assert 'cannot be decoded' in decoding_fault(str(path))
+    assert (
+        decoding_fault(str(tmp_path / 'gone.png')) == 'cannot be opened: No such file or directory'
+    )
+    path.write_bytes(b'')
+    assert decoding_fault(str(path)) == 'is empty'
+
+
+def test_images_beyond_the_limit_of_the_decoder_name_their_size(tmp_path, monkeypatch):
+    path = tmp_path / 'huge.png'
+    Image.fromarray(PIXELS).save(path)
+
+    def refuse(*args, **kwargs):
+        raise cv2.error('Assertion failed: pixels <= CV_IO_MAX_IMAGE_PIXELS')
+
+    monkeypatch.setattr(mmcv, 'imfrombytes', refuse)
+    fault = decoding_fault(str(path))
+    assert fault.startswith('has 60 x 40 pixels, more than OpenCV decodes')
+    assert 'OPENCV_IO_MAX_IMAGE_PIXELS' in fault
+
+
+@pytest.mark.parametrize('suffix', ['png', 'tif'])
+@pytest.mark.parametrize('factor, dark', [(1, True), (16, False)])
+def test_twelve_bits_in_sixteen_are_read_dark(tmp_path, suffix, factor, dark):
+    path = tmp_path / f'a.{suffix}'
+    cv2.imwrite(str(path), PIXELS.astype(np.uint16) * 16 * factor)
+    fault = dark_fault(str(path))
+    assert bool(fault) is dark
+    assert not dark or ('values up to 4064 in 16 bits' in fault and 'multiply it by 16' in fault)
+
+
+def test_eight_bits_are_never_dark(tmp_path):
+    path = tmp_path / 'a.png'
+    cv2.imwrite(str(path), np.zeros((4, 4, 3), np.uint8))
+    assert dark_fault(str(path)) is None

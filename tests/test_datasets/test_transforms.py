@@ -1,4 +1,4 @@
-"""The crop around objects, seen through pictures of coordinates."""
+"""The crop around objects, seen through images of coordinates."""
 
 import numpy as np
 import pytest
@@ -92,7 +92,7 @@ def test_sometimes_nothing_is_cropped():
 
 
 @pytest.mark.parametrize('boxes, crowd', [([], []), (BOXES, [0, 1, 2])])
-def test_pictures_without_boxes_stay(boxes, crowd):
+def test_images_without_boxes_stay(boxes, crowd):
     for seed in range(20):
         results, patch = crop(build(), seed, boxes, crowd)
         assert patch == (0, 0, WIDTH, HEIGHT)
@@ -100,7 +100,7 @@ def test_pictures_without_boxes_stay(boxes, crowd):
 
 
 @pytest.mark.parametrize('size', [(1, 1), (1, 50), (3, 2)])
-def test_tiny_pictures_survive(size):
+def test_tiny_images_survive(size):
     box = [[0.0, 0.0, size[1], size[0]]]
     for seed in range(20):
         results, _ = crop(build(), seed, box, size=size)
@@ -108,9 +108,9 @@ def test_tiny_pictures_survive(size):
 
 
 def test_what_it_refuses():
-    with pytest.raises(ValueError, match='scaling .* got'):
+    with pytest.raises(ValueError, match=r'scaling .* got'):
         build(scaling=(0, 1))
-    with pytest.raises(ValueError, match='aspect_ratio .* got'):
+    with pytest.raises(ValueError, match=r'aspect_ratio .* got'):
         build(aspect_ratio=(2, 3))
     with pytest.raises(ValueError, match='without masks'):
         build()(dict(gt_masks=1))

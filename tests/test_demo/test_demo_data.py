@@ -87,7 +87,7 @@ def test_masks_are_those_of_ade20k(demo_data: DemoData, split) -> None:
     masks = sorted((ade / 'annotations' / split[0]).iterdir())
     assert [path.stem for path in images] == [path.stem for path in masks]
     seen = set()
-    for image, mask in zip(images, masks):
+    for image, mask in zip(images, masks, strict=True):
         labels = cv2.imread(str(mask), cv2.IMREAD_UNCHANGED)
         assert labels.dtype == np.uint8 and labels.shape == (96, 112)
         assert cv2.imread(str(image)).shape == (96, 112, 3)
@@ -99,7 +99,7 @@ def test_both_layouts_hold_the_same_images(demo_data: DemoData, split) -> None:
     ade = sorted((demo_data.root / 'ade/images' / split[0]).iterdir())
     coco = sorted((demo_data.root / 'coco' / split[1]).iterdir())
     assert len(ade) == len(coco) > 0
-    assert all(filecmp.cmp(*pair, False) for pair in zip(ade, coco))
+    assert all(filecmp.cmp(*pair, False) for pair in zip(ade, coco, strict=True))
 
 
 def test_polygons_agree_with_masks(demo_data: DemoData, split) -> None:
@@ -107,7 +107,7 @@ def test_polygons_agree_with_masks(demo_data: DemoData, split) -> None:
     coco = load_coco(demo_data, split[1])
     folder = demo_data.root / 'ade/annotations' / split[0]
     masks = sorted(folder.iterdir())
-    for image, path in zip(coco.dataset['images'], masks):
+    for image, path in zip(coco.dataset['images'], masks, strict=True):
         labels = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
         drawn = np.zeros_like(labels)
         objects = coco.imgToAnns[image['id']]
@@ -214,7 +214,7 @@ def test_complete_data_set_is_kept(tmp_path) -> None:
 def test_other_parameters_are_refused_unless_overwritten(tmp_path) -> None:
     root = tmp_path / 'data'
     make_demo_data(root, layout='ade', **TINY)
-    with pytest.raises(UserError, match='seed: 0 there, 5 asked'):
+    with pytest.raises(UserError, match='seed: 0 there, 5 requested'):
         make_demo_data(root, seed=5, layout='ade', **TINY)
     data = make_demo_data(root, seed=5, layout='coco', overwrite=True, **TINY)
     assert data.built and not (root / 'ade').exists()

@@ -1,4 +1,4 @@
-"""What the scenes show, and that neither colour nor chance gives it away."""
+"""What the scenes show, and that neither color nor chance gives it away."""
 
 import cv2
 import numpy as np
@@ -27,17 +27,17 @@ def draw(stream: int, index: int, size: tuple = (96, 96)) -> Rendering:
 
 
 def shape(
-    kind: int, owner: int = 0, x: float = 40.0, y: float = 40.0, diameter: float = 50.0
+    class_index: int, owner: int = 0, x: float = 40.0, y: float = 40.0, diameter: float = 50.0
 ) -> Shape:
-    return Shape(kind, owner, (x, y), diameter, 0.3, 0.8, 0.5, FILL)
+    return Shape(class_index, owner, (x, y), diameter, 0.3, 0.8, 0.5, FILL)
 
 
-def scene(*shapes: Shape, crowd: int = None) -> Scene:
+def scene(*shapes: Shape, crowd: int | None = None) -> Scene:
     horizon = Horizon(0.5, 0.0, (0.0, 1.0, 0.0))
     return Scene((80, 80), horizon, (FILL, FILL), shapes, crowd, 0)
 
 
-def test_every_label_has_a_name_and_its_own_colour() -> None:
+def test_every_label_has_a_name_and_its_own_color() -> None:
     assert DEMO_CLASSES == STUFF_CLASSES + DEMO_THING_CLASSES
     assert len(set(DEMO_CLASSES)) == len(DEMO_CLASSES) == 10
     assert len(set(DEMO_PALETTE)) == len(DEMO_PALETTE) == 10
@@ -49,9 +49,9 @@ def test_every_pattern_belongs_to_several_classes() -> None:
         assert sum(pattern in thing.patterns for thing in THINGS) >= 3
 
 
-@pytest.mark.parametrize('kind', [VOID, *range(len(THINGS))])
-def test_shape_stays_in_its_circle(kind: int) -> None:
-    window, cover = draw_shape(shape(kind), (80, 80))
+@pytest.mark.parametrize('class_index', [VOID, *range(len(THINGS))])
+def test_shape_stays_in_its_circle(class_index: int) -> None:
+    window, cover = draw_shape(shape(class_index), (80, 80))
     inside = np.zeros((80, 80), bool)
     inside[window] = cover >= 128
     y, x = np.nonzero(inside)
@@ -77,7 +77,7 @@ def test_shape_outside_the_image_draws_nothing() -> None:
 def test_front_shape_hides_the_one_behind() -> None:
     behind, front = shape(0, owner=0), shape(3, owner=1, diameter=30.0)
     alone = render(scene(front), STYLE).instances[0].mask
-    both = {i.kind: i.mask for i in render(scene(behind, front), STYLE).instances}
+    both = {i.class_index: i.mask for i in render(scene(behind, front), STYLE).instances}
     assert (both[3] == alone).all()
     assert not (both[0] & both[3]).any()
 
@@ -86,14 +86,14 @@ def test_object_with_few_visible_pixels_is_in_neither_annotation() -> None:
     hidden = shape(0, owner=0, diameter=20.0)
     cover = shape(3, owner=1, diameter=60.0)
     rendering = render(scene(hidden, cover), STYLE)
-    assert [i.kind for i in rendering.instances] == [3]
+    assert [i.class_index for i in rendering.instances] == [3]
     speck = render(scene(shape(0, x=-9.0, diameter=20.0)), STYLE)
     assert speck.instances == []
     assert set(np.unique(speck.labels)) <= {0, 1, 2}
     assert 0 < (speck.labels == 0).sum() < MIN_VISIBLE
 
 
-def test_unlabelled_region_hides_without_a_label() -> None:
+def test_unlabeled_region_hides_without_a_label() -> None:
     rendering = render(scene(shape(0), shape(VOID, VOID, diameter=30.0)), STYLE)
     assert rendering.labels[40, 40] == 0
     assert not rendering.instances[0].mask[40, 40]
@@ -107,7 +107,7 @@ def test_crowd_is_one_region() -> None:
 
 
 @pytest.mark.parametrize('pattern', [*PATTERNS, 'gradient', 'clouds', 'gravel'])
-def test_patterns_blend_the_two_colours(pattern: str) -> None:
+def test_patterns_blend_the_two_colors(pattern: str) -> None:
     fill = Fill(pattern, ((0.0, 10.0, 200.0), (100.0, 10.0, 0.0)), 9.3, 0.7, 1)
     painted = paint(fill, 37, 53)
     assert painted.shape == (37, 53, 3)
@@ -133,25 +133,25 @@ def test_sizes_and_visible_areas_vary() -> None:
     assert np.percentile(areas, 97) > 0.1 * 96**2
 
 
-def test_hue_alone_does_not_tell_the_classes() -> None:
+def test_hue_alone_does_not_identify_the_classes() -> None:
 
     def hues(stream: int, count: int) -> tuple:
-        means, kinds = [], []
+        means, class_indices = [], []
         for index in range(count):
             rendering = draw(stream, index, (64, 64))
-            colour = cv2.cvtColor(rendering.image, cv2.COLOR_RGB2HSV)
-            angle = np.exp(1j * np.pi / 90 * colour[..., 0])
+            color = cv2.cvtColor(rendering.image, cv2.COLOR_RGB2HSV)
+            angle = np.exp(1j * np.pi / 90 * color[..., 0])
             for instance in rendering.instances:
                 if not instance.crowd:
-                    mean = (angle * colour[..., 1])[instance.mask].mean()
+                    mean = (angle * color[..., 1])[instance.mask].mean()
                     means.append(mean / abs(mean))
-                    kinds.append(instance.kind)
-        return np.array(means), np.array(kinds)
+                    class_indices.append(instance.class_index)
+        return np.array(means), np.array(class_indices)
 
-    means, kinds = hues(0, 80)
-    centres = np.array([means[kinds == k].mean() for k in range(len(THINGS))])
-    centres /= abs(centres)
-    means, kinds = hues(1, 50)
-    nearest = (means[:, None] * centres.conj()).real.argmax(1)
-    accuracy = (nearest == kinds).mean()
+    means, class_indices = hues(0, 80)
+    centers = np.array([means[class_indices == k].mean() for k in range(len(THINGS))])
+    centers /= abs(centers)
+    means, class_indices = hues(1, 50)
+    nearest = (means[:, None] * centers.conj()).real.argmax(1)
+    accuracy = (nearest == class_indices).mean()
     assert 0.25 < accuracy < 0.58

@@ -1,11 +1,12 @@
-"""Pictures that were replaced are counted over the epoch."""
+"""Images that were replaced are counted over the epoch."""
 
 from types import SimpleNamespace
 
 import pytest
+from mmengine.registry import HOOKS
 from mmengine.structures import BaseDataElement
 
-from mmanchor.engine.hooks import SkippedPicturesHook
+from mmanchor.engine.hooks import SkippedImagesHook
 from mmanchor.engine.hooks import skipped_images as module
 
 
@@ -15,8 +16,10 @@ def run():
 
     def epoch(*batches):
         warnings = []
-        runner = SimpleNamespace(epoch=2, logger=SimpleNamespace(warning=warnings.append))
-        hook = SkippedPicturesHook()
+        runner = SimpleNamespace(
+            epoch=2, _train_loop=None, logger=SimpleNamespace(warning=warnings.append)
+        )
+        hook = SkippedImagesHook()
         hook.before_train_epoch(runner)
         for batch in batches:
             samples = [
@@ -30,13 +33,14 @@ def run():
     return epoch
 
 
-def test_nothing_is_said_of_whole_pictures(run):
+def test_nothing_is_said_of_whole_images(run):
     assert run([(), ()], [()]) == []
 
 
 def test_files_are_counted_once(run):
     assert run([(), ('b.jpg',)], [('a.jpg', 'b.jpg'), ()]) == [
-        '2 of 4 pictures of epoch 3 were skipped, as they cannot be read: b.jpg, a.jpg'
+        '2 of 4 images of epoch 3 were skipped, because they or their masks '
+        'cannot be read: b.jpg, a.jpg'
     ]
 
 
@@ -50,3 +54,7 @@ def test_other_processes_count_too(run, monkeypatch):
     monkeypatch.setattr(module, 'all_gather_object', lambda mine: [mine, (7, ['a.jpg', 'z.jpg'])])
     (warning,) = run([('a.jpg',)])
     assert warning.startswith('2 of 8 ') and warning.endswith('a.jpg, z.jpg')
+
+
+def test_name_of_earlier_configs_is_registered():
+    assert HOOKS.get('mmanchor.SkippedPicturesHook') is SkippedImagesHook

@@ -2,24 +2,24 @@ import numpy as np
 import pytest
 
 from mmanchor.visualization import draw_boxes, write_caption
-from mmanchor.visualization.chips import write_chips
+from mmanchor.visualization.labels import write_labels
 
-GREY = np.full((100, 140, 3), 100, np.uint8)
+GRAY = np.full((100, 140, 3), 100, np.uint8)
 LOOK = dict(classes=['dog', 'cat'], palette=[(255, 0, 0), (0, 0, 255)])
 RED, BLUE = (255, 0, 0), (0, 0, 255)
 
 
-def draw(boxes, labels, image=GREY, **kwargs):
+def draw(boxes, labels, image=GRAY, **kwargs):
     return draw_boxes(image, np.array(boxes), labels, **{**LOOK, **kwargs})
 
 
-def outlines(boxes, labels, image=GREY, **kwargs):
+def outlines(boxes, labels, image=GRAY, **kwargs):
     return draw(boxes, labels, image, opacity=0, font_size=0, **kwargs)
 
 
-def has(picture, colour):
-    """Where a picture nearly has a colour."""
-    return (np.abs(picture - np.float32(colour)) < 70).all(-1)
+def has(image, color):
+    """Where a image nearly has a color."""
+    return (np.abs(image - np.float32(color)) < 70).all(-1)
 
 
 def test_the_outline_runs_along_the_box():
@@ -27,7 +27,7 @@ def test_the_outline_runs_along_the_box():
     for y, x in ((30, 40), (80, 40), (55, 20), (55, 60)):
         around = out[y - 1 : y + 1, x - 1 : x + 1].reshape(-1, 3)
         assert has(around, BLUE).any()
-    near = np.full(GREY.shape[:2], True)
+    near = np.full(GRAY.shape[:2], True)
     near[34:76, 24:56] = False
     near[:26] = near[84:] = near[:, :16] = near[:, 64:] = False
     assert (out[~near] == 100).all()
@@ -42,7 +42,7 @@ def test_half_a_pixel_is_seen():
 def test_opacity_blends_the_inside():
     out = draw([[20, 30, 60, 80]], [0], opacity=0.5, font_size=0)
     assert out[50, 40].tolist() == pytest.approx([177, 50, 50], abs=1)
-    with pytest.raises(ValueError, match='opacity must be .* got 2'):
+    with pytest.raises(ValueError, match=r'opacity must be .* got 2'):
         draw([[20, 30, 60, 80]], [0], opacity=2)
 
 
@@ -63,12 +63,11 @@ def test_small_boxes_lie_over_large_ones():
 
 def test_names_hide_no_other_name():
     # Six boxes in one place, and none of their names is lost.
-    canvas, boxes = np.zeros((100, 300, 3)), np.array([[100, 40, 200, 70]] * 6)
-    texts, colours = [('dog', '9%')] * 6, [RED] * 6
-    alone, together = canvas.copy(), canvas.copy()
-    write_chips(alone, boxes[:1], texts, colours, 12)
-    write_chips(together, boxes, texts, colours, 12)
-    areas = [picture.any(-1).sum() for picture in (alone, together)]
+    canvas, boxes = np.zeros((100, 300, 3), np.uint8), np.array([[100, 40, 200, 70]] * 6)
+    texts, colors = [('dog', '9%')] * 6, [RED] * 6
+    alone = write_labels(canvas, boxes[:1], texts, colors, 12)
+    together = write_labels(canvas, boxes, texts, colors, 12)
+    areas = [image.any(-1).sum() for image in (alone, together)]
     assert areas[1] == 6 * areas[0] > 0
 
 
@@ -87,16 +86,16 @@ def test_scores_are_written_as_percent():
     assert (scored == named).all()
 
 
-@pytest.mark.parametrize('colour, ink', [((255, 255, 0), 0), ((0, 0, 90), 255)])
-def test_names_can_be_read_on_any_colour(colour, ink):
-    out = draw([[20, 40, 120, 90]], [0], font_size=20, palette=[colour])
+@pytest.mark.parametrize('color, ink', [((255, 255, 0), 0), ((0, 0, 90), 255)])
+def test_names_can_be_read_on_any_color(color, ink):
+    out = draw([[20, 40, 120, 90]], [0], font_size=20, palette=[color])
     assert (out[17:40, 20:80] == ink).all(-1).sum() > 20
 
 
 @pytest.mark.parametrize('box', [[-50, -50, 20, 20], [120, 80, 300, 300], [-9, -9, 999, 999]])
 def test_boxes_that_stick_out_are_cut(box):
     out = outlines([box], [0])
-    assert out.shape == GREY.shape and has(out, RED).any()
+    assert out.shape == GRAY.shape and has(out, RED).any()
 
 
 def test_the_border_does_not_hide_the_line_along_it():
@@ -107,7 +106,7 @@ def test_the_border_does_not_hide_the_line_along_it():
 
 @pytest.mark.parametrize('box', [[-50, 0, -20, 20], [0, 200, 10, 300], [np.nan, 0, 10, 10]])
 def test_boxes_outside_are_left_out(box):
-    assert (draw([box], [0]) == GREY).all()
+    assert (draw([box], [0]) == GRAY).all()
 
 
 @pytest.mark.parametrize(
@@ -117,7 +116,7 @@ def test_any_name_is_drawn(name):
     boxes, classes = [[0, 0, 50, 50], [9, 9, 40, 40]], [name, name]
     for scores in (None, [1.0, 0.0]):
         out = draw(boxes, [0, 1], classes=classes, scores=scores)
-        assert out.shape == GREY.shape
+        assert out.shape == GRAY.shape
 
 
 def test_long_names_are_cut_before_their_scores():
@@ -129,22 +128,22 @@ def test_long_names_are_cut_before_their_scores():
 
 
 @pytest.mark.parametrize('size', [1, 2, 12])
-def test_tiny_pictures_are_drawn(size):
+def test_tiny_images_are_drawn(size):
     dot = np.zeros((size, size, 3), np.uint8)
     out = draw([[0, 0, 1, 1], [-5, -5, 5, 5]], [0, 1], dot, scores=[0.1, 0.2])
     assert out.shape == dot.shape
 
 
-def test_nothing_and_grey_are_drawn():
-    assert (draw(np.zeros((0, 4)), []) == GREY).all()
-    grey = draw([[0, 0, 9, 9]], [0], image=GREY[..., 0])
-    assert grey.shape == GREY.shape and has(grey, RED).any()
+def test_nothing_and_gray_are_drawn():
+    assert (draw(np.zeros((0, 4)), []) == GRAY).all()
+    gray = draw([[0, 0, 9, 9]], [0], image=GRAY[..., 0])
+    assert gray.shape == GRAY.shape and has(gray, RED).any()
 
 
-def test_the_picture_given_stays_as_it_is():
-    image = GREY.copy()
+def test_the_image_given_stays_as_it_is():
+    image = GRAY.copy()
     draw([[20, 30, 60, 80]], [0], image)
-    assert (image == GREY).all()
+    assert (image == GRAY).all()
 
 
 @pytest.mark.parametrize(
@@ -165,6 +164,6 @@ def test_a_caption_stands_in_the_corner_and_nowhere_else():
     assert long.shape == image.shape
 
 
-def test_a_picture_too_small_for_letters_stays_as_it_was():
+def test_a_image_too_small_for_letters_stays_as_it_was():
     image = np.full((8, 8, 3), 100, np.uint8)
     assert (write_caption(image, 'cat', '97%', (250, 20, 20)) == image).all()

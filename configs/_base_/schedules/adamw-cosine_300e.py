@@ -1,4 +1,4 @@
-# AdamW over 300 epochs as DeiT is trained (arXiv 2012.12877, Table 9).
+# DeiT's schedule: AdamW over 300 epochs (arXiv 2012.12877, Table 9).
 optim_wrapper = dict(
     type='OptimWrapper',
     # 5e-4 * 1024 images / 512
@@ -6,8 +6,8 @@ optim_wrapper = dict(
     paramwise_cfg=dict(
         norm_decay_mult=0.0,
         bias_decay_mult=0.0,
-        # An anchor's length is the temperature of its softmax, and a position
-        # embedding is no weight either: neither is decayed.
+        # Not decayed: the length of an anchor is the temperature of its
+        # softmax, and a position embedding is not a weight.
         custom_keys=dict(
             cls_token=dict(decay_mult=0.0),
             dist_token=dict(decay_mult=0.0),
@@ -31,3 +31,5 @@ train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=300, val_interval=5)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
 auto_scale_lr = dict(enable=False, base_batch_size=1024)
+# Moving average of the weights with decay 0.99996, as in DeiT's code.
+custom_hooks = [dict(type='EMAHook', momentum=4e-5, priority='ABOVE_NORMAL')]

@@ -1,6 +1,6 @@
-"""The classes of the demo scenes: names, colours, and what each looks like.
+"""The classes of the demo scenes: names, colors, and what each looks like.
 
-Ten classes: two kinds of background ("stuff") and eight objects ("things").
+Ten classes: two background classes ("stuff") and eight objects ("things").
 The objects lie 45 degrees apart on the hue circle and each spreads almost as
 far to either side, ranges of brightness overlap, and every pattern belongs to
 several classes: none of them names an object. Neighbours in hue differ in
@@ -50,7 +50,7 @@ THINGS = (
 STUFF_CLASSES = ('sky', 'ground')
 DEMO_THING_CLASSES = tuple(thing.name for thing in THINGS)
 
-# Label order of the masks: mask value = index + 1, and 0 is unlabelled.
+# Label order of the masks: mask value = index + 1, and 0 is unlabeled.
 DEMO_CLASSES = STUFF_CLASSES + DEMO_THING_CLASSES
 
 DEMO_PALETTE = (

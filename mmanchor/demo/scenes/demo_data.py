@@ -1,4 +1,4 @@
-"""Make the demo data set: offline, repeatable, and all or nothing."""
+"""Make the demo data set: offline, reproducible, all or nothing."""
 
 import json
 import os
@@ -25,10 +25,11 @@ from .writers import LAYOUTS, SPLITS, SceneJob, SceneRecord, make_folders, write
 
 MANIFEST = 'demo_data.json'
 
-# Part of the manifest: raise it when the same arguments give other files.
+# Part of the manifest: raise it when the same arguments give different files.
 GENERATOR_VERSION = 3
 
-_WORTH_A_PROCESS = 100  # Scenes; fewer are drawn sooner than one starts.
+_DEFAULT_STYLE = SceneStyle()
+_WORTH_A_PROCESS = 100  # Scenes; fewer are drawn faster than a process starts.
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class DemoData:
         images: Images per split.
         images_with: Per split, how many masks show each class.
         instances: Per split, how many COCO annotations of each class.
-        built: Whether this call made it (or found it complete).
+        built: True if this call wrote it, False if it was already complete.
     """
 
     root: Path
@@ -62,7 +63,7 @@ def make_demo_data(
     num_val: int = 200,
     size: tuple[int, int] = (160, 160),
     layout: str = 'both',
-    style: SceneStyle = SceneStyle(),
+    style: SceneStyle = _DEFAULT_STYLE,
     overwrite: bool = False,
     processes: int | None = None,
     progress: bool = True,
@@ -84,12 +85,12 @@ def make_demo_data(
         layout: 'ade', 'coco' or 'both' (images are shared by hard link).
         style: How difficult the scenes are.
         overwrite: Replace a demo data set made from other arguments.
-        processes: How many draw at once, 1 for none but this one; ``None``
-            takes up to one per core.
+        processes: Number of processes that draw, 1 for the calling one only;
+            ``None`` takes up to one per core.
         progress: Whether to show a progress bar.
 
     Returns:
-        Where the data set lies and what it holds.
+        The path and contents of the data set.
 
     Raises:
         UserError: If an argument is out of range, or ``root`` holds
@@ -120,7 +121,7 @@ def make_demo_data(
     if found is not None:
         return found
 
-    counts = dict(zip((split.name for split in SPLITS), (num_train, num_val)))
+    counts = dict(zip((split.name for split in SPLITS), (num_train, num_val), strict=True))
     try:
         with whole_folder(root) as folder:
             make_folders(folder, layout)
@@ -173,12 +174,13 @@ def _find(root: Path, parameters: dict, overwrite: bool) -> DemoData | None:
         name for name in {*parameters, *made_from} if parameters.get(name) != made_from.get(name)
     )
     changes = ', '.join(
-        f'{name}: {made_from.get(name)} there, {parameters.get(name)} asked' for name in differing
+        f'{name}: {made_from.get(name)} there, {parameters.get(name)} requested'
+        for name in differing
     )
     raise UserError(
         f'{root} holds a demo data set made from other '
         f'parameters ({changes}); choose another folder, remove '
-        'this one, or have make-demo-data --overwrite replace it'
+        'this one, or replace it with make-demo-data --overwrite'
     )
 
 

@@ -1,4 +1,4 @@
-"""Folders that appear under their name only when they are whole."""
+"""Folders that appear under their name only when they are complete."""
 
 import os
 import shutil
@@ -14,7 +14,7 @@ def whole_folder(root: Path) -> Iterator[Path]:
 
     The block fills a temporary folder beside ``root``, which takes its name
     (and its place, if it exists) when the block ends; if the block fails,
-    ``root`` stays as it was. What a killed process left behind is removed.
+    ``root`` is unchanged. Leftovers of killed processes are removed.
 
     Args:
         root: The folder to make; missing parents are made too.

@@ -22,7 +22,7 @@ def mask_to_polygons(mask: np.ndarray) -> list[list[float]]:
         where pixel ``i`` covers ``[i, i + 1]``.
     """
     # On a doubled grid, contours run a quarter pixel inside the outline, so
-    # that exactly the mask's pixel centres lie within.
+    # that exactly the mask's pixel centers lie within.
     doubled = mask.astype(np.uint8).repeat(2, 0).repeat(2, 1)
     contours, hierarchy = cv2.findContours(doubled, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
     polygons = []
@@ -39,7 +39,10 @@ def mask_to_polygons(mask: np.ndarray) -> list[list[float]]:
 
 
 def mask_to_rle(mask: np.ndarray) -> dict[str, list]:
-    """Run lengths of a mask, uncompressed, as COCO writes crowds.
+    """Run lengths of a mask, uncompressed, as COCO stores crowds.
+
+    pycocotools only writes the compressed form, which COCO's own annotation
+    files do not use.
 
     Args:
         mask: (H, W) bool.

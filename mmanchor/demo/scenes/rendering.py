@@ -19,12 +19,12 @@ class Instance:
     """What remains visible of an object, or of a crowd.
 
     Attributes:
-        kind: Index into ``THINGS``.
+        class_index: Index into ``THINGS``.
         mask: Its visible pixels, (H, W) bool.
         crowd: Whether it stands for many shapes together.
     """
 
-    kind: int
+    class_index: int
     mask: np.ndarray
     crowd: bool
 
@@ -35,7 +35,7 @@ class Rendering:
 
     Attributes:
         image: RGB uint8, (H, W, 3).
-        labels: Class index + 1, 0 = unlabelled; uint8, (H, W).
+        labels: Class index + 1, 0 = unlabeled; uint8, (H, W).
         instances: In order of their owner numbers.
         jpeg_quality: The quality to store the image with, percent.
     """
@@ -60,27 +60,27 @@ def render(scene: Scene, style: SceneStyle) -> Rendering:
     """
     canvas, labels = _backgrounds(scene)
     owners = np.full(scene.size, VOID, np.int16)
-    kinds = {}
+    class_indices = {}
     for shape in scene.shapes:
         window, cover = draw_shape(shape, scene.size)
         if not cover.any():
             continue
         alpha = cover[..., None] * np.float32(1 / 255)
-        colour = paint(shape.fill, *cover.shape)
-        canvas[window] += alpha * (colour - canvas[window])
+        color = paint(shape.fill, *cover.shape)
+        canvas[window] += alpha * (color - canvas[window])
         inside = cover >= 128
         owners[window][inside] = shape.owner
-        # What is drawn, but not (or not enough) to be seen, is unlabelled.
+        # What is drawn, but not (or not enough) to be seen, is unlabeled.
         labels[window][inside] = 0
-        if shape.kind != VOID:
-            kinds[shape.owner] = shape.kind
+        if shape.class_index != VOID:
+            class_indices[shape.owner] = shape.class_index
 
     instances = []
-    for owner, kind in sorted(kinds.items()):
+    for owner, class_index in sorted(class_indices.items()):
         mask = owners == owner
         if np.count_nonzero(mask) >= MIN_VISIBLE:
-            labels[mask] = len(STUFF_CLASSES) + kind + 1
-            instances.append(Instance(kind, mask, owner == scene.crowd))
+            labels[mask] = len(STUFF_CLASSES) + class_index + 1
+            instances.append(Instance(class_index, mask, owner == scene.crowd))
 
     rng = np.random.default_rng(scene.seed)
     image = _photograph(canvas, rng, style)
@@ -89,7 +89,7 @@ def render(scene: Scene, style: SceneStyle) -> Rendering:
 
 
 def _backgrounds(scene: Scene) -> tuple[np.ndarray, np.ndarray]:
-    """The empty scene: colours, (H, W, 3) float32, and labels, uint8."""
+    """The empty scene: colors, (H, W, 3) float32, and labels, uint8."""
     height, width = scene.size
     sky, ground = (paint(fill, height, width) for fill in scene.backgrounds)
     x = np.arange(width) / width - 0.5

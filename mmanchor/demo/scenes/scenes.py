@@ -8,7 +8,7 @@ import numpy as np
 
 from .classes import PATTERNS, THINGS
 
-VOID = -1  # The class index of a region that nobody labelled.
+VOID = -1  # The class index of a region without a label.
 
 
 @dataclass(frozen=True)
@@ -24,9 +24,9 @@ class SceneStyle:
         hue_spread: Half the width of a class's hue range, degrees.
         crowd_chance: Chance that a scene holds a crowd.
         crowd_members: Fewest and most shapes in a crowd.
-        void_chance: Chance that a scene holds an unlabelled region.
+        void_chance: Chance that a scene holds an unlabeled region.
         empty_every: One scene in this many holds no object at all.
-        noise: Largest standard deviation of the sensor noise, grey levels.
+        noise: Largest standard deviation of the sensor noise, gray levels.
         blur: Largest standard deviation of the lens blur.
         jpeg_quality: Lowest and highest JPEG quality, percent.
     """
@@ -48,18 +48,18 @@ class SceneStyle:
 
 @dataclass(frozen=True)
 class Fill:
-    """How a region is coloured: a pattern blends two colours.
+    """How a region is colored: a pattern blends two colors.
 
     Attributes:
         pattern: One of the patterns of :mod:`.textures`.
-        colours: The two colours, RGB in [0, 255].
+        colors: The two colors, RGB in [0, 255].
         period: Length of one repeat, pixels.
         angle: Direction of the pattern, radians.
         seed: Seed of the pattern's own randomness.
     """
 
     pattern: str
-    colours: tuple[tuple[float, float, float], tuple[float, float, float]]
+    colors: tuple[tuple[float, float, float], tuple[float, float, float]]
     period: float
     angle: float
     seed: int
@@ -70,19 +70,19 @@ class Shape:
     """One shape to draw.
 
     Attributes:
-        kind: Index into ``THINGS``, or ``VOID``.
+        class_index: Index into ``THINGS``, or ``VOID``.
         owner: Which annotation it belongs to; crowd members share one.
-        centre: x and y, pixels.
+        center: x and y, pixels.
         diameter: Of the circle around the shape, pixels.
         angle: Rotation, radians.
         aspect: Height over width before rotation.
         variation: What else the outline varies by, in [0, 1).
-        fill: Its colours.
+        fill: Its colors.
     """
 
-    kind: int
+    class_index: int
     owner: int
-    centre: tuple[float, float]
+    center: tuple[float, float]
     diameter: float
     angle: float
     aspect: float
@@ -152,10 +152,10 @@ def random_scene(
     if index % style.empty_every != style.empty_every - 1:
         count = int(rng.integers(style.objects[0], style.objects[1] + 1))
         for owner in range(count):
-            kind = int(rng.integers(len(THINGS)))
+            class_index = int(rng.integers(len(THINGS)))
             if owner == 0:
-                kind = index % len(THINGS)
-            shapes.append([_thing(rng, kind, owner, size, style)])
+                class_index = index % len(THINGS)
+            shapes.append([_thing(rng, class_index, owner, size, style)])
         if rng.random() < style.crowd_chance:
             crowd = count
             shapes.append(_crowd(rng, crowd, size, style))
@@ -185,7 +185,7 @@ def _fill(
     contrast: float,
     period: float,
 ) -> Fill:
-    """A fill whose second colour is darker or paler than the first."""
+    """A fill whose second color is darker or paler than the first."""
     if rng.random() < 0.7:
         other = _rgb(hue, saturation, value * (1 - contrast))
     else:
@@ -225,8 +225,10 @@ def _ground(rng: np.random.Generator, size: tuple[int, int]) -> Fill:
     )
 
 
-def _thing_fill(rng: np.random.Generator, kind: int, diameter: float, style: SceneStyle) -> Fill:
-    thing = THINGS[kind]
+def _thing_fill(
+    rng: np.random.Generator, class_index: int, diameter: float, style: SceneStyle
+) -> Fill:
+    thing = THINGS[class_index]
     pattern = rng.choice(thing.patterns, p=(0.55, 0.33, 0.12))
     smooth = pattern in ('plain', 'noise')
     hue = thing.hue + rng.uniform(-1, 1) * style.hue_spread
@@ -246,28 +248,28 @@ def _log_uniform(rng: np.random.Generator, low: float, high: float) -> float:
 
 
 def _thing(
-    rng: np.random.Generator, kind: int, owner: int, size: tuple[int, int], style: SceneStyle
+    rng: np.random.Generator, class_index: int, owner: int, size: tuple[int, int], style: SceneStyle
 ) -> Shape:
     height, width = size
-    sizes = style.stroke_size if THINGS[kind].stroke else style.size
-    if not THINGS[kind].stroke and rng.random() < style.small_chance:
+    sizes = style.stroke_size if THINGS[class_index].stroke else style.size
+    if not THINGS[class_index].stroke and rng.random() < style.small_chance:
         sizes = style.small_size
     diameter = max(6.0, min(size) * _log_uniform(rng, *sizes))
     return Shape(
-        kind,
+        class_index,
         owner,
         (rng.uniform(0.03, 0.97) * width, rng.uniform(0.03, 0.97) * height),
         diameter,
         rng.uniform(0, math.tau),
         rng.uniform(0.6, 1),
         rng.random(),
-        _thing_fill(rng, kind, diameter, style),
+        _thing_fill(rng, class_index, diameter, style),
     )
 
 
 def _crowd(rng: np.random.Generator, owner: int, size: tuple[int, int], style: SceneStyle) -> list:
-    """Many small shapes of one class, too close together to tell apart."""
-    kind = int(rng.choice([i for i, thing in enumerate(THINGS) if not thing.stroke]))
+    """Many small shapes of one class, too close together to be annotated one by one."""
+    class_index = int(rng.choice([i for i, thing in enumerate(THINGS) if not thing.stroke]))
     count = int(rng.integers(style.crowd_members[0], style.crowd_members[1] + 1))
     diameter = max(7.0, min(size) * rng.uniform(0.07, 0.11))
     middle = rng.uniform(0.2, 0.8, 2) * size[::-1]
@@ -277,7 +279,7 @@ def _crowd(rng: np.random.Generator, owner: int, size: tuple[int, int], style: S
         turn, far = rng.uniform(0, math.tau), math.sqrt(rng.random())
         members.append(
             Shape(
-                kind,
+                class_index,
                 owner,
                 (
                     middle[0] + 1.4 * reach * far * math.cos(turn),
@@ -287,7 +289,7 @@ def _crowd(rng: np.random.Generator, owner: int, size: tuple[int, int], style: S
                 rng.uniform(0, math.tau),
                 rng.uniform(0.6, 1),
                 rng.random(),
-                _thing_fill(rng, kind, diameter, style),
+                _thing_fill(rng, class_index, diameter, style),
             )
         )
     return members

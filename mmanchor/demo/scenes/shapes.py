@@ -117,15 +117,15 @@ def draw_shape(shape: Shape, size: tuple[int, int]) -> tuple[tuple[slice, slice]
         The window (rows, columns) of the image that the shape touches, and
         the coverage in it, uint8, 255 inside; the window may be empty.
     """
-    name = 'void' if shape.kind == VOID else THINGS[shape.kind].name
+    name = 'void' if shape.class_index == VOID else THINGS[shape.class_index].name
     radius, reach = shape.diameter / 2, shape.diameter / 2 + 2
     top, left, bottom, right = (
         int(np.clip(side, 0, limit))
         for side, limit in (
-            (shape.centre[1] - reach, size[0]),
-            (shape.centre[0] - reach, size[1]),
-            (shape.centre[1] + reach + 1, size[0]),
-            (shape.centre[0] + reach + 1, size[1]),
+            (shape.center[1] - reach, size[0]),
+            (shape.center[0] - reach, size[1]),
+            (shape.center[1] + reach + 1, size[0]),
+            (shape.center[0] + reach + 1, size[1]),
         )
     )
     window = slice(top, bottom), slice(left, right)
@@ -135,8 +135,8 @@ def draw_shape(shape: Shape, size: tuple[int, int]) -> tuple[tuple[slice, slice]
 
     cosine, sine = math.cos(shape.angle), math.sin(shape.angle)
     turn = np.array(((cosine, sine), (-sine, cosine))) * radius * _FINER
-    # OpenCV's integer coordinates are pixel centres, hence the half pixel.
-    origin = (np.array(shape.centre) - (left, top)) * _FINER - 0.5
+    # OpenCV's integer coordinates are pixel centers, hence the half pixel.
+    origin = (np.array(shape.center) - (left, top)) * _FINER - 0.5
 
     def place(points: Points) -> np.ndarray:
         x = points[:, 0] * turn[0, 0] + points[:, 1] * turn[1, 0]

@@ -1,4 +1,4 @@
-"""Procedural patterns: fields in [0, 1] that blend the colours of a fill."""
+"""Procedural patterns: fields in [0, 1] that blend the colors of a fill."""
 
 import math
 from collections.abc import Callable
@@ -102,7 +102,7 @@ def paint(fill: Fill, height: int, width: int) -> np.ndarray:
     """Render a fill.
 
     Args:
-        fill: The pattern and its two colours.
+        fill: The pattern and its two colors.
         height: Rows.
         width: Columns.
 
@@ -110,5 +110,5 @@ def paint(fill: Fill, height: int, width: int) -> np.ndarray:
         RGB in [0, 255], float32, (height, width, 3).
     """
     field = _FIELDS[fill.pattern](fill, height, width)[..., None]
-    first, second = np.array(fill.colours, np.float32)
+    first, second = np.array(fill.colors, np.float32)
     return first + field * (second - first)

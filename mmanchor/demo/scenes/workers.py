@@ -1,4 +1,4 @@
-"""Processes that write scenes beside each other."""
+"""Processes that write scenes in parallel."""
 
 import multiprocessing
 import os
@@ -24,13 +24,13 @@ def scene_writers(processes: int) -> Iterator[WriteAll]:
 
     Yields:
         A function that writes the scenes of a list of jobs and gives their
-        records in order, each as soon as it is there.
+        records in order, each as soon as it is available.
     """
     if processes == 1:
         yield lambda jobs: map(write_scene, jobs)
         return
-    # A forked process cannot take down the threads of its parent's OpenCV,
-    # so there must be none when it starts.
+    # A forked process cannot stop the threads of its parent's OpenCV, so
+    # there must be none when it starts.
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)
     pool = ProcessPoolExecutor(processes, initializer=_start)
@@ -44,7 +44,7 @@ def scene_writers(processes: int) -> Iterator[WriteAll]:
 
 
 def _start() -> None:
-    # The parent alone answers Ctrl+C, and one process uses one core.
+    # Only the parent handles Ctrl+C, and each process uses one core.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if cv2.getNumThreads() > 1:
         cv2.setNumThreads(1)
@@ -52,6 +52,6 @@ def _start() -> None:
 
 
 def _leave_with_parent() -> None:
-    # A worker of a killed parent would wait for its next job for ever.
+    # A worker whose parent was killed would wait forever for its next job.
     multiprocessing.parent_process().join()
     os._exit(1)

@@ -44,7 +44,7 @@ SPLITS = (Split('train', 0, 'training', 'train2017'), Split('val', 1, 'validatio
 
 @dataclass(frozen=True)
 class SceneJob:
-    """All that a worker needs to render and write one scene.
+    """Everything a worker needs to render and write one scene.
 
     Attributes:
         root: Folder of the data set.
@@ -82,8 +82,8 @@ def make_folders(root: Path, layout: str) -> None:
     """Create a layout's empty folders below ``root``."""
     for split in SPLITS:
         if layout != 'coco':
-            for kind in ('images', 'annotations'):
-                (root / 'ade' / kind / split.ade).mkdir(parents=True)
+            for name in ('images', 'annotations'):
+                (root / 'ade' / name / split.ade).mkdir(parents=True)
         if layout != 'ade':
             (root / 'coco' / split.coco).mkdir(parents=True)
     if layout != 'ade':
@@ -94,13 +94,13 @@ def write_scene(job: SceneJob) -> SceneRecord:
     """Render a scene and write its files.
 
     The scene depends on seed, split, index, size and style alone, so any
-    process may write it, in any order.
+    process can write it, in any order.
 
     Args:
         job: Which scene, and where to.
 
     Returns:
-        What to remember of it.
+        What the index of the data set needs.
     """
     rng = np.random.default_rng([job.seed, job.split.stream, job.index])
     rendering = render(random_scene(rng, job.index, job.size, job.style), job.style)
@@ -177,7 +177,7 @@ def write_coco_index(
 def _coco_annotation(instance: Instance) -> dict[str, object]:
     encode = mask_to_rle if instance.crowd else mask_to_polygons
     return dict(
-        category_id=THINGS[instance.kind].category_id,
+        category_id=THINGS[instance.class_index].category_id,
         iscrowd=int(instance.crowd),
         bbox=mask_to_box(instance.mask),
         area=float(np.count_nonzero(instance.mask)),
@@ -193,7 +193,7 @@ def _encode(suffix: str, array: np.ndarray, *options: int) -> bytes:
 
 
 def _write_image(rendering: Rendering, paths: list[Path]) -> None:
-    """Write the image once; a second layout shares the file if it can."""
+    """Write the image once; a second layout links to the file if possible."""
     paths[0].write_bytes(
         _encode(
             '.jpg', rendering.image[..., ::-1], cv2.IMWRITE_JPEG_QUALITY, rendering.jpeg_quality

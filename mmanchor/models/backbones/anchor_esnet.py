@@ -74,13 +74,13 @@ class AnchorESNet(ESNet):
     save little; ``anchor_stages=(1, 2)`` also replaces the stage of stride 16
     with 676 tokens.
 
-    A checkpoint of an ESNet (``init_cfg`` of type 'Pretrained') initializes
+    Like ESNet it has no ``img_size``, since nothing depends on it. A
+    checkpoint of an ESNet (``init_cfg`` of type 'Pretrained') initializes
     everything but the transformer blocks.
 
     Args:
-        scale, ratios, out_indices, frozen_stages, norm_eval, norm_cfg,
-            act_cfg, init_cfg: As in :class:`ESNet`; ``norm_cfg`` is that of
-            the convolutions.
+        scale, ratios, out_indices, frozen_stages, norm_eval, norm_cfg, act_cfg, init_cfg: As in
+            :class:`ESNet`; ``norm_cfg`` is that of the convolutions.
         anchor_stages: Stages to replace, from 0, increasing; negative ones
             count from the end.
         attention: As in :class:`AnchorFormer`.

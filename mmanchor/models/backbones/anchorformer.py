@@ -177,7 +177,7 @@ class AnchorFormer(BaseBackbone):
         if out_type not in self.out_types:
             raise ValueError(f'out_type must be one of {self.out_types}, got {out_type!r}')
         if out_type in TOKEN_TYPES and not self.extra_tokens:
-            raise ValueError(f"out_type={out_type!r} needs extra_tokens=('cls',), got ()")
+            raise ValueError(f"out_type={out_type!r} needs extra_tokens such as ('cls',), got ()")
         return out_type
 
     def init_weights(self) -> None:

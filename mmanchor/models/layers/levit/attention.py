@@ -114,7 +114,7 @@ class LevitAttention(nn.Module):
 class LevitSoftmaxAttention(LevitAttention):
     """LeViT's own attention: softmax with a bias for the offset of two tokens.
 
-    Each head has one bias for every pair (|dy|, |dx|), that is a table of
+    Each head has one bias for every pair (``|dy|, |dx|``), that is a table of
     h x w for a map of h x w tokens. For a map of another size the table is
     stretched by bicubic interpolation with aligned corners; so is that of a
     checkpoint of another size when it is loaded.

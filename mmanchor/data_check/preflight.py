@@ -1,0 +1,83 @@
+"""The checks that `train` and `test` run before their first iteration."""
+
+import logging
+import os
+from collections.abc import Sequence
+
+from mmengine.config import Config
+from mmengine.logging import print_log
+
+from ..utils.errors import UserError
+from .check import check_data
+from .recipe import check_recipe
+from .report import Problem, SplitReport
+
+# Files of each data set that are read; `mmanchor check-data` reads all.
+_NUM_FILES = 64
+_HOOKS = ('SkippedImagesHook', 'SkippedPicturesHook')
+
+
+def check_before_training(cfg: Config) -> None:
+    """Warn of what is wrong with data and recipe; stop where training fails.
+
+    Args:
+        cfg: The config of a training; unreadable files will be skipped and
+            counted by :class:`~mmanchor.engine.hooks.SkippedImagesHook`,
+            which is added to the hooks.
+
+    Raises:
+        UserError: If training would fail, or learn something wrong.
+    """
+    splits = ['train'] if cfg.get('val_cfg') is None else ['train', 'val']
+    reports = check_data(cfg, splits, _NUM_FILES)
+    _finish(cfg, [*reports, check_recipe(cfg, reports)])
+
+
+def check_before_testing(cfg: Config) -> None:
+    """Warn of what is wrong with the test data; stop where scores would lie.
+
+    Args:
+        cfg: The config of a test; a file that cannot be read will be an error
+            that names it.
+
+    Raises:
+        UserError: If scoring would fail, or score something wrong.
+    """
+    reports = check_data(cfg, ['test'], _NUM_FILES)
+    _finish(cfg, [*reports, check_recipe(cfg.copy(), reports)])
+
+
+def _finish(cfg: Config, reports: Sequence[SplitReport]) -> None:
+    """Report the problems and let the run name unreadable files."""
+    found = [(report, problem) for report in reports for problem in report.problems]
+    fatal = [_line(*pair) for pair in found if pair[1].fatal]
+    if fatal:
+        hint = '' if len(fatal) == 1 else f'\n({len(fatal)} problems)'
+        raise UserError('\n'.join(fatal) + hint)
+    for pair in found:
+        _warn(_line(*pair))
+    for report in reports:
+        for note in report.notes if not report.splits else ():
+            _warn(note)
+    if not isinstance(cfg.get('custom_hooks') or [], (list, tuple)):
+        raise UserError(f'custom_hooks must be a list of dicts, got {cfg.custom_hooks!r}')
+    hooks = [*(cfg.get('custom_hooks') or ()), *(cfg.get('default_hooks') or {}).values()]
+    types = [str(hook.get('type')) for hook in hooks if isinstance(hook, dict)]
+    if not any(name.endswith(_HOOKS) for name in types):
+        hook = dict(type='mmanchor.SkippedImagesHook')
+        cfg.custom_hooks = [*(cfg.get('custom_hooks') or ()), hook]
+
+
+def _line(report: SplitReport, problem: Problem) -> str:
+    """A problem in one line, with the place where it was found."""
+    if not report.splits:
+        return f'config: {problem.in_one_line()}'
+    place = f' ({report.places[0]})' if report.places else ''
+    return f'{" and ".join(report.splits)} data{place}: {problem.in_one_line()}'
+
+
+def _warn(text: str) -> None:
+    """Warn once, not in every process."""
+    rank = os.environ.get('RANK') or os.environ.get('SLURM_PROCID') or '0'
+    if rank == '0':
+        print_log(text, logger='current', level=logging.WARNING)

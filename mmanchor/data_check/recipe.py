@@ -1,0 +1,220 @@
+"""Check of a recipe against its data: batch, schedule, metrics, keys."""
+
+import math
+import os
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from mmengine.config import Config
+
+from .config_keys import add_key_problems
+from .report import SplitReport
+
+# Heads that normalize a map pooled to 1 x 1, one value per channel and image.
+_POOLING_HEADS = ('ASPPHead', 'PSPHead', 'UPerHead')
+_WARM_UPS = ('ConstantLR', 'LinearLR')
+# A warm-up that takes more of the training than this is no warm-up.
+_LONGEST_WARM_UP = 0.5
+
+
+def check_recipe(cfg: Config, reports: Sequence[SplitReport] = ()) -> SplitReport:
+    """Check what a config says about training and scoring.
+
+    Args:
+        cfg: A config.
+        reports: Those of its data sets, which hold the number of images.
+
+    Returns:
+        A report whose ``dataset`` is ``'recipe'``.
+    """
+    report = SplitReport([], 'recipe')
+    add_key_problems(report, cfg)
+    _check_slide(report, cfg)
+    _check_topk(report, cfg)
+    loader = cfg.get('train_dataloader')
+    if not isinstance(loader, dict) or not isinstance(loader.get('batch_size'), int):
+        return report
+    images = sum(each.counts.get('images', 0) for each in reports if 'train' in each.splits)
+    images *= _repeats(loader.get('dataset'))
+    batch = loader['batch_size'] * _world_size(cfg)
+    _check_learning_rate(report, cfg, loader['batch_size'])
+    _check_batch_norm(report, cfg, loader['batch_size'])
+    if images and batch > 0:
+        _check_batch(report, cfg, images, batch)
+        _check_warm_up(report, cfg, images, batch)
+    return report
+
+
+def _world_size(cfg: Config) -> int:
+    """Number of processes that were launched."""
+    if cfg.get('launcher', 'none') == 'none':
+        return 1
+    names = ('WORLD_SIZE', 'SLURM_NTASKS', 'OMPI_COMM_WORLD_SIZE')
+    return next((int(os.environ[name]) for name in names if name in os.environ), 1)
+
+
+def _repeats(dataset: Any) -> int:
+    """How often wrappers repeat the data in an epoch."""
+    times = 1
+    while isinstance(dataset, dict):
+        if str(dataset.get('type')).endswith('RepeatDataset'):
+            times *= dataset.get('times', 1)
+        dataset = dataset.get('dataset')
+    return times
+
+
+def _check_learning_rate(report: SplitReport, cfg: Config, batch_size: int) -> None:
+    """Compare the batch with the one that the learning rate is for."""
+    scaling, wrapper = cfg.get('auto_scale_lr') or {}, cfg.get('optim_wrapper') or {}
+    if not isinstance(scaling, dict):
+        report.add(
+            'auto_scale_lr', f'must be a dict such as dict(base_batch_size=16), got {scaling!r}'
+        )
+        return
+    base = scaling.get('base_batch_size')
+    accumulated = wrapper.get('accumulative_counts', 1)
+    processes = _world_size(cfg)
+    batch = batch_size * processes * accumulated
+    if not isinstance(base, int) or base < 1 or batch < 1:
+        return
+    parts = f'{batch_size} images x {processes} processes x {accumulated} accumulated iterations'
+    if scaling.get('enable'):
+        if accumulated > 1:
+            report.notes.append(
+                f'auto_scale_lr scales the learning rate for {batch // accumulated} images, but '
+                f'a step uses {batch} ({parts}); multiply it by {accumulated} more'
+            )
+    elif batch != base:
+        lr = (wrapper.get('optimizer') or {}).get('lr')
+        value = f', to {lr * batch / base:.4g}' if isinstance(lr, (int, float)) else ''
+        report.notes.append(
+            f'the learning rate {lr} is for a batch of {base} images, but a step uses {batch} '
+            f'({parts}); --auto-scale-lr multiplies it by {batch / base:.4g}{value}'
+        )
+
+
+def _check_batch(report: SplitReport, cfg: Config, images: int, batch: int) -> None:
+    """Fewer images than a batch needs."""
+    if images >= batch:
+        return
+    loader, by_epoch = cfg.train_dataloader, _total_epochs(cfg) is not None
+    drops = loader.get('drop_last') or (loader.get('batch_sampler') or {}).get('drop_last')
+    cure = f'set train_dataloader.batch_size to at most {images}, or repeat the data'
+    message = f'the training data has {images} images, fewer than a batch of {batch}; {cure}'
+    if drops and by_epoch:
+        message += '; with drop_last=True an epoch has no iteration at all'
+    report.add('small_data', message, fatal=bool(drops and by_epoch))
+
+
+def _check_warm_up(report: SplitReport, cfg: Config, images: int, batch: int) -> None:
+    """A warm-up that takes most of the training, or never ends."""
+    epochs, iterations = _total_epochs(cfg), (cfg.get('train_cfg') or {}).get('max_iters')
+    per_epoch = max(1, math.ceil(images / batch))
+    if epochs is not None:
+        iterations = epochs * per_epoch
+    if not isinstance(iterations, int):
+        return
+    for scheduler in _schedulers(cfg.get('param_scheduler')):
+        name, end = str(scheduler.get('type')), scheduler.get('end')
+        if not name.endswith(_WARM_UPS) or not isinstance(end, int):
+            continue
+        if scheduler.get('by_epoch', True):
+            length, total, unit = end, epochs, 'epochs'
+        else:
+            length, total, unit = end, iterations, 'iterations'
+        if scheduler.get('begin', 0) == 0 and total and length > _LONGEST_WARM_UP * total:
+            report.add(
+                'warm_up',
+                f'the warm-up ({name}) takes {length} {unit}, and the training {total} '
+                f'({images} images, batch {batch}: {per_epoch} iterations an epoch); shorten '
+                'param_scheduler.end or train longer',
+            )
+
+
+def _total_epochs(cfg: Config) -> int | None:
+    epochs = (cfg.get('train_cfg') or {}).get('max_epochs')
+    return epochs if isinstance(epochs, int) else None
+
+
+def _schedulers(node: Any) -> Iterator[dict[str, Any]]:
+    for each in node if isinstance(node, (list, tuple)) else [node]:
+        if isinstance(each, dict):
+            yield each
+
+
+def _check_batch_norm(report: SplitReport, cfg: Config, batch_size: int) -> None:
+    """One image a process, whose statistics batch norm would use."""
+    if batch_size != 1 or _world_size(cfg) > 1:
+        return
+    nodes = list(_nodes(cfg.get('model')))
+    if not any(str(each.get('type')) in ('BN', 'BN1d', 'BN2d', 'SyncBN') for each in nodes):
+        return
+    heads = sorted(
+        {str(each['type']) for each in nodes if str(each.get('type')).endswith(_POOLING_HEADS)}
+    )
+    if heads:
+        report.add(
+            'batch_of_one',
+            f'train_dataloader.batch_size is 1, but {heads[0]} pools a map to 1 x 1, and batch '
+            'norm needs more than one value per channel; use a batch of 2 or more',
+            fatal=True,
+        )
+    else:
+        report.notes.append(
+            'train_dataloader.batch_size is 1, so batch norm uses the statistics of single '
+            "images; use a larger batch, or norm_cfg=dict(type='GN', num_groups=32)"
+        )
+
+
+def _nodes(node: Any) -> Iterator[dict[str, Any]]:
+    """All dicts in a config."""
+    if isinstance(node, dict):
+        yield node
+        node = list(node.values())
+    for each in node if isinstance(node, (list, tuple)) else ():
+        yield from _nodes(each)
+
+
+def _check_topk(report: SplitReport, cfg: Config) -> None:
+    """Accuracy over more classes than there are."""
+    classes = ((cfg.get('model') or {}).get('head') or {}).get('num_classes')
+    if not isinstance(classes, int):
+        return
+    for split in ('val', 'test'):
+        for metric in _schedulers(cfg.get(f'{split}_evaluator')):
+            topk = metric.get('topk', 1)
+            numbers = [k for k in (topk if isinstance(topk, (list, tuple)) else [topk])
+                       if isinstance(k, int)]  # fmt: skip
+            if str(metric.get('type')).endswith('Accuracy') and max(numbers, default=0) > classes:
+                report.add(
+                    'top_k',
+                    f'{split}_evaluator asks for the top-{max(numbers)} accuracy of {classes} '
+                    f'classes; write {split}_evaluator.topk='
+                    f'{tuple(k for k in numbers if k <= classes) or (1,)}',
+                    fatal=True,
+                )
+
+
+def _check_slide(report: SplitReport, cfg: Config) -> None:
+    """Sliding windows without a size or a stride."""
+    settings = (cfg.get('model') or {}).get('test_cfg')
+    if not isinstance(settings, dict) or settings.get('mode') != 'slide':
+        return
+    for key, example in (('crop_size', '(512,512)'), ('stride', '(341,341)')):
+        value = settings.get(key)
+        if not isinstance(value, (list, tuple)) or len(value) != 2:
+            found = 'is missing' if value is None else f'must be height and width, got {value}'
+            report.add(
+                'slide',
+                f"model.test_cfg.mode is 'slide', but model.test_cfg.{key} {found}; write "
+                f'--cfg-options "model.test_cfg.{key}={example}"',
+                fatal=True,
+            )
+            return
+    if any(s > c for s, c in zip(settings['stride'], settings['crop_size'], strict=True)):
+        report.add(
+            'slide',
+            f'model.test_cfg.stride {tuple(settings["stride"])} is larger than crop_size '
+            f'{tuple(settings["crop_size"])}, so windows would leave gaps',
+            fatal=True,
+        )
