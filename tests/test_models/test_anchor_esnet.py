@@ -37,7 +37,7 @@ def build(cls=AnchorESNet, seed=0, **kwargs):
 )
 def test_only_stride_one_blocks_of_the_chosen_stages_are_replaced(stages, replaced):
     model, plain = build(anchor_stages=stages), build(ESNet)
-    for index, (stage, twin) in enumerate(zip(model.stages, plain.stages)):
+    for index, (stage, twin) in enumerate(zip(model.stages, plain.stages, strict=True)):
         if index in replaced:
             assert len(stage.blocks) == len(twin) - 1
             assert {k: v.shape for k, v in stage.down.state_dict().items()} == {
@@ -104,7 +104,7 @@ def test_the_deploy_form_gives_the_same_maps():
     model.switch_to_deploy()
     assert model.state_dict().keys() == folded.state_dict().keys()
     for maps in (folded(x), model(x)):
-        for ours, theirs in zip(maps, expected):
+        for ours, theirs in zip(maps, expected, strict=True):
             torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-5)
 
 
@@ -119,7 +119,7 @@ def test_images_of_a_batch_do_not_touch_each_other():
     model = build(anchor_stages=(1, 2)).double().eval()
     x = torch.rand(3, 3, 32, 64, dtype=torch.float64)
     order = [2, 0, 1]
-    for ours, expected in zip(model(x[order]), model(x)):
+    for ours, expected in zip(model(x[order]), model(x), strict=True):
         torch.testing.assert_close(ours, expected[order])
 
 
@@ -138,7 +138,7 @@ def test_exports_with_any_multiple_of_32():
     program = torch.export.export(model, (torch.rand(1, 3, 64, 96),), dynamic_shapes=(sides,))
     for size in ((64, 64), (96, 160)):
         x = torch.rand(1, 3, *size)
-        for ours, expected in zip(program.module()(x), model(x)):
+        for ours, expected in zip(program.module()(x), model(x), strict=True):
             torch.testing.assert_close(ours, expected, atol=1e-5, rtol=1e-4)
 
 
@@ -189,7 +189,9 @@ def test_a_detectors_backbone_is_found_by_its_prefix(tmp_path):
     cfg = dict(type='Pretrained', checkpoint=path, prefix='backbone.')
     model = build(init_cfg=cfg)
     assert torch.equal(model.stem.conv.weight, source.stem.conv.weight)
-    with pytest.raises(ValueError, match="has no stem.conv.weight; .* missing.*prefix='backbone.'"):
+    with pytest.raises(
+        ValueError, match=r"has no stem.conv.weight; .* missing.*prefix='backbone.'"
+    ):
         build(init_cfg=dict(type='Pretrained', checkpoint=path))
 
 
@@ -242,7 +244,7 @@ def test_numbers_of_batches_may_be_missing(tmp_path, messages):
 
 
 def test_esnets_weights_do_not_load_strictly():
-    with pytest.raises(RuntimeError, match='Missing.*stages.2.blocks.0'):
+    with pytest.raises(RuntimeError, match=r'Missing.*stages.2.blocks.0'):
         build().load_state_dict(build(ESNet).state_dict())
 
 

@@ -82,7 +82,7 @@ def test_deploying_is_exact_and_loads_training_checkpoints(attention, num_anchor
     model.switch_to_deploy()
     assert count(model) == count(deployed) != before
     for got in (model(x), deployed(x)):
-        for a, b in zip(got, want):
+        for a, b in zip(got, want, strict=True):
             assert (b[0] - b[1]).abs().max() > 0.1  # images tell
             torch.testing.assert_close(a, b, rtol=0, atol=1e-9)
     assert not any('bn' in name for name in model.state_dict())
@@ -221,5 +221,5 @@ def test_what_does_not_fit_is_refused(kwargs, message):
 
 def test_images_smaller_than_the_stem_are_refused():
     model = AnchorLeViT('128s')
-    with pytest.raises(ValueError, match='16 x 16 pixels.*got 15 x 64'):
+    with pytest.raises(ValueError, match=r'16 x 16 pixels.*got 15 x 64'):
         model(torch.rand(1, 3, 15, 64))

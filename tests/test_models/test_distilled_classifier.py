@@ -167,7 +167,7 @@ def test_a_teachers_file_runs_no_code(tmp_path):
     path = tmp_path / 'teacher.pth'
     torch.save(dict(model=Wants()), path)
     model = student(teacher_checkpoint=str(path)).train()
-    with pytest.raises(UnsafeCheckpointError, match='teacher.pth'):
+    with pytest.raises(UnsafeCheckpointError, match=r'teacher.pth'):
         model(torch.rand(2, 3, 32, 32), samples([0, 1]), mode='loss')
     assert not (tmp_path / 'ran').exists()
 

@@ -72,7 +72,7 @@ def attend_slowly(layer, x, budget, num_extra):
                 mask[b, h, i, chosen] = True
                 shares = softmax([(q[i] @ k[j]).item() / 4 for j in chosen])
                 out[b, i, 16 * h : 16 * h + 16] = sum(
-                    share * v[j] for share, j in zip(shares, chosen)
+                    share * v[j] for share, j in zip(shares, chosen, strict=True)
                 )
     return layer.proj(out), mask
 
