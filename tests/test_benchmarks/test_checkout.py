@@ -2,9 +2,9 @@
 
 import pytest
 
-from mmanchor.cli import checkout
-from mmanchor.cli.benchmark import OF_THE_CHECKOUT
 from mmanchor.cli.main import main
+from mmanchor.cli.measuring import checkout
+from mmanchor.cli.measuring.benchmark import OF_THE_CHECKOUT
 
 
 @pytest.mark.parametrize(
