@@ -6,7 +6,7 @@ VENV_ONEDL ?= .venv-onedl
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-detection test test-onedl doctor lint format \
+.PHONY: help demo demo-detection test test-onedl doctor lint format docs \
 	wheel-check env env-onedl clean-venv
 
 help: ## List the targets
@@ -36,6 +36,10 @@ lint: env ## Run the checks of .pre-commit-config.yaml, without network
 
 format: env ## Rewrite the files as `make lint` wants them
 	$(VENV)/bin/python .ci/lint --fix
+
+docs: env ## Build the documentation site into docs/_build/html, without network
+	$(VENV)/bin/python -m sphinx -W --keep-going -q -b html docs docs/_build/html $(ARGS)
+	@echo 'open docs/_build/html/index.html'
 
 wheel-check: env ## Build sdist and wheel, install the wheel, load its configs
 	$(VENV)/bin/python .ci/check_wheel

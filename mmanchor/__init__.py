@@ -34,6 +34,7 @@ _MODULES = {
     **dict.fromkeys(('CocoDataset', 'Digits', 'RandomObjectCrop'), '.datasets'),
     **dict.fromkeys(('anchor_attention', 'anchor_cross_attention'), '.ops'),
     'anchorize': '.anchorization',
+    'load': '.inference',
 }
 __all__ = sorted([*_MODULES, '__version__'])
 __getattr__, __dir__ = lazy_names(__name__, _MODULES)

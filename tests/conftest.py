@@ -29,7 +29,8 @@ def _no_scope_left_behind() -> None:
     # Runners and inferencers leave their scope as everybody's default.
     DefaultScope._instance_dict.clear()
     # And visualizers by their names, whatever toolbox they are of.
-    Visualizer._instance_dict.clear()
+    for each in (Visualizer, *Visualizer.__subclasses__()):
+        each._instance_dict.clear()
 
 
 @pytest.fixture(scope='session', autouse=True)

@@ -20,6 +20,7 @@ LAYERS = (
     ('engine',),
     ('anchorization', 'analysis', 'data_check', 'visualization'),
     ('converters', 'inference'),
+    ('export',),
     ('apis',),
     ('demo',),
     ('cli',),

@@ -58,7 +58,7 @@ def test_the_two_stacks_are_separate_extras(setup_cfg):
     assert not {name for name in openmmlab & onedl if 'mm' in name}
 
 
-@pytest.mark.parametrize('extra', ['openmmlab', 'dev', 'test'])
+@pytest.mark.parametrize('extra', ['openmmlab', 'dev', 'docs', 'test'])
 def test_constraints_pin_every_requirement(setup_cfg, extra):
     required = lines(setup_cfg['options']['install_requires'])
     required += lines(setup_cfg['options.extras_require'][extra])

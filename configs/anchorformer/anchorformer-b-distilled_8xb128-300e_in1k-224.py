@@ -1,3 +1,4 @@
-# AnchorFormer-B with a distillation token; see anchorformer-s-distilled.
-_base_ = ['./anchorformer-s-distilled_8xb128-300e_in1k-224.py']
-model = dict(backbone=dict(arch='base'), head=dict(in_channels=768))
+# AnchorFormer-B with a distillation token: deit-b-distilled with anchor
+# attention; nothing else changes.
+_base_ = ['./deit-b-distilled_8xb128-300e_in1k-224.py']
+model = dict(backbone=dict(attention=dict(_delete_=True, type='mmanchor.LearnedAnchorAttention')))

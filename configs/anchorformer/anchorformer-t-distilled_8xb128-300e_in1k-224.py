@@ -1,3 +1,4 @@
-# AnchorFormer-T with a distillation token; see anchorformer-s-distilled.
-_base_ = ['./anchorformer-s-distilled_8xb128-300e_in1k-224.py']
-model = dict(backbone=dict(arch='tiny'), head=dict(in_channels=192))
+# AnchorFormer-T with a distillation token: deit-t-distilled with anchor
+# attention; nothing else changes.
+_base_ = ['./deit-t-distilled_8xb128-300e_in1k-224.py']
+model = dict(backbone=dict(attention=dict(_delete_=True, type='mmanchor.LearnedAnchorAttention')))

@@ -1,3 +1,3 @@
-# DeiT-B distilled: anchorformer-b-distilled with softmax attention.
-_base_ = ['./anchorformer-b-distilled_8xb128-300e_in1k-224.py']
-model = dict(backbone=dict(attention=dict(type='mmanchor.SoftmaxAttention', qkv_bias=True)))
+# DeiT-B with a distillation token; see deit-s-distilled.
+_base_ = ['./deit-s-distilled_8xb128-300e_in1k-224.py']
+model = dict(backbone=dict(arch='base'), head=dict(in_channels=768))

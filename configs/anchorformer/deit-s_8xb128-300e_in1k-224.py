@@ -1,3 +1,7 @@
-# DeiT-S: anchorformer-s with softmax attention; nothing else changes.
-_base_ = ['./anchorformer-s_8xb128-300e_in1k-224.py']
-model = dict(backbone=dict(attention=dict(type='mmanchor.SoftmaxAttention', qkv_bias=True)))
+# DeiT-S (arXiv 2012.12877) in its recipe.
+_base_ = [
+    '../_base_/models/deit-s_cls.py',
+    '../_base_/datasets/imagenet_224.py',
+    '../_base_/schedules/adamw-cosine_300e.py',
+    '../_base_/runtimes/mmpretrain.py',
+]

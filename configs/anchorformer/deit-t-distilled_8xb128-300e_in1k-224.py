@@ -1,3 +1,3 @@
-# DeiT-Ti distilled: anchorformer-t-distilled with softmax attention.
-_base_ = ['./anchorformer-t-distilled_8xb128-300e_in1k-224.py']
-model = dict(backbone=dict(attention=dict(type='mmanchor.SoftmaxAttention', qkv_bias=True)))
+# DeiT-Ti with a distillation token; see deit-s-distilled.
+_base_ = ['./deit-s-distilled_8xb128-300e_in1k-224.py']
+model = dict(backbone=dict(arch='tiny'), head=dict(in_channels=192))

@@ -1,4 +1,3 @@
-# DeiT-Ti: anchorformer-t with softmax attention, Table 4, row ViT; nothing
-# else changes.
-_base_ = ['./anchorformer-t_8xb128-300e_in1k-224.py']
-model = dict(backbone=dict(attention=dict(type='mmanchor.SoftmaxAttention', qkv_bias=True)))
+# DeiT-Ti (arXiv 2012.12877): row ViT in Table 4 of AnchorFormer.
+_base_ = ['./deit-s_8xb128-300e_in1k-224.py']
+model = dict(backbone=dict(arch='tiny'), head=dict(in_channels=192))

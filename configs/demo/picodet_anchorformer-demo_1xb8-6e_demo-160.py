@@ -5,7 +5,7 @@ _base_ = ['../picodet/picodet_anchorformer-t_4xb80-300e_coco-320.py']
 data_root = 'data/demo/coco/'
 metainfo = dict(
     classes=('disc', 'star', 'spiral', 'rectangle', 'zigzag', 'cross', 'ring', 'triangle'),
-    # Tuples, as mmdet's visualizer takes no lists for colours.
+    # Tuples, as mmdet's visualizer takes no lists of colors.
     palette=[
         (230, 40, 40),
         (255, 190, 0),
@@ -31,50 +31,16 @@ model = dict(
     bbox_head=dict(num_classes=8, in_channels=64, feat_channels=64),
 )
 
-resize = dict(
-    type='Resize', scale=(image_size, image_size), keep_ratio=False, interpolation='bicubic'
-)
+resize = {**_base_.resize, 'scale': (image_size, image_size)}
 train_pipeline = [
-    dict(type='LoadImageFromFile'),
-    dict(type='LoadAnnotations', with_bbox=True),
+    _base_.load,
+    _base_.load_boxes,
     dict(type='RandomFlip', prob=0.5),
     resize,
     dict(type='PackDetInputs'),
 ]
-test_pipeline = [
-    dict(type='LoadImageFromFile'),
-    resize,
-    dict(type='LoadAnnotations', with_bbox=True),
-    dict(
-        type='PackDetInputs',
-        meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor'),
-    ),
-]
-tta_pipeline = [
-    dict(type='LoadImageFromFile'),
-    dict(
-        type='TestTimeAug',
-        transforms=[
-            [resize],
-            [dict(type='RandomFlip', prob=prob) for prob in (0.0, 1.0)],
-            [dict(type='LoadAnnotations', with_bbox=True)],
-            [
-                dict(
-                    type='PackDetInputs',
-                    meta_keys=(
-                        'img_id',
-                        'img_path',
-                        'ori_shape',
-                        'img_shape',
-                        'scale_factor',
-                        'flip',
-                        'flip_direction',
-                    ),
-                )
-            ],
-        ],
-    ),
-]
+test_pipeline = [_base_.load, resize, *_base_.load_boxes_and_pack]
+tta_pipeline = [_base_.load, dict(type='TestTimeAug', transforms=[[resize], *_base_.flip_and_pack])]
 loading = dict(num_workers=0, persistent_workers=False)
 # Scenes without objects are kept: the validation split has such scenes too.
 train_dataloader = dict(
@@ -113,9 +79,6 @@ train_cfg = dict(max_epochs=max_epochs, val_interval=max_epochs)
 default_hooks = dict(logger=dict(interval=20), checkpoint=dict(interval=1, max_keep_ckpts=2))
 # An average as long as this training can fill: decay 0.998, no restart.
 custom_hooks = [
-    dict(type='NumClassCheckHook'),
-    dict(type='mmanchor.StopOnNanHook'),
-    dict(type='mmanchor.SkippedPicturesHook'),
     dict(
         type='mmanchor.RestartedEMAHook',
         restart_interval=max_epochs,
@@ -124,7 +87,7 @@ custom_hooks = [
         gamma=9,
         update_buffers=True,
         priority=49,
-    ),
+    )
 ]
 auto_scale_lr = dict(base_batch_size=8)
 randomness = dict(seed=0)

@@ -59,5 +59,3 @@ train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=20, val_interval=5)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
 auto_scale_lr = dict(enable=False, base_batch_size=32)
-# Too few steps for an average of the weights.
-custom_hooks = [dict(type='mmanchor.StopOnNanHook')]

@@ -1,3 +1,3 @@
-# LeViT-128S: anchor-levit-128s with softmax attention; nothing else changes.
-_base_ = ['./anchor-levit-128s_8xb256-1000e_in1k-224.py']
-model = dict(backbone=dict(attention='softmax'))
+# LeViT-128S (arXiv 2104.01136) in its recipe.
+_base_ = ['./levit-256_8xb256-1000e_in1k-224.py']
+model = dict(backbone=dict(arch='128s'), head=dict(in_channels=384))

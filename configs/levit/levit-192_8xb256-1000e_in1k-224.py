@@ -1,3 +1,3 @@
-# LeViT-192: anchor-levit-192 with softmax attention; nothing else changes.
-_base_ = ['./anchor-levit-192_8xb256-1000e_in1k-224.py']
-model = dict(backbone=dict(attention='softmax'))
+# LeViT-192 (arXiv 2104.01136) in its recipe.
+_base_ = ['./levit-256_8xb256-1000e_in1k-224.py']
+model = dict(backbone=dict(arch='192'), head=dict(in_channels=384))

@@ -1,3 +1,3 @@
-# LeViT-384: anchor-levit-384 with softmax attention; nothing else changes.
-_base_ = ['./anchor-levit-384_8xb256-1000e_in1k-224.py']
-model = dict(backbone=dict(attention='softmax'))
+# LeViT-384 (arXiv 2104.01136) in its recipe.
+_base_ = ['./levit-256_8xb256-1000e_in1k-224.py']
+model = dict(backbone=dict(arch='384', drop_path_rate=0.1), head=dict(in_channels=768))

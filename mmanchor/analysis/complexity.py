@@ -1,47 +1,26 @@
-"""Parameters and multiply-adds of a config's model at test time."""
+"""Parameters and multiply-adds of configs, whole and module by module."""
 
-import logging
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import TypeVar
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import torch
 from mmengine.config import Config
-from mmengine.logging import MMLogger
-from mmengine.model import revert_sync_batchnorm
-from mmengine.registry import MODELS, init_default_scope
-from torch import Tensor, nn
+from torch import nn
 
-from ..engine.checkpoints import TRAINING_ONLY
-from ..utils.config import building, toolbox
+from ..utils.config import load_config
 from ..utils.errors import UserError, in_one_line
-from .mac_counter import count_macs
-
-T = TypeVar('T')
-
-
-@dataclass
-class Complexity:
-    """What a model costs at one input size.
-
-    Args:
-        params: Number of parameters.
-        macs: Number of multiply-adds for one image; what papers mostly call
-            FLOPs.
-        uncounted: Operators, if any, that multiply or may, and of which
-            nobody told how much; ``macs`` lacks them.
-    """
-
-    params: int
-    macs: int
-    uncounted: tuple[str, ...] = ()
+from ..utils.progress import Track, silently
+from .flops import count_macs
+from .networks import build_test_model, errors_only, switch_to_deploy
+from .provenance import describe, measured
+from .report import markdown_table, short_name
 
 
-@dataclass
+@dataclass(frozen=True)
 class ModuleCost:
-    """What one module costs, without those that are listed beside it.
+    """What one module costs, without the modules listed beside it.
 
     Args:
         name: As in ``named_modules``; '' is the model itself.
@@ -54,151 +33,85 @@ class ModuleCost:
     macs: int
 
 
-def build_test_model(cfg: Config) -> nn.Module:
-    """Build a config's model as it runs at test time, without weights.
+@dataclass(frozen=True)
+class Complexity:
+    """What a model costs at one input size.
 
     Args:
-        cfg: A config of mmseg, mmdet or mmpretrain.
-
-    Returns:
-        The model in evaluation mode, its training-only heads taken off.
-
-    Raises:
-        UserError: If it is a two-stage detector, which does not run on images
-            alone.
+        params: Number of parameters.
+        macs: Number of multiply-adds for one image; most papers call this
+            FLOPs.
+        uncounted: Operators that multiply, or may, but have no formula; their
+            multiply-adds are missing from ``macs``.
+        modules: Costs of its modules, if asked for; they sum up to the whole.
     """
-    init_default_scope(cfg.get('default_scope', 'mmengine'))
-    model_cfg = cfg.model.copy()
-    model_cfg.pop('pretrained', None)
-    with building(cfg):
-        model = revert_sync_batchnorm(MODELS.build(model_cfg))
-    if getattr(model, 'with_roi_head', False):
-        raise UserError(
-            f'the model of {cfg.filename} is a two-stage detector '
-            f'({type(model).__name__}): what its second stage does depends on '
-            'what the first finds, and not on the size of images alone. Give '
-            'a one-stage detector, such as RTMDet or PicoDet'
-        )
-    for name in TRAINING_ONLY:
-        if getattr(model, name, None) is not None:
-            setattr(model, name, None)
-    return model.eval()
+
+    params: int
+    macs: int
+    uncounted: tuple[str, ...] = ()
+    modules: tuple[ModuleCost, ...] = ()
 
 
-def count_complexity(model: nn.Module, size: tuple[int, int]) -> Complexity:
+def count_complexity(model: nn.Module, size: tuple[int, int], depth: int = 0) -> Complexity:
     """Count a model's parameters and multiply-adds.
 
-    Attention counts whichever way it is computed; see
-    :func:`~mmanchor.analysis.mac_counter.count_macs`.
-
     Args:
         model: A model that takes images (1, 3, H, W).
         size: (H, W), in pixels.
+        depth: How many levels of modules to list: 1 gives a detector's
+            backbone, neck and head. Deeper modules count with the one that
+            holds them. 0 lists none.
 
     Returns:
-        The counts.
-    """
-    count = count_macs(model, _image(model, size))
-    params = sum(param.numel() for param in model.parameters())
-    return Complexity(params, count.total, tuple(sorted(count.uncounted)))
-
-
-def count_by_module(model: nn.Module, size: tuple[int, int], depth: int) -> list[ModuleCost]:
-    """Share a model's parameters and multiply-adds out among its modules.
-
-    Args:
-        model: A model that takes images (1, 3, H, W).
-        size: (H, W), in pixels.
-        depth: How many dots and names deep to go, at least 1; deeper modules
-            count with the one that holds them.
-
-    Returns:
-        Modules that have or do something, in the model's order. They sum up
-        to what :func:`count_complexity` gives.
+        The counts. Attention counts whichever way it is computed; see
+        :func:`~mmanchor.analysis.flops.count_macs`.
 
     Raises:
-        ValueError: If ``depth`` is below 1.
-    """
-    if depth < 1:
-        raise ValueError(f'depth must be at least 1, got {depth}')
+        ValueError: If ``depth`` is negative.
 
-    def group(name: str) -> str:
+    Example:
+        >>> counts = count_complexity(nn.Conv2d(3, 8, 3, bias=False), (10, 20))
+        >>> counts.params, counts.macs == 8 * 3 * 9 * 8 * 18
+        (216, True)
+    """
+    if depth < 0:
+        raise ValueError(f'depth must be 0 or more, got {depth}')
+    device = next((param.device for param in model.parameters()), 'cpu')
+    count = count_macs(model, torch.rand(1, 3, *size, device=device))
+    params = sum(param.numel() for param in model.parameters())
+    modules = _modules(model, count.by_module, depth) if depth else ()
+    return Complexity(params, count.total, tuple(sorted(count.uncounted)), modules)
+
+
+def _modules(model: nn.Module, macs: Counter[str], depth: int) -> tuple[ModuleCost, ...]:
+    """Costs of the modules that have or do something, in the model's order."""
+
+    def holder(name: str) -> str:
         return '.'.join(name.split('.')[:depth])
 
-    count = count_macs(model, _image(model, size))
-    params: Counter = Counter()
+    params_of: Counter[str] = Counter()
     for name, param in model.named_parameters():
-        params[group(name.rpartition('.')[0])] += param.numel()
-    macs: Counter = Counter()
-    for name, each in count.by_module.items():
-        macs[group(name)] += each
-    names = dict.fromkeys(group(name) for name, _ in model.named_modules())
-    return [
-        ModuleCost(name, params[name], macs[name]) for name in names if params[name] or macs[name]
-    ]
+        params_of[holder(name.rpartition('.')[0])] += param.numel()
+    macs_of: Counter[str] = Counter()
+    for name, number in macs.items():
+        macs_of[holder(name)] += number
+    names = dict.fromkeys(holder(name) for name, _ in model.named_modules())
+    costs = (ModuleCost(name, params_of[name], macs_of[name]) for name in names)
+    return tuple(cost for cost in costs if cost.params or cost.macs)
 
 
-def _image(model: nn.Module, size: tuple[int, int]) -> Tensor:
-    device = next((param.device for param in model.parameters()), 'cpu')
-    return torch.rand(1, 3, *size, device=device)
-
-
-@contextmanager
-def errors_only() -> Iterator[None]:
-    """Keep MMEngine's logger from telling how a model is built."""
-    logger = MMLogger.get_current_instance()
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
-
-
-def switch_to_deploy(model: nn.Module) -> int:
-    """Bring every part of a model that has a deploy form into it, in place.
-
-    Args:
-        model: Any model.
-
-    Returns:
-        How many parts were switched.
-    """
-    parts = [module for module in model.modules() if hasattr(module, 'switch_to_deploy')]
-    for part in parts:
-        part.switch_to_deploy()
-    return len(parts)
-
-
-def complexity_of_forms(cfg: Config, size: tuple[int, int]) -> dict[str, Complexity]:
+def complexity_of_forms(
+    cfg: Config, size: tuple[int, int], depth: int = 0
+) -> dict[str, Complexity]:
     """Count a config's model in its training form and its deploy form.
 
     Args:
         cfg: A config.
-        size: Height and width of the image, in pixels.
+        size: (H, W) of the image, in pixels.
+        depth: As in :func:`count_complexity`.
 
     Returns:
         :class:`Complexity` by form: 'training', the training form without
-        its training-only heads, and, if there is one, 'deploy'.
-
-    Raises:
-        UserError: If the model does not run on images of this size alone.
-    """
-    return of_forms(cfg, size, count_complexity)
-
-
-def of_forms(
-    cfg: Config, size: tuple[int, int], count: Callable[[nn.Module, tuple[int, int]], T]
-) -> dict[str, T]:
-    """Count something of a config's model in both of its forms.
-
-    Args:
-        cfg: A config.
-        size: Height and width of the image, in pixels.
-        count: What to count of a model at a size.
-
-    Returns:
-        What ``count`` gave by form: 'training', the training form without
         its training-only heads, and, if there is one, 'deploy'.
 
     Raises:
@@ -207,34 +120,51 @@ def of_forms(
     """
     model = build_test_model(cfg)
     try:
-        forms = dict(training=count(model, size))
+        forms = dict(training=count_complexity(model, size, depth))
         if switch_to_deploy(model):
-            forms['deploy'] = count(model, size)
-    # Models assert their sizes, or fail by them, in many ways.
+            forms['deploy'] = count_complexity(model, size, depth)
+    # Models reject a size by asserts, or fail in many other ways.
     except Exception as error:
         raise UserError(
             f'the model of {cfg.filename} does not run on images '
-            f'of {size[0]} x {size[1]} pixels alone: '
-            f'{in_one_line(error)}'
+            f'of {size[0]} x {size[1]} pixels alone: {in_one_line(error)}'
         ) from error
     return forms
 
 
 def default_size(cfg: Config) -> tuple[int, int]:
-    """The size at which a config's model is usually counted.
+    """The size at which a config's model is counted if none is given.
 
     Args:
         cfg: A config.
 
     Returns:
-        Height and width in pixels: 512 x 2048 for segmentation, as papers
-        have it, else the size to which the test pipeline crops or resizes.
+        Height and width in pixels of what the network runs on at test time:
+        the window of a segmentor that slides one over the image, or the size
+        that its data preprocessor pads to; else the size to which the test
+        pipeline crops or resizes (for the pipeline of ADE20K, which resizes
+        to at most 512 x 2048, that is 512 x 2048, as papers count it); else
+        the crop that a segmentor is trained on.
 
     Raises:
-        UserError: If the pipeline does not say one.
+        UserError: If the config names no size.
     """
-    if toolbox(cfg) == 'mmseg':
-        return 512, 2048
+    test_cfg = cfg.model.get('test_cfg') or {}
+    preprocessor = cfg.model.get('data_preprocessor') or {}
+    window = test_cfg.get('crop_size') if test_cfg.get('mode') == 'slide' else None
+    padded = (preprocessor.get('test_cfg') or {}).get('size')
+    size = window or padded or _size_of_pipeline(cfg) or preprocessor.get('size')
+    if not size:
+        raise UserError(
+            f'the test_pipeline of {cfg.filename} has no Resize '
+            'to a scale and no CenterCrop; give the size by '
+            '--shape'
+        )
+    return (size, size) if isinstance(size, int) else tuple(size)
+
+
+def _size_of_pipeline(cfg: Config) -> tuple[int, int] | None:
+    """Height and width of the last step that makes images of a size."""
     keys = dict(Resize='scale', CenterCrop='crop_size', EfficientNetCenterCrop='crop_size')
     sizes = [
         step[keys[step.type]]
@@ -242,11 +172,128 @@ def default_size(cfg: Config) -> tuple[int, int]:
         if step.get(keys.get(step.type))
     ]
     if not sizes:
-        raise UserError(
-            f'the test_pipeline of {cfg.filename} has no Resize '
-            'to a scale and no CenterCrop; give the size by '
-            '--shape'
-        )
-    scale = sizes[-1]
-    width, height = (scale, scale) if isinstance(scale, int) else scale
+        return None
+    width, height = (sizes[-1],) * 2 if isinstance(sizes[-1], int) else sizes[-1]
     return height, width
+
+
+def run_complexity(
+    configs: Sequence[str],
+    cfg_options: dict[str, Any] | None = None,
+    size: tuple[int, int] | None = None,
+    depth: int = 0,
+    track: Track = silently,
+) -> dict[str, Any]:
+    """Count the models of configs in their training form and their deploy form.
+
+    Args:
+        configs: Paths or names.
+        cfg_options: Dotted keys and values to override in each of them.
+        size: (H, W) of the image in pixels; ``None`` takes the size at which
+            each is usually counted.
+        depth: As in :func:`count_complexity`.
+        track: Shows progress.
+
+    Returns:
+        ``measured``, and ``rows``, a dict for each config and form:
+        ``config``, ``form``, ``height``, ``width`` and the fields of
+        :class:`Complexity`.
+
+    Raises:
+        UserError: If a config does not exist or cannot be built, or its model
+            does not run on images of this size alone.
+    """
+    rows = []
+    for name in track(configs, 'counting'):
+        cfg = load_config(name, cfg_options)
+        height, width = size or default_size(cfg)
+        with errors_only():
+            forms = complexity_of_forms(cfg, (height, width), depth)
+        for form, counts in forms.items():
+            rows.append(dict(config=name, form=form, height=height, width=width, **asdict(counts)))
+    return dict(measured=measured(dtype='float32'), rows=rows)
+
+
+def complexity_table(results: dict[str, Any]) -> str:
+    """Render the rows as Markdown, and below them the modules of each.
+
+    Args:
+        results: From :func:`run_complexity`, also after a trip through JSON.
+    """
+    rows = results['rows']
+    whole = [
+        (
+            short_name(row['config']),
+            row['form'],
+            f'{row["height"]} x {row["width"]}',
+            f'{row["params"] / 1e6:.3f}',
+            f'{row["macs"] / 1e9:.3f}',
+        )
+        for row in rows
+    ]
+    parts = [
+        markdown_table(('config', 'form', 'pixels:', 'parameters (M):', 'MACs (G):'), whole),
+        'The training form is counted without its training-only heads.\n',
+        *(f'{note}\n' for note in uncounted_notes(rows)),
+    ]
+    parts += [_modules_table(row) for row in rows if row['modules']]
+    parts.append(describe(results['measured']) + '\n')
+    return '\n'.join(parts)
+
+
+def _modules_table(row: dict[str, Any]) -> str:
+    cells = [
+        (
+            each['name'] or '(itself)',
+            f'{each["params"] / 1e6:.3f}',
+            f'{each["macs"] / 1e9:.3f}',
+            f'{each["macs"] / max(row["macs"], 1):.1%}',
+        )
+        for each in row['modules']
+    ]
+    table = markdown_table(('module', 'parameters (M):', 'MACs (G):', 'share:'), cells)
+    return f'### {short_name(row["config"])}, {row["form"]} form\n\n{table}'
+
+
+def uncounted_notes(rows: Sequence[dict[str, Any]]) -> list[str]:
+    """Write a sentence for each row whose MACs are incomplete.
+
+    Args:
+        rows: Rows of :func:`run_complexity`.
+    """
+    return [
+        f'{short_name(row["config"])}, {row["form"]} form: the MACs lack '
+        f'{", ".join(row["uncounted"])}, for which no formula is known.'
+        for row in rows
+        if row['uncounted']
+    ]
+
+
+def complexity_figure(results: dict[str, Any]) -> Any:
+    """Draw bars of parameters and of multiply-adds.
+
+    Args:
+        results: From :func:`run_complexity`.
+
+    Returns:
+        A figure of matplotlib.
+    """
+    from matplotlib.figure import Figure
+
+    rows = results['rows']
+    figure = Figure(figsize=(9, 1.2 + 0.35 * len(rows)), layout='constrained')
+    panels = figure.subplots(1, 2, sharey=True)
+    bars = (('params', 1e6, 'parameters (M)'), ('macs', 1e9, 'MACs (G)'))
+    for axes, (key, unit, title) in zip(panels, bars, strict=True):
+        drawn = axes.barh(
+            range(len(rows)),
+            [row[key] / unit for row in rows],
+            color=[f'C{int(row["form"] == "deploy")}' for row in rows],
+        )
+        axes.bar_label(drawn, fmt='%.2f', padding=3, fontsize=7)
+        axes.margins(x=0.2)
+        axes.set_xlabel(title)
+    labels = [f'{short_name(row["config"])}, {row["form"]}' for row in rows]
+    panels[0].set_yticks(range(len(rows)), labels, fontsize=7)
+    panels[0].invert_yaxis()
+    return figure

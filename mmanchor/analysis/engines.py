@@ -1,10 +1,11 @@
-"""The programs that run a network: torch, its compiler, ONNX Runtime."""
+"""Programs that run a network: torch, its compiler, ONNX Runtime."""
 
 import importlib.util
 import math
 import tempfile
 import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -12,103 +13,146 @@ from torch import Tensor, nn
 
 from ..utils.errors import UserError, in_one_line
 
+# Runs a network once on the images that it was prepared for.
 Call = Callable[[], Sequence[Tensor]]
-# Largest difference from eager outputs, relative to the largest of them.
+# Largest difference from eager outputs, relative to the largest of these.
 TOLERANCES = {'float32': 1e-3, 'bfloat16': 5e-2, 'float16': 1e-2}
-_ONNX_PACKAGES = ('onnx', 'onnxscript', 'onnxruntime')
 # Every network and batch size adds a version of the one compiled function.
-_MOST_VERSIONS = 256
+_MAX_COMPILED = 256
 
 
 class EngineError(Exception):
-    """Why an engine does not run a network."""
+    """Why an engine cannot run a network."""
 
 
-def require_engines(engines: Sequence[str]) -> None:
-    """Make sure that engines are known and installed.
-
-    Args:
-        engines: Names of :data:`ENGINES`.
-
-    Raises:
-        UserError: If one is not.
-    """
-    for engine in engines:
-        if engine not in ENGINES:
-            raise UserError(f'there is no engine {engine!r}; choose from {", ".join(ENGINES)}')
-    if 'onnxruntime' not in engines:
-        return
-    missing = [name for name in _ONNX_PACKAGES if not importlib.util.find_spec(name)]
-    if missing:
-        raise UserError(
-            f"the engine onnxruntime needs {', '.join(missing)}: run pip install 'mmanchor[onnx]'"
-        )
-
-
-def packages_of(engines: Sequence[str]) -> dict[str, str]:
-    """The packages that engines are made of beside torch.
+@dataclass(frozen=True)
+class Engine:
+    """A program that runs networks.
 
     Args:
-        engines: Names of :data:`ENGINES`, installed.
-
-    Returns:
-        Versions by name.
+        name: Its name in commands and tables.
+        prepare: Takes a network in evaluation mode and images (B, 3, H, W),
+            and returns a function that runs the network once on them. It may
+            raise anything if it cannot.
+        packages: Modules that it imports beside torch.
+        extra: The extra of mmanchor that installs these packages.
 
     Example:
-        >>> packages_of(['eager', 'compile'])
-        {}
+        >>> from torch import nn
+        >>> def halved(network, images):
+        ...     return lambda: [x / 2 for x in network(images)]
+        >>> Engine('halved', halved).name
+        'halved'
     """
-    if 'onnxruntime' not in engines:
-        return {}
-    # Not their distributions', which have other names, too.
-    return {name: importlib.import_module(name).__version__ for name in _ONNX_PACKAGES}
+
+    name: str
+    prepare: Callable[[nn.Module, Tensor], Call]
+    packages: tuple[str, ...] = ()
+    extra: str = ''
+
+    def versions(self) -> dict[str, str]:
+        """Versions of its packages, which have to be installed."""
+        # A distribution may have another name than its module.
+        return {name: importlib.import_module(name).__version__ for name in self.packages}
 
 
-def start_engine(engine: str, network: nn.Module, images: Tensor) -> tuple[Call, float]:
-    """Prepare an engine, and compare its outputs with torch's own.
+def find_engines(engines: Sequence[str | Engine]) -> tuple[Engine, ...]:
+    """Look engines up, and make sure that their packages are installed.
 
     Args:
-        engine: A name of :data:`ENGINES`.
-        network: Gives a tuple of tensors; in evaluation mode, on the device
+        engines: Names of :data:`ENGINES`, or engines themselves.
+
+    Returns:
+        The engines.
+
+    Raises:
+        UserError: If a name is unknown, or a package is missing.
+    """
+    found = []
+    for given in engines:
+        engine = ENGINES.get(given) if isinstance(given, str) else given
+        if engine is None:
+            raise UserError(f'there is no engine {given!r}; choose from {", ".join(ENGINES)}')
+        missing = [name for name in engine.packages if not importlib.util.find_spec(name)]
+        if missing:
+            cure = f"pip install 'mmanchor[{engine.extra}]'" if engine.extra else 'install it'
+            raise UserError(f'the engine {engine.name} needs {", ".join(missing)}: {cure}')
+        found.append(engine)
+    return tuple(found)
+
+
+def start_engine(engine: Engine, network: nn.Module, images: Tensor) -> tuple[Call, float]:
+    """Prepare an engine, and compare its outputs with eager torch.
+
+    Args:
+        engine: The engine.
+        network: Returns a tuple of tensors; in evaluation mode, on the device
             and in the dtype of ``images``.
         images: (B, 3, H, W).
 
     Returns:
-        What runs the network on ``images`` once; and the largest difference
-        from eager outputs, over the largest of these.
+        A function that runs the network on ``images`` once; and the largest
+        difference from eager outputs, relative to the largest of these.
 
     Raises:
-        EngineError: If the engine cannot run the network, or gives something
-            else.
+        EngineError: If the engine cannot run the network, or its outputs
+            differ too much.
     """
-    eager = _eager(network, images)
     try:
-        call = ENGINES[engine](network, images)
+        call = engine.prepare(network, images)
         outputs = call()
     except EngineError:
         raise
     # Compilers and exporters raise anything.
     except Exception as error:
         raise EngineError(in_one_line(error)) from error
-    difference = relative_difference(outputs, eager())
-    most = TOLERANCES[str(images.dtype).removeprefix('torch.')]
-    if not difference <= most:  # NaN too
+    difference = relative_difference(outputs, _eager(network, images)())
+    limit = TOLERANCES[str(images.dtype).removeprefix('torch.')]
+    if not difference <= limit:  # NaN too
         raise EngineError(
-            f'its outputs differ from eager ones by '
-            f'{difference:.1e} of the largest, more than '
-            f'{most:.0e}'
+            f'its outputs differ from eager ones by {difference:.1e} of the largest, '
+            f'more than {limit:.0e}'
         )
     return call, difference
 
 
-def graphed(call: Call) -> Call:
-    """Record what a call does on a GPU, to be replayed without the CPU.
+@torch.no_grad()
+def relative_difference(outputs: Sequence[Tensor], wanted: Sequence[Tensor]) -> float:
+    """Largest difference of outputs, relative to the largest that is wanted.
 
     Args:
-        call: What runs a network on the current GPU.
+        outputs: Tensors, in an order.
+        wanted: Tensors in the same order.
+
+    Raises:
+        EngineError: If their number or shapes differ.
+
+    Example:
+        >>> relative_difference([torch.tensor([1.0, 4.0])], [torch.tensor([2.0, 4.0])])
+        0.25
+    """
+    shapes, wanted_shapes = ([tuple(x.shape) for x in tensors] for tensors in (outputs, wanted))
+    if shapes != wanted_shapes:
+        raise EngineError(f'its outputs have the shapes {shapes}, eager ones {wanted_shapes}')
+    largest = torch.stack([x.abs().max() for x in wanted]).max().item()
+    differences = [
+        (x.double() - y.double()).abs().max() for x, y in zip(outputs, wanted, strict=True)
+    ]
+    difference = torch.stack(differences).max().item()
+    if not difference:  # of zeros too
+        return 0.0
+    return difference / largest if largest else math.inf
+
+
+def graphed(call: Call) -> Call:
+    """Record what a call does on a GPU, to replay it without the CPU.
+
+    Args:
+        call: Runs a network on the current GPU.
 
     Returns:
-        What replays it; the outputs are the recorded ones, written anew.
+        A function that replays it; it returns the recorded tensors, whose
+        values are updated.
 
     Raises:
         EngineError: If it cannot be recorded.
@@ -118,7 +162,7 @@ def graphed(call: Call) -> Call:
     graph = torch.cuda.CUDAGraph()
     try:
         with torch.cuda.stream(side):
-            for _ in range(3):  # what is set up once cannot be recorded
+            for _ in range(3):  # one-time set-up cannot be recorded
                 call()
         torch.cuda.current_stream().wait_stream(side)
         with torch.cuda.graph(graph):
@@ -133,38 +177,7 @@ def graphed(call: Call) -> Call:
     return replay
 
 
-@torch.no_grad()
-def relative_difference(outputs: Sequence[Tensor], wanted: Sequence[Tensor]) -> float:
-    """Largest difference of outputs, over the largest that is wanted.
-
-    Args:
-        outputs: Tensors, in an order.
-        wanted: Tensors in the same order.
-
-    Raises:
-        EngineError: If numbers or shapes differ.
-
-    Example:
-        >>> relative_difference([torch.tensor([1.0, 4.0])], [torch.tensor([2.0, 4.0])])
-        0.25
-    """
-    shapes, wanted_shapes = ([tuple(x.shape) for x in tensors] for tensors in (outputs, wanted))
-    if shapes != wanted_shapes:
-        raise EngineError(f'its outputs have the shapes {shapes}, eager ones {wanted_shapes}')
-    largest = torch.stack([x.abs().max() for x in wanted]).max().item()
-    difference = (
-        torch.stack([(x.double() - y.double()).abs().max() for x, y in zip(outputs, wanted)])
-        .max()
-        .item()
-    )
-    if not difference:  # of zeros too
-        return 0.0
-    return difference / largest if largest else math.inf
-
-
 def _eager(network: nn.Module, images: Tensor) -> Call:
-    """Torch as it is."""
-
     def call() -> Sequence[Tensor]:
         with torch.no_grad():
             return network(images)
@@ -173,16 +186,16 @@ def _eager(network: nn.Module, images: Tensor) -> Call:
 
 
 def _compile(network: nn.Module, images: Tensor) -> Call:
-    """Torch's compiler, for this shape, with weights as constants."""
+    """Compile for this shape, with weights as constants."""
     compiled = torch.compile(network, dynamic=False, options=dict(freezing=True))
     call = _eager(compiled, images)
-    with torch._dynamo.config.patch(cache_size_limit=_MOST_VERSIONS):
+    with torch._dynamo.config.patch(cache_size_limit=_MAX_COMPILED):
         call()
     return call
 
 
 def _onnxruntime(network: nn.Module, images: Tensor) -> Call:
-    """ONNX Runtime with the threads of torch, on a CPU."""
+    """Export to ONNX, and run it on a CPU with as many threads as torch."""
     import onnxruntime
 
     if images.device.type != 'cpu':
@@ -208,8 +221,11 @@ def _onnxruntime(network: nn.Module, images: Tensor) -> Call:
     return call
 
 
-ENGINES: dict[str, Callable[[nn.Module, Tensor], Call]] = {
-    'eager': _eager,
-    'compile': _compile,
-    'onnxruntime': _onnxruntime,
+ENGINES = {
+    engine.name: engine
+    for engine in (
+        Engine('eager', _eager),
+        Engine('compile', _compile),
+        Engine('onnxruntime', _onnxruntime, ('onnx', 'onnxscript', 'onnxruntime'), 'onnx'),
+    )
 }

@@ -1,4 +1,4 @@
-"""How long networks take, each by every engine, in one interleaved run."""
+"""How long networks take, each in every engine, in one interleaved run."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -10,23 +10,22 @@ from ..utils.config import load_config, toolbox
 from ..utils.errors import UserError
 from ..utils.progress import Track, silently
 from .complexity import default_size
-from .engines import (
-    TOLERANCES,
-    Call,
-    EngineError,
-    graphed,
-    packages_of,
-    require_engines,
-    start_engine,
-)
+from .engines import TOLERANCES, Call, Engine, EngineError, find_engines, graphed, start_engine
 from .memory import peak_memory
-from .networks import FORMS, TIMED, Network, build_network, segment
-from .report import count_of, markdown_table, measured, short_name, told
+from .networks import FORMS, Network, build_network, segment
+from .provenance import describe, measured
+from .report import count_of, markdown_table, short_name
 from .timing import interleave, interval_of, summarize
 
-# Of one engine's calls in a row: threads of the engine before spin for a
-# while, and would slow a single short call.
+# Calls of one engine are repeated for so long within a round: the threads of
+# the engine before it keep spinning for a while, and would slow a short call.
 MIN_SECONDS = 0.1
+# What `mode='tensor'` runs in each toolbox.
+_TIMED = {
+    'mmdet': 'backbone, neck and head, to the raw maps of classes and boxes',
+    'mmseg': 'backbone, neck and decode head, to logits at the resolution of the head',
+    'mmpretrain': 'backbone, neck and head, to the logits of the classes',
+}
 
 
 @dataclass(frozen=True)
@@ -34,26 +33,27 @@ class LatencyOptions:
     """How networks are timed.
 
     Args:
-        engines: Names of :data:`~mmanchor.analysis.engines.ENGINES`.
+        engines: Names of :data:`~mmanchor.analysis.engines.ENGINES`, or
+            engines of your own.
         batches: Numbers of images in a call.
         size: (H, W) of the images, in pixels; ``None`` takes what each
             config is usually counted at.
         rounds: How often each call is timed.
-        device: ``'cpu'`` or ``'cuda'``.
-        dtype: ``'float32'``, ``'bfloat16'`` or ``'float16'``.
-        form: ``'deploy'``, where a model has this form, or ``'training'``.
-        channels_last: Whether weights and images have their channels last in
-            memory, which some kernels of torch are faster with.
+        device: 'cpu' or 'cuda'.
+        dtype: 'float32', 'bfloat16' or 'float16'.
+        form: 'deploy', where a model has this form, or 'training'.
+        channels_last: Whether weights and images are stored with their
+            channels last, which makes some kernels of torch faster.
         cuda_graph: Whether calls on a GPU are recorded and replayed.
         threads: Of a CPU; ``None`` takes torch's.
         cfg_options: Overrides of every config.
 
     Raises:
         UserError: If a value is out of its range, or an engine or a GPU is
-            not there.
+            missing.
     """
 
-    engines: tuple[str, ...] = ('eager',)
+    engines: tuple[str | Engine, ...] = ('eager',)
     batches: tuple[int, ...] = (1,)
     size: tuple[int, int] | None = None
     rounds: int = 20
@@ -66,7 +66,7 @@ class LatencyOptions:
     cfg_options: dict[str, Any] | None = None
 
     def __post_init__(self) -> None:
-        require_engines(self.engines)
+        find_engines(self.engines)
         for name, choices in (('dtype', TOLERANCES), ('form', FORMS)):
             if getattr(self, name) not in choices:
                 raise UserError(
@@ -82,28 +82,28 @@ class LatencyOptions:
             if any(value < 1 for value in values):
                 raise UserError(f'--{name} must be at least 1, got {" ".join(map(str, values))}')
         if self.device != 'cpu' and not torch.cuda.is_available():
-            raise UserError(f'--device {self.device}: torch finds no GPU; take cpu')
+            raise UserError(f'--device {self.device}: torch finds no GPU; use cpu')
         if self.cuda_graph and self.device == 'cpu':
             raise UserError('--cuda-graph needs --device cuda')
 
 
 def run_latency(
-    configs: Sequence[str], options: LatencyOptions = LatencyOptions(), track: Track = silently
-) -> dict:
+    configs: Sequence[str], options: LatencyOptions | None = None, track: Track = silently
+) -> dict[str, Any]:
     """Time the networks of configs.
 
-    Every pair of network and engine, and batch size, is a call; all calls
+    Every combination of network, engine and batch size is a call; all calls
     take turns, round by round, in this process.
 
     Args:
         configs: Paths or names, as :func:`~mmanchor.utils.config.find_config`
             takes them.
-        options: How.
-        track: Yields what it is given, and may show how far it is.
+        options: How; ``None`` takes the defaults.
+        track: Shows progress.
 
     Returns:
         ``measured``; ``timed``, what each toolbox's network is; ``rows``,
-        a dict per config, engine and batch, with ``reason`` if there is no
+        a dict per config, engine and batch, with a ``reason`` if there is no
         time, else with ``median`` and ``p90`` in seconds, ``speedup``,
         ``low`` and ``high`` against the first row of the same batch that has
         a time, ``images_per_second``, ``difference`` from eager outputs,
@@ -114,6 +114,7 @@ def run_latency(
     Raises:
         UserError: If a config cannot be built.
     """
+    options = options or LatencyOptions()
     threads = torch.get_num_threads()
     torch.set_num_threads(options.threads or threads)
     try:
@@ -121,33 +122,40 @@ def run_latency(
         times = _times(calls, options, track)
         about = measured(
             options.device,
-            packages=packages_of(options.engines),
+            packages=_versions(options),
             dtype=options.dtype,
             channels_last=options.channels_last,
             rounds=options.rounds,
         )
     finally:
         torch.set_num_threads(threads)
-    scopes = dict.fromkeys(row.pop('toolbox') for row in rows)
+    toolboxes = dict.fromkeys(row.pop('toolbox') for row in rows)
     best = _judge(rows, times)
     return dict(
         measured=about,
-        timed={scope: TIMED.get(scope, 'forward') for scope in scopes},
+        timed={name: _TIMED.get(name, 'forward') for name in toolboxes},
         rows=rows,
         best=best,
     )
 
 
+def _versions(options: LatencyOptions) -> dict[str, str]:
+    versions: dict[str, str] = {}
+    for engine in find_engines(options.engines):
+        versions.update(engine.versions())
+    return versions
+
+
 def _prepare(
     configs: Sequence[str], options: LatencyOptions, track: Track
-) -> tuple[list[dict], dict[int, Call]]:
+) -> tuple[list[dict[str, Any]], dict[int, Call]]:
     """Build every network and start every engine.
 
     Returns:
-        A row of each config, engine and batch, without times; and calls by
-        the number of the row, for those that run.
+        A row for each config, engine and batch, without times; and the calls
+        of those that run, by the number of the row.
     """
-    rows: list[dict] = []
+    rows: list[dict[str, Any]] = []
     calls: dict[int, Call] = {}
     for config in track(configs, 'building networks'):
         cfg = load_config(config, options.cfg_options)
@@ -159,16 +167,16 @@ def _prepare(
         for batch in options.batches:
             images = torch.randn(batch, 3, *size, device=options.device, dtype=dtype)
             images = images.contiguous(memory_format=layout)
-            for engine in options.engines:
+            for engine in find_engines(options.engines):
                 row = dict(
                     config=config,
                     toolbox=toolbox(cfg),
-                    engine=engine,
+                    engine=engine.name,
                     batch=batch,
                     shape=list(size),
                     form=network.form,
                 )
-                call = _start(row, network, images, options)
+                call = _start(row, engine, network, images, options)
                 if call is not None:
                     calls[len(rows)] = call
                 rows.append(row)
@@ -176,16 +184,19 @@ def _prepare(
 
 
 def _start(
-    row: dict, network: Network, images: torch.Tensor, options: LatencyOptions
+    row: dict[str, Any],
+    engine: Engine,
+    network: Network,
+    images: torch.Tensor,
+    options: LatencyOptions,
 ) -> Call | None:
-    """Start an engine and note what it needs; or the reason why it fails."""
-    engine = row['engine']
+    """Start an engine and write into the row what it needs, or why it fails."""
     try:
         call, row['difference'] = start_engine(engine, network, images)
         row['peak_memory'] = None
-        if engine == 'eager':
+        if engine.name == 'eager':
             row['peak_memory'] = peak_memory(call, options.device)
-            if row['batch'] == options.batches[0]:  # it takes one image
+            if row['batch'] == options.batches[0]:  # a test takes one image
                 row['test_memory'] = _test_memory(row, network, images, options)
         return graphed(call) if options.cuda_graph else call
     except EngineError as error:
@@ -196,9 +207,9 @@ def _start(
 
 
 def _test_memory(
-    row: dict, network: Network, images: torch.Tensor, options: LatencyOptions
+    row: dict[str, Any], network: Network, images: torch.Tensor, options: LatencyOptions
 ) -> int | None:
-    """Peak of a segmentor's whole test, of one image, in bytes."""
+    """Peak memory of a segmentor's whole test of one image, in bytes."""
     if row['toolbox'] != 'mmseg':
         return None
     return peak_memory(lambda: segment(network.model, images[:1]), options.device)
@@ -215,7 +226,7 @@ def _times(calls: dict[int, Call], options: LatencyOptions, track: Track) -> dic
     return {int(name): each for name, each in times.items()}
 
 
-def _judge(rows: list[dict], times: dict[int, list[float]]) -> list[dict]:
+def _judge(rows: list[dict[str, Any]], times: dict[int, list[float]]) -> list[dict[str, Any]]:
     """Write into rows what their times say, one batch size at a time.
 
     Returns:
@@ -241,12 +252,12 @@ def _judge(rows: list[dict], times: dict[int, list[float]]) -> list[dict]:
     return best
 
 
-def _compare(pairs: list[tuple[dict, list[float]]]) -> None:
+def _compare(pairs: list[tuple[dict[str, Any], list[float]]]) -> None:
     """Write into rows what their times say; speed-ups are to the first."""
     if not pairs:
         return
     timings = summarize({str(i): each for i, (_, each) in enumerate(pairs)})
-    for (row, _), timing in zip(pairs, timings.values()):
+    for (row, _), timing in zip(pairs, timings.values(), strict=True):
         row.update(
             asdict(timing),
             images_per_second=row['batch'] / timing.median,
@@ -254,24 +265,21 @@ def _compare(pairs: list[tuple[dict, list[float]]]) -> None:
         )
 
 
-def latency_table(results: dict) -> str:
-    """Markdown of what :func:`run_latency` gave.
+def latency_table(results: dict[str, Any]) -> str:
+    """Render what :func:`run_latency` gave as Markdown.
 
     Args:
         results: What it returned, also after a trip through JSON.
 
     Returns:
         A table of all rows; one of the best engines, if there are several
-        engines and configs; the reasons of rows without a time; what was
-        timed, where and with what.
+        engines and configs; why rows have no time; what was timed, where and
+        with what.
     """
-    rows = results['rows']
+    rows, best = results['rows'], results['best']
     parts = [_table(rows)] if any('median' in row for row in rows) else []
-    if (
-        len({row['engine'] for row in rows}) > 1
-        and len({row['config'] for row in results['best']}) > 1
-    ):
-        parts.append('Each in its best engine:\n\n' + _table(results['best'], mark=False))
+    if len({row['engine'] for row in rows}) > 1 and len({row['config'] for row in best}) > 1:
+        parts.append('Each in its best engine:\n\n' + _table(best, mark=False))
     failed = [
         f'- {short_name(row["config"])}, {row["engine"]}, batch {row["batch"]}: {row["reason"]}\n'
         for row in rows
@@ -279,31 +287,35 @@ def latency_table(results: dict) -> str:
     ]
     if failed:
         parts.append('Not timed:\n\n' + ''.join(failed))
-    timed = '; '.join(f'for {scope}, {what}' for scope, what in results['timed'].items())
-    tested = [f'{short_name(row["config"])} {row["test_memory"] / 1e6:.1f} MB'
-              for row in rows if row.get('test_memory')]  # yapf: disable
+    tested = [
+        f'{short_name(row["config"])} {row["test_memory"] / 1e6:.1f} MB'
+        for row in rows
+        if row.get('test_memory')
+    ]
     if tested:
         parts.append(
             'Peak memory of the whole test of one image, resizing '
             f'and classes included: {", ".join(tested)}.\n'
         )
-    about = results['measured']
-    parts.append(
-        f'Timed is the network without what comes before and after it: '
-        f'{timed}. Speed-ups are to the first row of the same batch size, '
-        f'medians of the ratios of {count_of(about["rounds"], "round")} in '
-        'which all calls took turns '
-        f'({interval_of(about["rounds"])} in brackets); '
-        'bold is the fastest engine of a config. Memory is what torch '
-        'allocated at the peak beyond weights and images; that of compiled '
-        f'programs and of ONNX Runtime is not known. {about["dtype"]}'
-        f'{", channels last" if about["channels_last"] else ""}. '
-        f'{told(about)}\n'
-    )
+    parts.append(_notes(results))
     return '\n'.join(parts)
 
 
-def _table(rows: list[dict], mark: bool = True) -> str:
+def _notes(results: dict[str, Any]) -> str:
+    about = results['measured']
+    timed = '; '.join(f'for {name}, {what}' for name, what in results['timed'].items())
+    layout = ', channels last' if about['channels_last'] else ''
+    return (
+        f'Timed is the network without pre- and postprocessing: {timed}. Speed-ups are relative '
+        'to the first row of the same batch size: medians of the ratios of '
+        f'{count_of(about["rounds"], "round")}, in which all calls took turns '
+        f'({interval_of(about["rounds"])} in brackets). The fastest engine of a config is bold. '
+        'Memory is what torch allocated at its peak beyond weights and images; it is not known '
+        f'for compiled programs and ONNX Runtime. {about["dtype"]}{layout}. {describe(about)}\n'
+    )
+
+
+def _table(rows: list[dict[str, Any]], mark: bool = True) -> str:
     """A table of those rows that have a time."""
     cells = []
     for row in rows:
@@ -339,14 +351,14 @@ def _table(rows: list[dict], mark: bool = True) -> str:
     )
 
 
-def latency_figure(results: dict) -> Any:
-    """Bars of what :func:`run_latency` gave, one for each row.
+def latency_figure(results: dict[str, Any]) -> Any:
+    """Draw what :func:`run_latency` gave, a bar for each row.
 
     Args:
         results: What it returned.
 
     Returns:
-        A figure of matplotlib: median times an image, in milliseconds, with
+        A figure of matplotlib: median times per image in milliseconds, with
         a line to the 90th percentile.
     """
     from matplotlib.figure import Figure
@@ -371,5 +383,5 @@ def latency_figure(results: dict) -> Any:
     )
     axes.invert_yaxis()
     axes.margins(x=0.25, y=0.02)
-    axes.set_xlabel('ms an image; line: 90th percentile')
+    axes.set_xlabel('ms per image; line: 90th percentile')
     return figure

@@ -1,15 +1,23 @@
 """What scripts and notebooks call; each name is imported when it is first used."""
 
+from ..compat.stack import require_stack
 from ..utils.lazy import lazy_names
+
+require_stack()
 
 _MODULES = {
     'check_data': '..data_check.check',
-    'convert_checkpoint': '.convert',
+    'convert': '.conversion',
+    'convert_checkpoint': '.conversion',
     'export_deploy': '.export',
+    'export_model': '..export.model',
     'find_config': '..utils.config',
     'list_configs': '..utils.config',
+    'load': '..inference.loading',
     'load_config': '..utils.config',
-    'predict_files': '..inference.predict',
+    'predict': '..inference.loading',
+    'predict_files': '..inference.files',
+    'publish_checkpoint': '..engine.publishing',
     'test_model': '.test',
     'train_model': '.train',
 }

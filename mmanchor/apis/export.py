@@ -1,5 +1,6 @@
 """From a trained checkpoint to the deploy form, checked before it is kept."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,14 +12,17 @@ from torch.utils._pytree import tree_leaves
 
 from .. import __version__
 from ..analysis.complexity import default_size, switch_to_deploy
-from ..engine.checkpoints import load_weights, read_checkpoint, require_checkpoint
-from ..utils.config import building, toolbox
+from ..engine.checkpoints import load_weights, read_checkpoint
+from ..engine.choose_checkpoint import choose_checkpoint
+from ..utils.config import building, require_model, toolbox
 from ..utils.errors import UserError
-from ..utils.files import PathLike, replacing
+from ..utils.files import PathLike, make_folder, replacing
 
 # Relative to the largest output; float32 sums in another order differ by
 # less, a wrong fold by far more.
 TOLERANCE = 1e-4
+# What a config has of a run of training and not of its model.
+_OF_A_RUN = ('work_dir', 'launcher', 'resume', 'load_from')
 
 
 @dataclass
@@ -60,16 +64,10 @@ def export_deploy(cfg: Config, checkpoint: PathLike, out: PathLike) -> DeployRep
             the checkpoint is of another model, or the model has no deploy
             form, or one that its config cannot build.
     """
-    out = Path(out)
-    source = require_checkpoint(checkpoint, 'CHECKPOINT')
-    if out.suffix not in ('.pth', '.safetensors'):
-        raise UserError(f'OUT must end in .pth or .safetensors, got {out}')
-    if out.resolve() == Path(source).resolve():
-        raise UserError(
-            f'OUT {out} is the checkpoint itself; give another '
-            'name, since the deploy form cannot be trained on'
-        )
-    init_default_scope(cfg.get('default_scope', 'mmengine'))
+    require_model(cfg)
+    source = choose_checkpoint(checkpoint, 'CHECKPOINT', cfg.get('work_dir'))
+    out = _require_out(out, source)
+    init_default_scope(toolbox(cfg))
     with building(cfg):
         model = MODELS.build(cfg.model).eval()
     loaded = read_checkpoint(source)
@@ -88,15 +86,19 @@ def export_deploy(cfg: Config, checkpoint: PathLike, out: PathLike) -> DeployRep
     size = default_size(cfg) if toolbox(cfg) == 'mmpretrain' else (128, 160)
     difference = _switch_and_compare(model, torch.rand(1, 3, *size))
 
-    deploy_cfg = Config(cfg.copy().to_dict(), filename=cfg.filename)
+    deploy_cfg = Config(
+        {key: value for key, value in cfg.to_dict().items() if key not in _OF_A_RUN},
+        filename=cfg.filename,
+    )
     deploy_cfg.model.backbone.deploy = True
     if hasattr(getattr(model, 'head', None), 'switch_to_deploy'):
         deploy_cfg.model.head.deploy = True
     with building(deploy_cfg):  # heads of mmpretrain fail at it
         MODELS.build(deploy_cfg.model)
     meta = dict(mmanchor_version=__version__)
-    if 'dataset_meta' in (loaded.get('meta') or {}):
-        meta['dataset_meta'] = loaded['meta']['dataset_meta']
+    old = loaded.get('meta')
+    if isinstance(old, dict) and 'dataset_meta' in old:
+        meta['dataset_meta'] = old['dataset_meta']
     # Ours since `import mmanchor`: it writes both formats, never half a file.
     save_checkpoint(dict(state_dict=model.state_dict(), meta=meta), str(out))
     with replacing(out.with_suffix('.py')) as part:
@@ -114,13 +116,37 @@ def _switch_and_compare(model: torch.nn.Module, image: torch.Tensor) -> float:
     before = tree_leaves([part(image) for part in parts])
     switch_to_deploy(model)
     after = tree_leaves([part(image) for part in parts])
-    largest = max(float(x.abs().max()) for x in before)
-    difference = max(float((x - y).abs().max()) for x, y in zip(before, after))
-    if difference > TOLERANCE * largest:
-        raise RuntimeError(
+    # By torch, for which the largest of numbers with a NaN is NaN.
+    largest = float(torch.stack([x.abs().max() for x in before]).max())
+    pairs = zip(before, after, strict=True)
+    difference = float(torch.stack([(x - y).abs().max() for x, y in pairs]).max())
+    if not math.isfinite(largest):
+        raise UserError(
+            f'the model gives {largest} for a random image: the checkpoint holds NaN or Inf, or '
+            'values too large; nothing was written'
+        )
+    # So that a NaN does not pass.
+    if not difference <= TOLERANCE * largest:
+        raise UserError(
             f'the deploy form differs by {difference:g} of {largest:g}: nothing was written'
         )
     return difference / largest
+
+
+def _require_out(out: PathLike, source: str) -> Path:
+    """Make sure, before the work, that the result can be written."""
+    out = Path(out)
+    if out.suffix not in ('.pth', '.safetensors'):
+        raise UserError(f'OUT must end in .pth or .safetensors, got {out}')
+    if out.is_dir():
+        raise UserError(f'OUT {out} is a folder; give the name of a file')
+    if out.resolve() == Path(source).resolve():
+        raise UserError(
+            f'OUT {out} is the checkpoint itself; give another '
+            'name, since the deploy form cannot be trained on'
+        )
+    make_folder(out.parent, 'the folder of OUT')
+    return out
 
 
 def _num_params(model: torch.nn.Module) -> int:

@@ -8,11 +8,13 @@ from mmengine.dist import is_main_process
 
 from ..compat.trust import trust_checkpoint as trust_file
 from ..data_check.preflight import check_before_testing
-from ..data_check.sources import require_data
-from ..engine.checkpoints import TRAINING_ONLY, WeightsGuard, require_checkpoint
-from ..engine.class_guard import ClassGuard
+from ..data_check.sources import data_sources, require_data
+from ..engine.checkpoints import TRAINING_ONLY, WeightsGuard, read_checkpoint
+from ..engine.choose_checkpoint import choose_checkpoint
+from ..engine.hooks import SameClassesHook, SaveDrawingsHook
 from ..engine.running import build_runner
-from ..utils.config import toolbox
+from ..inference.checks import require_test_cfg, require_topk
+from ..utils.config import building, require_model, toolbox
 from ..utils.errors import UserError
 from ..utils.files import PathLike, make_folder, write_json
 
@@ -38,13 +40,16 @@ def test_model(
     Args:
         cfg: What :func:`~mmanchor.utils.config.load_config` returned; changed
             in place.
-        checkpoint: The weights; they must be those of the config's model.
-        out: Where to keep predictions: a folder of masks for segmentation,
-            for detection a ``.pkl`` file of mmdet's results, or a
-            ``.bbox.json`` file of COCO's, for classification a ``.pkl`` file
-            of mmpretrain's.
+        checkpoint: The weights; they must be those of the config's model. Also
+            ``'latest'`` or ``'best'`` of the work folder, or a
+            ``last_checkpoint``, which is followed.
+        out: Where to keep predictions: a folder of masks for segmentation
+            (classes from 0, or from 1 if the data set has
+            ``reduce_zero_label``), for detection a ``.pkl`` file of mmdet's
+            results, or a ``.bbox.json`` file of COCO's, for classification a
+            ``.pkl`` file of mmpretrain's.
         show: Show every prediction in a window.
-        show_dir: Folder for painted predictions.
+        show_dir: Folder for drawn predictions.
         wait_time: How long a window stays (seconds).
         tta: Average over the views of the config's ``tta_pipeline``.
         trust_checkpoint: Read the checkpoint even if it may run code.
@@ -54,16 +59,23 @@ def test_model(
 
     Raises:
         UserError: If the data, the checkpoint or what an option needs is
-            missing, or the checkpoint is of another model.
+            missing, the checkpoint is of another model or of other classes, or
+            the config cannot be built.
     """
+    require_model(cfg)
     for key in ('test_dataloader', 'test_cfg', 'test_evaluator'):
         if cfg.get(key) is None:
             raise UserError(f'the config {cfg.filename} has no {key}, so there is nothing to test')
     require_data(cfg, ['test'])
-    cfg.load_from = require_checkpoint(checkpoint, 'CHECKPOINT')
+    require_test_cfg(cfg)
+    require_topk(cfg)
+    cfg.load_from = choose_checkpoint(checkpoint, 'CHECKPOINT', cfg.work_dir)
     cfg.resume = False
     if trust_checkpoint:
         trust_file(cfg.load_from)
+    if '://' in cfg.load_from:
+        # Kept by the download, so that an address that does not answer ends here.
+        read_checkpoint(cfg.load_from)
     if show or show_dir:
         _draw(cfg, show, show_dir, wait_time)
     if out is not None:
@@ -75,8 +87,12 @@ def test_model(
     # so look for training data.
     cfg.update(dict.fromkeys(TRAINING_KEYS))
     runner = build_runner(cfg)
+    with building(cfg):
+        runner.test_loop  # noqa: B018  (MMEngine builds data and metrics late)
+    runner.register_hook(SameClassesHook(cfg.load_from), 'LOWEST')
     runner.register_hook(WeightsGuard(cfg.load_from, TRAINING_ONLY))
-    runner.register_hook(ClassGuard(cfg.load_from))
+    if show_dir and toolbox(cfg) == 'mmseg':
+        runner.register_hook(SaveDrawingsHook(show_dir))
     metrics = {name: _plain(value) for name, value in runner.test().items()}
     if is_main_process():
         write_json(
@@ -86,6 +102,41 @@ def test_model(
     return metrics
 
 
+def written_predictions(cfg: Config) -> list[str]:
+    """What the evaluators of a test wrote in place of scores, or beside them.
+
+    Args:
+        cfg: A config that was tested.
+
+    Returns:
+        Sentences; none if no evaluator writes predictions.
+    """
+    said = []
+    for each in _evaluators(cfg):
+        place = each.get('output_dir') or each.get('outfile_prefix')
+        if not place:
+            continue
+        text = f'predictions are in {place}'
+        if each.get('outfile_prefix'):
+            text += '.*.json'
+        if str(each.get('type')).endswith('IoUMetric'):
+            text += f', {_mask_values(cfg)}'
+        if each.get('format_only'):
+            text += ' (test_evaluator.format_only: nothing is scored)'
+        said.append(text)
+    return said
+
+
+def _mask_values(cfg: Config) -> str:
+    """What IoUMetric's masks hold, which depends on the data set."""
+    if any(source.get('reduce_zero_label') for source in data_sources(cfg, ['test'])):
+        return (
+            'class indices from 1 as in the data (reduce_zero_label); those of mmanchor predict '
+            'count from 0'
+        )
+    return 'class indices from 0'
+
+
 def _plain(value: Any) -> Any:
     """Numbers of numpy and torch as plain ones, without float32's noise."""
     value = value.tolist() if hasattr(value, 'tolist') else value
@@ -93,7 +144,7 @@ def _plain(value: Any) -> Any:
 
 
 def _draw(cfg: Config, show: bool, show_dir: PathLike | None, wait_time: float) -> None:
-    """Switch the toolbox's visualization hook on, for every picture."""
+    """Switch the toolbox's visualization hook on, for every image."""
     hook = (cfg.get('default_hooks') or {}).get('visualization')
     scope = toolbox(cfg)
     if hook is None:
@@ -102,20 +153,18 @@ def _draw(cfg: Config, show: bool, show_dir: PathLike | None, wait_time: float) 
             '--show and --show-dir need default_hooks.'
             f'visualization=dict(type={name!r}) in the config'
         )
-    hook['enable' if scope == 'mmpretrain' else 'draw'] = True
+    folder = make_folder(show_dir, '--show-dir').absolute() if show_dir else None
+    # mmseg's own hook cannot show and write at once: SaveDrawingsHook writes.
+    hook['enable' if scope == 'mmpretrain' else 'draw'] = show or scope != 'mmseg'
     if show:
         hook.show = True
         hook.wait_time = wait_time
-    if scope == 'mmpretrain':
+    if scope in ('mmpretrain', 'mmseg'):
         hook.interval = 1
-        if show_dir:
-            hook.out_dir = str(make_folder(show_dir, '--show-dir'))
-    elif show_dir and scope == 'mmseg':
-        hook.interval = 1
-        cfg.visualizer.save_dir = str(make_folder(show_dir, '--show-dir'))
-    elif show_dir:
+    if folder and scope == 'mmpretrain':
+        hook.out_dir = str(folder)
+    elif folder and scope == 'mmdet':
         # An absolute path, or mmdet would put it below the work folder.
-        folder = make_folder(show_dir, '--show-dir').absolute()
         hook.test_out_dir = str(folder)
 
 

@@ -3,6 +3,7 @@
 import argparse
 
 from . import complexity
+from .measuring import parse_shape, write_and_print
 from .options import quiet_toolboxes
 
 HELP = 'count parameters and multiply-adds, whole and by module'
@@ -15,43 +16,34 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--by-module',
         type=int,
         metavar='DEPTH',
-        help='list the modules too, so many names deep: 1 gives backbone, neck and head',
+        help='also list the modules, so many levels deep: 1 gives backbone, neck and head',
     )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Count, print the tables, and say where the results are.
+    """Count, print the tables and write the files.
 
     Args:
         args: The parsed options.
 
     Returns:
-        0; what cannot be done raises ``UserError``.
+        0; a mistake raises ``UserError``.
     """
-    from pathlib import Path
-
-    from ..analysis.complexity_table import (
-        check_depth,
-        complexity_figure,
-        complexity_table,
-        parse_shape,
-        run_complexity,
-    )
-    from ..analysis.report import write_results
+    from ..analysis.complexity import complexity_figure, complexity_table, run_complexity
     from ..utils.config import parse_options
+    from ..utils.errors import UserError
     from ..utils.files import make_folder
     from .progress import track
 
     quiet_toolboxes()
     cfg_options = parse_options(args.cfg_options)
     size = parse_shape(args.shape)
-    check_depth(args.by_module)
-    make_folder(args.out_dir, '--out-dir')
-    results = run_complexity(args.configs, cfg_options, size, args.by_module, track)
-    table = complexity_table(results)
-    print(table)
-    for path in write_results(
-        Path(args.out_dir), 'complexity', results, table, complexity_figure(results)
-    ):
-        print(f'written to {path}')
+    depth = args.by_module
+    if depth is not None and depth < 1:
+        raise UserError(f'--by-module takes a depth of at least 1, got {depth}')
+    make_folder(args.out_dir, '--out-dir')  # fails before the work, not after
+    results = run_complexity(args.configs, cfg_options, size, depth or 0, track)
+    write_and_print(
+        args.out_dir, 'complexity', results, complexity_table(results), complexity_figure(results)
+    )
     return 0

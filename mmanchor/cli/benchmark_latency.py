@@ -2,23 +2,19 @@
 
 import argparse
 
-from .options import add_cfg_options, quiet_toolboxes
+from .measuring import add_configs, parse_shape, write_and_print
+from .options import quiet_toolboxes
 
 HELP = 'time networks side by side: eager, compiled, in ONNX Runtime'
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the sub-command's options to ``parser``."""
-    parser.add_argument(
-        'configs',
-        nargs='+',
-        metavar='CONFIG',
-        help='paths or names of configs, also of the toolboxes, such as '
-        'mmdet::rtmdet/rtmdet_tiny_8xb32-300e_coco.py; speed-ups are to the '
-        'first; two-stage detectors cannot be timed, as what they do depends '
-        'on what they find',
+    add_configs(
+        parser,
+        'speed-ups are relative to the first; two-stage detectors cannot be timed, as their '
+        'cost depends on the number of proposals in an image',
     )
-    add_cfg_options(parser)
     parser.add_argument(
         '--engines',
         nargs='+',
@@ -36,19 +32,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='batch sizes (default: 1)',
     )
     parser.add_argument(
-        '--shape',
-        type=int,
-        nargs='+',
-        metavar='PIXELS',
-        help='image height and width, or one number for both (default: '
-        '512 2048 for segmentation; for others the size that the config '
-        'tests at)',
-    )
-    parser.add_argument(
         '--rounds',
         type=int,
         default=20,
-        help='how often each is timed, in turn (default: %(default)s)',
+        help='how often each is timed; all take turns (default: %(default)s)',
     )
     parser.add_argument(
         '--device', choices=('cpu', 'cuda'), default='cpu', help='default: %(default)s'
@@ -68,10 +55,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--channels-last',
         action='store_true',
-        help='lay weights and images out with the channels last',
+        help='store weights and images with the channels last',
     )
     parser.add_argument(
-        '--cuda-graph', action='store_true', help='record what runs on the GPU, and time its replay'
+        '--cuda-graph', action='store_true', help='record a CUDA graph, and time its replay'
     )
     parser.add_argument(
         '--threads', type=int, help="of the CPU, for every engine (default: torch's)"
@@ -79,20 +66,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Time, print the table, and say where the results are.
+    """Time, print the table and write the files.
 
     Args:
         args: The parsed options.
 
     Returns:
-        0, or 1 if nothing could be timed, and then nothing is written; what
-        cannot be done raises ``UserError``.
+        0, or 1 if nothing could be timed, and then nothing is written; a
+        mistake raises ``UserError``.
     """
-    from pathlib import Path
-
-    from ..analysis.complexity_table import parse_shape
     from ..analysis.latency import LatencyOptions, latency_figure, latency_table, run_latency
-    from ..analysis.report import write_results
     from ..utils.config import parse_options
     from ..utils.files import make_folder
     from .progress import track
@@ -111,14 +94,11 @@ def run(args: argparse.Namespace) -> int:
         threads=args.threads,
         cfg_options=parse_options(args.cfg_options),
     )
-    make_folder(args.out_dir, '--out-dir')
+    make_folder(args.out_dir, '--out-dir')  # fails before the work, not after
     results = run_latency(args.configs, options, track)
     table = latency_table(results)
-    print(table)
     if not results['best']:
+        print(table)
         return 1
-    for path in write_results(
-        Path(args.out_dir), 'latency', results, table, latency_figure(results)
-    ):
-        print(f'written to {path}')
+    write_and_print(args.out_dir, 'latency', results, table, latency_figure(results))
     return 0

@@ -2,7 +2,7 @@
 
 import argparse
 
-from .options import add_config_arguments
+from .options import add_config_arguments, add_data_root
 
 HELP = 'check the data sets of a config: counts, pairs, labels, boxes, recipe'
 
@@ -10,6 +10,7 @@ HELP = 'check the data sets of a config: counts, pairs, labels, boxes, recipe'
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's options to ``parser``."""
     add_config_arguments(parser)
+    add_data_root(parser)
     parser.add_argument(
         '--splits',
         nargs='+',
@@ -49,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
 
     if args.quick is not None and args.quick < 1:
         raise UserError(f'--quick must be 1 or more, got {args.quick}')
-    cfg = load_config(args.config, parse_options(args.cfg_options))
+    cfg = load_config(args.config, parse_options(args.cfg_options), data_root=args.data_root)
     reports = check_data(cfg, args.splits, args.quick, track)
     if not reports:
         raise UserError(f'{args.config} has no dataloader for {", ".join(args.splits)}')

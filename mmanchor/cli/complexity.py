@@ -2,30 +2,18 @@
 
 import argparse
 
-from .options import add_cfg_options, quiet_toolboxes
+from .measuring import add_configs, parse_shape
+from .options import quiet_toolboxes
 
 HELP = 'count parameters and multiply-adds at test time'
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's options to ``parser``."""
-    parser.add_argument(
-        'configs',
-        nargs='+',
-        metavar='CONFIG',
-        help='paths or names of configs, also of the toolboxes, such as '
-        'mmdet::rtmdet/rtmdet_tiny_8xb32-300e_coco.py; two-stage detectors '
-        'cannot be counted, as what they do depends on what they find',
-    )
-    add_cfg_options(parser)
-    parser.add_argument(
-        '--shape',
-        type=int,
-        nargs='+',
-        metavar='PIXELS',
-        help='image height and width, or one number for both (default: '
-        '512 2048 for segmentation, as papers count it; for others the size '
-        'that the config tests at)',
+    add_configs(
+        parser,
+        'two-stage detectors cannot be counted, as their cost depends on the '
+        'number of proposals in an image',
     )
 
 
@@ -36,12 +24,12 @@ def run(args: argparse.Namespace) -> int:
         args: The parsed options.
 
     Returns:
-        0; what cannot be done raises ``UserError``.
+        0; a mistake raises ``UserError``.
     """
     from rich.console import Console
     from rich.table import Table
 
-    from ..analysis.complexity_table import parse_shape, run_complexity, uncounted_notes
+    from ..analysis.complexity import run_complexity, uncounted_notes
     from ..utils.config import parse_options
 
     quiet_toolboxes()

@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
     from rich.console import Console
     from rich.table import Table
 
-    from ..apis.convert import convert_checkpoint
+    from ..apis.conversion import convert_checkpoint
     from ..utils.config import load_config, parse_options
 
     quiet_toolboxes()

@@ -3,10 +3,16 @@
 import argparse
 import importlib
 import sys
+import tempfile
+import traceback
 from collections.abc import Sequence
+from difflib import get_close_matches
 
 from .. import __version__
-from ..utils.errors import UserError
+from ..compat.stack import StackError, require_stack
+from ..utils.errors import UserError, in_one_line, innermost_place
+
+TRACEBACK = '--traceback'
 
 # A module below mmanchor.cli gives HELP, add_arguments(parser) and
 # run(args) -> exit status; it is imported only when its command is used, so
@@ -21,10 +27,16 @@ COMMANDS = {
     'complexity': 'complexity',
     'benchmark': 'benchmark',
     'ablation': 'ablation',
+    'export': 'export',
     'export-deploy': 'export_deploy',
+    'publish': 'publish',
     'convert': 'convert',
+    'run': 'run',
     'doctor': 'doctor',
 }
+
+# It says what is wrong where the stack is broken.
+NEED_NO_STACK = ('doctor',)
 
 
 def usage() -> str:
@@ -40,6 +52,55 @@ def usage() -> str:
     return '\n'.join(lines)
 
 
+# What people type for a command, by the names that other tools use.
+_OTHER_NAMES = {
+    'deploy': 'export-deploy',
+    'detect': 'predict',
+    'eval': 'test',
+    'evaluate': 'test',
+    'fit': 'train',
+    'flops': 'complexity',
+    'infer': 'predict',
+    'inference': 'predict',
+    'val': 'test',
+    'validate': 'test',
+}
+
+
+def unknown_command(name: str) -> str:
+    """The message for a word that is no command.
+
+    Example:
+        >>> unknown_command('eval')
+        "there is no command 'eval'; did you mean test? (mmanchor --help lists all)"
+    """
+    close = [_OTHER_NAMES[name]] if name in _OTHER_NAMES else get_close_matches(name, COMMANDS, 2)
+    if close:
+        return (
+            f'there is no command {name!r}; did you mean {" or ".join(close)}? '
+            '(mmanchor --help lists all)'
+        )
+    return f'there is no command {name!r}; choose one of {", ".join(COMMANDS)}'
+
+
+def parser_of(name: str) -> argparse.ArgumentParser:
+    """The parser of one command, which the documentation reads too.
+
+    Args:
+        name: A key of :data:`COMMANDS`.
+
+    Returns:
+        What parses the words after ``mmanchor NAME``.
+    """
+    module = importlib.import_module(f'{__package__}.{COMMANDS[name]}')
+    parser = argparse.ArgumentParser(prog=f'mmanchor {name}', description=module.HELP)
+    module.add_arguments(parser)
+    parser.add_argument(
+        TRACEBACK, action='store_true', help='show where an error comes from, in full'
+    )
+    return parser
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command.
 
@@ -47,8 +108,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: The words after ``mmanchor``; ``None`` takes ``sys.argv``.
 
     Returns:
-        The exit status: 0 is success, 1 a mistake of the user's, 2 bad
-        usage, 130 a run stopped by Ctrl+C.
+        The exit status: 0 is success, 1 an error, 2 bad usage, 130 a run
+        stopped by Ctrl+C.
     """
     argv = list(sys.argv[1:] if argv is None else argv)
     if not argv or argv[0] in ('-h', '--help'):
@@ -59,20 +120,46 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     name, rest = argv[0], argv[1:]
     if name not in COMMANDS:
-        print(
-            f'mmanchor: there is no command {name!r}; choose one of {", ".join(COMMANDS)}',
-            file=sys.stderr,
-        )
+        print(f'mmanchor: {unknown_command(name)}', file=sys.stderr)
         return 2
-    module = importlib.import_module(f'{__package__}.{COMMANDS[name]}')
-    parser = argparse.ArgumentParser(prog=f'mmanchor {name}', description=module.HELP)
-    module.add_arguments(parser)
-    args = parser.parse_args(rest)
+    # Of every command, so that it can simply be added to a line that failed.
+    with_traceback = TRACEBACK in rest
+    args = parser_of(name).parse_args([word for word in rest if word != TRACEBACK])
     try:
-        return module.run(args)
-    except UserError as error:
-        print(f'mmanchor {name}: {error}', file=sys.stderr)
-        return 1
+        if name not in NEED_NO_STACK:
+            require_stack()
+        return importlib.import_module(f'{__package__}.{COMMANDS[name]}').run(args)
     except KeyboardInterrupt:
         print(f'mmanchor {name}: stopped', file=sys.stderr)
         return 130
+    # Whatever a config, a file or a library does, the user sees one line.
+    except Exception as error:
+        if with_traceback:
+            traceback.print_exc()
+        print(f'mmanchor {name}: {_message(error, with_traceback)}', file=sys.stderr)
+        return 1
+
+
+def _message(error: Exception, with_traceback: bool) -> str:
+    """One line about an error, and how to see more of one that was not foreseen."""
+    if isinstance(error, (UserError, StackError)):
+        return str(error)
+    message = in_one_line(error)
+    if isinstance(error, OSError) and error.filename and str(error.filename) not in message:
+        message += f': {error.filename}'
+    if with_traceback:
+        return message
+    # A training of days is not repeated for its traceback.
+    return f'{message} ({innermost_place(error)}; {_keep_traceback(error)})'
+
+
+def _keep_traceback(error: Exception) -> str:
+    """Write the traceback to a file, and say where it is."""
+    text = ''.join(traceback.format_exception(error))
+    try:
+        handle, path = tempfile.mkstemp('.txt', 'mmanchor-traceback-')
+        with open(handle, 'w', encoding='utf-8', errors='replace') as file:
+            file.write(text)
+    except OSError:
+        return f'add {TRACEBACK} to see where it comes from'
+    return f'traceback: {path}'

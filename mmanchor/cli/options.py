@@ -25,6 +25,15 @@ def add_cfg_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_data_root(parser: argparse.ArgumentParser) -> None:
+    """Add ``--data-root``."""
+    parser.add_argument(
+        '--data-root',
+        metavar='FOLDER',
+        help="folder of the data, in place of the config's data_root, for all splits and scores",
+    )
+
+
 def add_launch_arguments(parser: argparse.ArgumentParser) -> None:
     """Add ``--launcher`` and the rank that old launchers pass."""
     parser.add_argument(

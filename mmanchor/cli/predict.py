@@ -1,76 +1,86 @@
-"""``mmanchor predict``: predictions on a user's own pictures."""
+"""``mmanchor predict``: predictions on a user's own images and videos."""
 
 import argparse
 import sys
 
 from .options import add_config_arguments, add_trust_argument, quiet_toolboxes
 
-HELP = 'predict on an image, a folder, a video or a webcam'
-EPILOG = """Segmentation writes overlays/NAME.png and masks/NAME.png,
+HELP = 'predict on images, folders, videos or a webcam'
+EPILOG = """Segmentation writes overlays/NAME.png and masks/NAME.png, class indices
+from 0 (test --out writes them from 1 where the data set has reduce_zero_label);
 classification overlays/NAME.png and predictions.json (the five likeliest
-classes of each file), detection overlays/NAME.png and two JSON files. Its
-predictions.json is a COCO annotation
-file with names of pictures and classes, boxes and scores; the id of a
-category is its label, from 0. results.json holds the same boxes as COCO's
-list of results: COCO('predictions.json').loadRes('results.json') reads it.
-To score boxes, give --ann-file FILE --score-thr 0: then both take the ids of
-FILE, and COCO(FILE).loadRes('results.json') reads them."""
+classes of each file); detection overlays/NAME.png and two JSON files. Its
+predictions.json is a COCO annotation file with the names of images and classes,
+boxes and scores; the id of a category is its label, from 0. results.json holds
+the same boxes as COCO's list of results:
+COCO('predictions.json').loadRes('results.json') reads it. To score boxes, give
+--ann-file FILE --score-thr 0: then both take the ids of FILE, and
+COCO(FILE).loadRes('results.json') reads them. An image that cannot be read is
+passed over, and the reason is said."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's options to ``parser``."""
     parser.epilog = EPILOG
     add_config_arguments(parser)
-    parser.add_argument('checkpoint', help='the weights')
-    parser.add_argument('input', help='an image, a folder, a video, or a webcam by number')
+    parser.add_argument(
+        'checkpoint', help="the weights; or 'latest' or 'best' of the config's work folder"
+    )
+    parser.add_argument(
+        'input',
+        nargs='+',
+        help="an image, a folder, a pattern such as 'photos/*.jpg', a video, or a webcam by "
+        'number; several are possible',
+    )
     parser.add_argument(
         '--out-dir',
         default='predictions',
         help='folder for overlays, masks and boxes (default: %(default)s)',
     )
     parser.add_argument('--device', help='such as cuda:1 or cpu (default: a GPU if any)')
+    # Defaults are None: an option of another task is refused only if it was given.
     parser.add_argument(
-        '--opacity',
-        type=float,
-        default=0.6,
-        help='segmentation: weight of the colours of masks (default: %(default)s)',
+        '--opacity', type=float, help='segmentation: weight of the colors of masks (default: 0.6)'
     )
     parser.add_argument(
         '--with-labels',
         action='store_true',
+        default=None,
         help='segmentation: write class names into the regions',
     )
     parser.add_argument(
         '--score-thr',
         type=float,
-        default=0.3,
-        help='detection: boxes below this score are left out (default: %(default)s)',
+        help='detection: boxes below this score are left out (default: 0.3)',
     )
     parser.add_argument(
-        '--ann-file',
-        help='detection: COCO annotation file of the pictures, whose ids the boxes get',
+        '--ann-file', help='detection: COCO annotation file of the images, whose ids the boxes get'
     )
     parser.add_argument(
         '--overlays',
         action=argparse.BooleanOptionalAction,
         default=True,
-        help='write painted pictures, or a painted video',
+        help='write drawn images, or a drawn video (default: yes)',
     )
     parser.add_argument(
         '--masks',
         action=argparse.BooleanOptionalAction,
-        help='segmentation: write masks of class indices (default: for pictures)',
+        help='segmentation: write masks of class indices (default: for images)',
     )
     parser.add_argument(
         '--color-masks',
         action='store_true',
+        default=None,
         help='segmentation: give the masks a palette; their values stay the same',
     )
     parser.add_argument(
         '--batch-size',
         type=int,
         default=1,
-        help='pictures of equal size at once (default: %(default)s)',
+        help='images of equal size at once (default: %(default)s)',
+    )
+    parser.add_argument(
+        '--tta', action='store_true', help="average over the views of the config's tta_pipeline"
     )
     parser.add_argument('--max-frames', type=int, help='stop a video or webcam after so many')
     add_trust_argument(parser)
@@ -85,42 +95,46 @@ def run(args: argparse.Namespace) -> int:
     Returns:
         0; what cannot be done raises ``UserError``.
     """
-    from ..inference.predict import PredictOptions, predict_files
+    from ..inference.files import PredictOptions, predict_files
     from ..utils.config import load_config, parse_options
     from .progress import track
 
     quiet_toolboxes()
     cfg = load_config(args.config, parse_options(args.cfg_options))
     options = PredictOptions(
-        args.opacity,
-        args.with_labels,
-        args.score_thr,
-        args.overlays,
-        args.masks,
-        args.color_masks,
-        args.batch_size,
-        args.max_frames,
-        args.ann_file,
+        opacity=args.opacity,
+        with_labels=args.with_labels,
+        score_thr=args.score_thr,
+        overlays=args.overlays,
+        masks=args.masks,
+        color_masks=args.color_masks,
+        batch_size=args.batch_size,
+        max_frames=args.max_frames,
+        ann_file=args.ann_file,
     )
     summary = predict_files(
         cfg,
         args.checkpoint,
-        args.input,
+        args.input[0] if len(args.input) == 1 else args.input,
         args.out_dir,
         args.device,
         options,
         track,
         args.trust_checkpoint,
+        args.tta,
     )
-    for file in summary.unreadable:
-        print(f'not readable, passed over: {file}', file=sys.stderr)
+    for file, reason in summary.skipped.items():
+        print(f'passed over: {file}: {reason}', file=sys.stderr)
+    for file, note in summary.notes.items():
+        print(f'note: {file}: {note}', file=sys.stderr)
     if summary.unlisted:
         print(
-            f'{len(summary.unlisted)} pictures are not listed in '
-            f'{args.ann_file}, so their boxes are only drawn, such as '
-            f'{summary.unlisted[0]}',
+            f'{len(summary.unlisted)} images are not listed in {args.ann_file}, so their boxes '
+            f'are only drawn, such as {summary.unlisted[0]}',
             file=sys.stderr,
         )
-    skipped = f', {len(summary.unreadable)} not readable' if summary.unreadable else ''
-    print(f'{summary.done} predictions in {summary.folder}{skipped}')
+    parts = [f'{summary.done} image{"s" * (summary.done != 1)}', summary.found]
+    if summary.skipped:
+        parts.append(f'{len(summary.skipped)} passed over')
+    print(f'{", ".join(filter(None, parts))}: results in {summary.folder}')
     return 0

@@ -4,6 +4,7 @@ import argparse
 
 from .options import (
     add_config_arguments,
+    add_data_root,
     add_launch_arguments,
     add_trust_argument,
     export_local_rank,
@@ -16,7 +17,16 @@ HELP = 'score a checkpoint on the test data of its config'
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's options to ``parser``."""
     add_config_arguments(parser)
-    parser.add_argument('checkpoint', help='the weights')
+    add_data_root(parser)
+    parser.add_argument(
+        'checkpoint', nargs='?', help='the weights, or the last_checkpoint of a work folder'
+    )
+    parser.add_argument(
+        '--checkpoint',
+        dest='which',
+        metavar='{latest,best,FILE}',
+        help='in place of CHECKPOINT: the newest or the best of the work folder',
+    )
     parser.add_argument(
         '--work-dir',
         help='folder for logs and test_metrics.json (default: what the '
@@ -24,12 +34,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         '--out',
-        help='keep predictions: a folder of masks for segmentation; a .pkl '
-        'file for classification; for detection a .pkl file, or '
-        "NAME.bbox.json for a list of boxes that COCO's tools read",
+        help='keep predictions: a folder of masks for segmentation (class indices from 0, or from '
+        '1 where the data set has reduce_zero_label); a .pkl file for classification; for '
+        "detection a .pkl file, or NAME.bbox.json for a list of boxes that COCO's tools read",
     )
-    parser.add_argument('--show', action='store_true', help='show predictions in a window')
-    parser.add_argument('--show-dir', help='folder for painted predictions')
+    parser.add_argument('--show', action='store_true', help='show every prediction in a window')
+    parser.add_argument('--show-dir', help='folder for drawn predictions')
     parser.add_argument(
         '--wait-time',
         type=float,
@@ -52,15 +62,20 @@ def run(args: argparse.Namespace) -> int:
     """
     from mmengine.dist import is_main_process
 
-    from ..apis.test import METRICS_FILE, test_model
+    from ..apis.test import METRICS_FILE, test_model, written_predictions
     from ..utils.config import load_config, parse_options
+    from ..utils.errors import UserError
 
+    if (args.checkpoint is None) == (args.which is None):
+        raise UserError('give CHECKPOINT, or --checkpoint latest or best')
     quiet_toolboxes()
     export_local_rank(args)
-    cfg = load_config(args.config, parse_options(args.cfg_options), args.work_dir, args.launcher)
+    cfg = load_config(
+        args.config, parse_options(args.cfg_options), args.work_dir, args.launcher, args.data_root
+    )
     metrics = test_model(
         cfg,
-        args.checkpoint,
+        args.checkpoint or args.which,
         args.out,
         args.show,
         args.show_dir,
@@ -71,7 +86,10 @@ def run(args: argparse.Namespace) -> int:
     if is_main_process():
         for name, value in metrics.items():
             print(f'{name:<24} {value}')
-        if not metrics:
+        written = written_predictions(cfg)
+        if not metrics and not written:
             print('no scores: nothing was predicted')
+        for sentence in written:
+            print(sentence)
         print(f'written to {cfg.work_dir}/{METRICS_FILE}')
     return 0

@@ -4,6 +4,7 @@ import argparse
 
 from .options import (
     add_config_arguments,
+    add_data_root,
     add_launch_arguments,
     add_trust_argument,
     export_local_rank,
@@ -16,6 +17,7 @@ HELP = 'train by a config'
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's options to ``parser``."""
     add_config_arguments(parser)
+    add_data_root(parser)
     parser.add_argument(
         '--work-dir',
         help='folder for logs and checkpoints (default: what the config '
@@ -50,7 +52,9 @@ def run(args: argparse.Namespace) -> int:
 
     quiet_toolboxes()
     export_local_rank(args)
-    cfg = load_config(args.config, parse_options(args.cfg_options), args.work_dir, args.launcher)
+    cfg = load_config(
+        args.config, parse_options(args.cfg_options), args.work_dir, args.launcher, args.data_root
+    )
     runner = train_model(cfg, args.resume, args.amp, args.auto_scale_lr, args.trust_checkpoint)
     runner.logger.info(f'done: checkpoints and logs are in {runner.work_dir}')
     return 0

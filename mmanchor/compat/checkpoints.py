@@ -1,48 +1,37 @@
 """Load checkpoints without running what is in them.
 
-A ``.pth`` file is a pickle, and unpickling can call anything. Here tensors and
-what :mod:`~mmanchor.compat.allow_list` names are read; anything else is an
-error that says what the file wanted. ``.safetensors`` files load too.
-:mod:`~mmanchor.compat.mmengine_guards` sends MMEngine's loaders here.
+A ``.pth`` file is a pickle, and unpickling can call anything. torch reads the
+file here through :mod:`~mmanchor.compat.safe_pickle`; whatever is not in its
+table is an error that says what the file wanted. ``.safetensors`` files load
+too. :mod:`~mmanchor.compat.mmengine_patches` sends MMEngine's loaders here.
 """
 
-import io
 import os
-import pickle
-import struct
 import tarfile
 import tempfile
-from collections.abc import Iterator
+import threading
+import zipfile
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
-from typing import Any, BinaryIO, Union
+from typing import Any, BinaryIO
 
 from .errors import CheckpointError, UnsafeCheckpointError
+from .resume import check_resumed, current_resumed
 from .trust import is_trusted
 
-Source = Union[str, os.PathLike, BinaryIO]
+Source = str | os.PathLike | BinaryIO
 
-# What torch's unpickler raises on a file that is damaged or made to harm.
-UNPICKLING_ERRORS = (
-    pickle.UnpicklingError,
-    EOFError,
-    AttributeError,
-    IndexError,
-    KeyError,
-    TypeError,
-    ValueError,
-    AssertionError,
-    RuntimeError,
-    OSError,
-    struct.error,
-)
-DAMAGE = ('PytorchStreamReader', 'unexpected EOF', 'corrupt', 'magic number')
-# torch 2.4 reports these as it reports a pickle that it refuses.
+ZIP_MAGIC = b'PK\x03\x04'
+# Of torch, about the machine rather than the file.
 NO_FAULT = ('Attempting to deserialize object on', 'out of memory')
+# Bytes that tensors may have beyond the data behind them, as expanded ones do.
+MOST_OVERLAP = 2**28
+# With this variable set torch refuses any reader but its own.
+FORCE = 'TORCH_FORCE_WEIGHTS_ONLY_LOAD'
 
 _asked_for: ContextVar[str | None] = ContextVar('asked_for', default=None)
-_is_resuming: ContextVar[bool] = ContextVar('is_resuming', default=False)
 
 
 @contextmanager
@@ -53,16 +42,6 @@ def asked_for(name: str) -> Iterator[None]:
         yield
     finally:
         _asked_for.reset(token)
-
-
-@contextmanager
-def resuming() -> Iterator[None]:
-    """Load checkpoints inside for going on with a training run."""
-    token = _is_resuming.set(True)
-    try:
-        yield
-    finally:
-        _is_resuming.reset(token)
 
 
 def load_checkpoint(source: Source, map_location: Any = None) -> Any:
@@ -100,7 +79,7 @@ def load_checkpoint(source: Source, map_location: Any = None) -> Any:
 def _load_weights(path: str, map_location: Any) -> dict:
     from .safetensors_files import load_safetensors
 
-    if _is_resuming.get():
+    if current_resumed() is not None:
         raise CheckpointError(
             f'{path} holds weights only, so training cannot resume from it: '
             'give it as load_from, or resume from a .pth file'
@@ -111,65 +90,131 @@ def _load_weights(path: str, map_location: Any) -> dict:
 def _load_pickled(file: BinaryIO, name: str, map_location: Any, trusted: bool) -> Any:
     import torch
 
-    from .allow_list import RefusedError, allow_list, as_real
-
     if trusted:
-        return torch.load(file, map_location, weights_only=False)
-    _refuse_other_formats(file, name)
+        return _checked(torch.load(file, map_location, weights_only=False), name)
+    from .safe_pickle import DAMAGE, Finisher, RefusedError, pickle_module
+
+    size = _size(file)
     try:
-        with allow_list():
-            checkpoint = torch.load(file, map_location, weights_only=True)
-        checkpoint = as_real(checkpoint)
+        sizes = _storage_sizes(file, name)
+        module = pickle_module(sizes)
+        with _own_reader_allowed():
+            loaded = torch.load(
+                file, map_location, pickle_module=module, weights_only=False, mmap=False
+            )
+        return _checked(Finisher(size, _leaf_check())(loaded), name)
     except RefusedError as error:
         raise UnsafeCheckpointError(name, str(error)) from None
-    except UNPICKLING_ERRORS as error:
-        raise _explain(file, name, error) from None
-    meta = checkpoint.get('meta') if isinstance(checkpoint, dict) else None
-    if _is_resuming.get() and isinstance(meta, dict):
-        # MMEngine would run this text as Python to compare GPU numbers.
-        meta.pop('config', None)
-    return checkpoint
+    except CheckpointError:
+        raise
+    except (*DAMAGE, zipfile.BadZipFile, tarfile.TarError) as error:
+        if any(words in str(error) for words in NO_FAULT):
+            raise RuntimeError(f'{name}: {str(error).splitlines()[0]}') from None
+        file.seek(0)
+        raise CheckpointError(
+            f'{name} cannot be read as a checkpoint: it has {size} bytes, starts with '
+            f'{file.read(16)!r} and is damaged, cut short or something else; copy or download it '
+            'again'
+        ) from error
 
 
-def _refuse_other_formats(file: BinaryIO, name: str) -> None:
-    # torch before 2.6 unpacks these even when asked for weights only.
-    from .pickle_names import is_torchscript
-
+def _size(file: BinaryIO) -> int:
     start = file.tell()
-    if tarfile.is_tarfile(file):
-        raise UnsafeCheckpointError(name, 'the tar format of 2016')
+    size = file.seek(0, os.SEEK_END) - start
     file.seek(start)
-    if is_torchscript(file):
+    return size
+
+
+def _checked(checkpoint: Any, name: str) -> Any:
+    run = current_resumed()
+    return checkpoint if run is None else check_resumed(checkpoint, name, run)
+
+
+_LOCK = threading.RLock()
+
+
+@contextmanager
+def _own_reader_allowed() -> Iterator[None]:
+    # The variable forbids unpickling just anything, which we do not do.
+    with _LOCK:
+        forced = os.environ.pop(FORCE, None)
+        try:
+            yield
+        finally:
+            if forced is not None:
+                os.environ[FORCE] = forced
+
+
+def _storage_sizes(file: BinaryIO, name: str) -> dict[str, int] | None:
+    """Bytes of each record of a zip file; ``None`` for torch's old format.
+
+    Raises:
+        UnsafeCheckpointError: If the file is a program, or an archive that
+            unpacks to more than it holds.
+        zipfile.BadZipFile: If it is damaged.
+    """
+    start = file.tell()
+    is_zip = file.read(len(ZIP_MAGIC)) == ZIP_MAGIC
+    file.seek(start)
+    if not is_zip:
+        if tarfile.is_tarfile(file) and _has_members(file):
+            raise UnsafeCheckpointError(name, 'the tar format of 2016')
+        file.seek(start)
+        return None
+    import torch
+
+    with zipfile.ZipFile(file) as archive:
+        records = {item.filename.partition('/')[2]: item for item in archive.infolist()}
+        total = sum(item.file_size for item in archive.infolist())
+    file.seek(start)
+    # torch reads the archive in its own way, which has to agree.
+    found = torch._C.PyTorchFileReader(file).get_all_records()
+    file.seek(start)
+    if 'constants.pkl' in found:
         raise UnsafeCheckpointError(name, 'to run as a TorchScript program')
-    file.seek(start)
+    is_plain = all(item.compress_type == zipfile.ZIP_STORED for item in records.values())
+    if sorted(found) != sorted(records) or not is_plain or total > _size(file):
+        raise UnsafeCheckpointError(name, 'to be unpacked to more than its own size')
+    return {key: item.file_size for key, item in records.items()}
 
 
-def _explain(file: BinaryIO, name: str, error: Exception) -> Exception:
-    """The error to raise for a file that torch's unpickler stopped at."""
-    from .pickle_names import find_names_not_allowed
-
-    names, is_whole = find_names_not_allowed(file)
-    if names:
-        return UnsafeCheckpointError(name, ', '.join(names))
-    reason = _reason_of(error)
-    if any(word in reason for word in NO_FAULT):
-        return RuntimeError(f'{name}: {reason}')
-    if is_whole and not any(word in reason for word in DAMAGE):
-        return UnsafeCheckpointError(name, f'an unusual pickle ({reason})')
-    size = file.seek(0, io.SEEK_END)
+def _has_members(file: BinaryIO) -> bool:
+    # A file of zeros passes for an archive without members.
     file.seek(0)
-    return CheckpointError(
-        f'{name} cannot be read as a checkpoint: it has {size} bytes, starts '
-        f'with {file.read(16)!r} and is damaged, cut short or something else; '
-        'copy or download it again'
-    )
+    try:
+        with tarfile.open(fileobj=file) as archive:
+            return archive.next() is not None
+    except tarfile.TarError:
+        return True
 
 
-def _reason_of(error: Exception) -> str:
-    # torch wraps what went wrong in advice on its own options.
-    _, found, reason = str(error).partition('WeightsUnpickler error: ')
-    lines = (reason if found else str(error)).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
+def _leaf_check() -> Callable[[Any], bool]:
+    """A function that tells values that a checkpoint may hold from others."""
+    import numpy as np
+    import torch
+    from mmengine.logging import HistoryBuffer
+
+    from .safe_pickle import RefusedError, is_users
+
+    plain = (np.ndarray, np.generic, np.dtype, torch.Size, torch.device, torch.dtype)
+    storages: set[int] = set()
+    tensor_bytes = storage_bytes = 0
+
+    def check(value: Any) -> bool:
+        nonlocal tensor_bytes, storage_bytes
+        if type(value) not in (torch.Tensor, torch.nn.Parameter):
+            known = isinstance(value, plain) or type(value) in (HistoryBuffer, set)
+            return known or is_users(type(value))
+        storage = value.untyped_storage()
+        tensor_bytes += value.nbytes
+        if storage._cdata not in storages:
+            storages.add(storage._cdata)
+            storage_bytes += storage.nbytes()
+        if tensor_bytes > MOST_OVERLAP + 4 * storage_bytes:
+            raise RefusedError('tensors that are far larger than their data')
+        return True
+
+    return check
 
 
 def load_url(

@@ -13,6 +13,7 @@ import sys
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from importlib import metadata
 
 from packaging.requirements import Requirement
@@ -348,7 +349,7 @@ def check_toolboxes() -> list[Finding]:
         findings.append(
             _try(
                 f'import {name}',
-                lambda: _imported(name),
+                partial(_imported, name),
                 f'pip install --force-reinstall "mmanchor[{_extra_of(found)}]"',
             )
         )
@@ -373,7 +374,7 @@ def check_checkpoints() -> list[Finding]:
     def describe() -> str:
         from mmengine.runner import checkpoint
 
-        if checkpoint.torch.load.__module__ != ('mmanchor.compat.mmengine_guards'):
+        if checkpoint.load_from_local.__module__ != 'mmanchor.compat.mmengine_patches':
             raise RuntimeError('MMEngine unpickles without the allow-list')
         return 'load through the allow-list, resume works'
 

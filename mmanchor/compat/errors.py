@@ -23,7 +23,34 @@ class UnsafeCheckpointError(CheckpointError):
             '--trust-checkpoint, mmanchor.compat.trust_checkpoint(path), or '
             f'the path in the environment variable {ENVIRONMENT}'
         )
+        # Text from the file: no codes that a terminal obeys, and not all of it.
+        shown = ''.join(each if each.isprintable() else '?' for each in wants[:300])
         super().__init__(
-            f'{name} was not loaded: it wants {wants}, which a checkpoint has '
-            'no need of and which could run code on this machine' + (advice if can_trust else '')
+            f'{name} was not loaded: it wants {shown}. A checkpoint does not need this, and it '
+            'could run code or use up the memory of this machine' + (advice if can_trust else '')
         )
+        self._given = name, wants, can_trust
+
+    def __reduce__(self) -> tuple:
+        # Or a worker process could not send this error to the main one.
+        return type(self), self._given
+
+
+class NotSavedError(UserError, OSError):
+    """A file could not be written: the disk is full, or the folder is gone.
+
+    Args:
+        error: What the system said.
+        path: The file.
+    """
+
+    def __init__(self, error: OSError, path: str) -> None:
+        super().__init__(
+            f'{path} was not written ({error.strerror or error}); make room there, or choose '
+            'another folder. Nothing that was written before is lost'
+        )
+        self.errno = error.errno
+        self._given = error, path
+
+    def __reduce__(self) -> tuple:
+        return type(self), self._given

@@ -39,7 +39,7 @@ def load_safetensors(path: str | Path, map_location: Any = None) -> dict:
         raise FileNotFoundError(f'{path} can not be found.')
     try:
         with safe_open(path, framework='pt') as file:
-            state_dict = OrderedDict((key, file.get_tensor(key)) for key in file.keys())
+            state_dict = OrderedDict((key, file.get_tensor(key)) for key in file.keys())  # noqa: SIM118
             meta = file.metadata() or {}
     except (SafetensorError, OSError) as error:
         raise CheckpointError(
@@ -57,7 +57,7 @@ def _parse(text: str) -> Any:
     # Metadata that others wrote, such as format='pt', is often not JSON.
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text
 
 

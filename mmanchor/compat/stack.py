@@ -51,6 +51,10 @@ TORCH = {'torch': '>=2.4', 'torchvision': '>=0.19'}
 NEEDED = ('mmengine', 'mmcv')
 
 
+class StackError(ImportError):
+    """The stack is missing or unsuitable; the message says what to install."""
+
+
 @dataclass(frozen=True)
 class Stack:
     """The mm* distributions of this environment.
@@ -186,9 +190,9 @@ def require_stack() -> None:
     """Raise unless a supported stack is installed.
 
     Raises:
-        ImportError: One line: which extra to install, or which version is
+        StackError: One line: which extra to install, or which version is
             unsuitable and what is right.
     """
     problems = find_problems(find_stack())
     if problems:
-        raise ImportError(problems[0])
+        raise StackError(problems[0])

@@ -241,12 +241,7 @@ def _missing_message(source: DataSource, missing: Sequence[str]) -> str:
     own_classes = 'classes' in (source.get('metainfo') or {})
     if name in _SOURCES and not own_classes:
         lines.append(_SOURCES[name])
-    else:
-        lines.append(
-            'Put your files there, or point data_root at them: '
-            f'--cfg-options {source.split}_dataloader.dataset.'
-            'data_root=FOLDER'
-        )
+    lines.append('If the data is in another folder, give it: --data-root FOLDER')
     classifies = source.task == 'classification'
     return '\n'.join([*lines, _DIGITS if classifies else _DEMO])
 

@@ -13,12 +13,13 @@ from mmengine.registry import DATASETS
 
 from ..analysis.complexity import Complexity, complexity_of_forms
 from ..apis.test import test_model
-from ..inference.predictors import build_predictor, choose_device
+from ..inference.loading import load
 from ..utils.config import load_config
+from ..utils.data_root import set_data_root
 from ..utils.files import PathLike, make_folder, read_json, replacing, write_json
 from ..visualization import class_legend, draw_boxes, image_grid
 from .scenes import make_demo_data
-from .steps import console_to, copy_config, enlarge, train_on, use_data, watched
+from .steps import console_to, copy_config, enlarge, train_on, watched
 
 CONFIGS = {
     'AnchorESNet': 'picodet_anchorformer-demo_1xb8-6e_demo-160',
@@ -110,7 +111,7 @@ def run_detection_demo(
     detectors = {}
     with console_to(work_dir / 'console.log'):
         for step, (name, cfg) in enumerate(cfgs.items(), start=2):
-            _use_coco_data(cfg, data.root / 'coco')
+            set_data_root(cfg, data.root / 'coco')
             say(
                 f'{step}/{steps} {name}: training for '
                 f'{cfg.train_cfg.max_epochs} epochs; if interrupted, the same '
@@ -131,14 +132,6 @@ def run_detection_demo(
     return result
 
 
-def _use_coco_data(cfg: Config, root: Path) -> None:
-    """Point loaders and evaluators at the demo data in ``root``."""
-    use_data(cfg, str(root))
-    ann_file = str(root / cfg.val_dataloader.dataset.ann_file)
-    for split in ('val', 'test'):
-        cfg[f'{split}_evaluator'].ann_file = ann_file
-
-
 def _train_and_score(cfg: Config, size: tuple[int, int]) -> TrainedDetector:
     """Train, or continue training; score the last checkpoint."""
     clock = Path(cfg.work_dir) / 'minutes.json'
@@ -156,32 +149,29 @@ def _train_and_score(cfg: Config, size: tuple[int, int]) -> TrainedDetector:
 
 
 def _draw(cfgs: dict[str, Config], detectors: dict[str, TrainedDetector], path: PathLike) -> None:
-    """Write a grid of validation images: truth, and the boxes of each detector."""
-    predictors = {
-        name: build_predictor(cfg, detectors[name].checkpoint, choose_device())
-        for name, cfg in cfgs.items()
-    }
-    first = next(iter(predictors.values()))
+    """Write a grid of validation images: truth, and what each found."""
+    models = {name: load(cfg, detectors[name].checkpoint) for name, cfg in cfgs.items()}
+    first = next(iter(models.values()))
     cfg = next(iter(cfgs.values()))
     dataset = DATASETS.build(cfg.val_dataloader.dataset)
     cells = [
-        _draw_row(dataset.get_data_info(int(i)), predictors)
+        _draw_row(dataset.get_data_info(int(i)), models)
         for i in np.linspace(0, len(dataset) - 1, NUM_IMAGES).astype(int)
     ]
     rows = [left + right for left, right in zip(cells[::2], cells[1::2], strict=True)]
-    titles = ['truth', *predictors] * 2
+    titles = ['truth', *models] * 2
     width = image_grid(rows, titles).shape[1]
     grid = image_grid(rows, titles, legend=class_legend(first.classes, first.palette, width))
     with replacing(path) as part:
         cv2.imwrite(str(part), grid[..., ::-1])
 
 
-def _draw_row(info: dict[str, Any], predictors: dict[str, Any]) -> list[np.ndarray]:
+def _draw_row(info: dict[str, Any], models: dict[str, Any]) -> list[np.ndarray]:
     """One image with its truth, then with each detector's boxes."""
     image = cv2.imread(info['img_path'])
     shown = enlarge(image[..., ::-1], TIMES)
     truth = [each for each in info['instances'] if not each['ignore_flag']]
-    first = next(iter(predictors.values()))
+    first = next(iter(models.values()))
     row = [
         draw_boxes(
             shown,
@@ -192,8 +182,16 @@ def _draw_row(info: dict[str, Any], predictors: dict[str, Any]) -> list[np.ndarr
             dashed=True,
         )
     ]
-    for predictor in predictors.values():
-        (sample,) = predictor.predict([image])
-        sample.pred_instances.bboxes *= TIMES
-        row.append(predictor.draw(shown, sample, SCORE_THR))
+    for model in models.values():
+        [result] = model.predict(image, score_thr=SCORE_THR)
+        row.append(
+            draw_boxes(
+                shown,
+                result.boxes * TIMES,
+                result.labels,
+                model.classes,
+                model.palette,
+                result.scores,
+            )
+        )
     return row

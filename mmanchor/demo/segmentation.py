@@ -12,12 +12,13 @@ from mmengine.registry import DATASETS
 from ..analysis.complexity import Complexity, complexity_of_forms
 from ..apis.test import test_model
 from ..engine.running import build_runner
-from ..inference.predictors import build_predictor, choose_device
+from ..inference.loading import load
 from ..utils.config import load_config
+from ..utils.data_root import set_data_root
 from ..utils.files import PathLike, make_folder, read_json, replacing, write_json
 from ..visualization import class_legend, image_grid, overlay_mask
 from .scenes import make_demo_data
-from .steps import console_to, copy_config, enlarge, train_on, use_data, watched
+from .steps import console_to, copy_config, enlarge, train_on, watched
 
 CONFIG = 'upernet_anchorformer-demo_1xb8-1100_demo-128'
 METRIC = 'mIoU'
@@ -72,7 +73,7 @@ def run_segmentation_demo(
     data = make_demo_data(
         data_root, num_train=cfg.num_train, num_val=cfg.num_val, size=size, layout='ade'
     )
-    use_data(cfg, str(data.root / 'ade'))
+    set_data_root(cfg, data.root / 'ade')
     with console_to(work_dir / 'console.log'):
         say('2/5 scoring the model before training')
         untrained = _score_untrained(cfg, work_dir / 'untrained.json')
@@ -114,7 +115,7 @@ def _score_untrained(cfg: Config, kept: PathLike) -> float:
 
 def _draw(cfg: Config, checkpoint: str, path: PathLike) -> None:
     """Write a grid of validation images, their truth and the prediction."""
-    predictor = build_predictor(cfg, checkpoint, choose_device())
+    model = load(cfg, checkpoint)
     dataset = DATASETS.build(cfg.val_dataloader.dataset)
     cells = []
     for i in np.linspace(0, len(dataset) - 1, NUM_IMAGES).astype(int):
@@ -123,13 +124,13 @@ def _draw(cfg: Config, checkpoint: str, path: PathLike) -> None:
         # In ADE20K's files 0 is unlabeled and classes count from 1; the
         # difference wraps 0 around to the ignored label.
         truth = cv2.imread(info['seg_map_path'], cv2.IMREAD_UNCHANGED)
-        masks = (truth - np.uint8(1), predictor.predict([image])[0])
+        masks = (truth - np.uint8(1), model.predict(image)[0].mask)
         image = enlarge(image[..., ::-1])
         cells.append(
             [
                 image,
                 *(
-                    overlay_mask(image, enlarge(mask), predictor.palette, MASK_OPACITY, IGNORED)
+                    overlay_mask(image, enlarge(mask), model.palette, MASK_OPACITY, IGNORED)
                     for mask in masks
                 ),
             ]
@@ -137,8 +138,6 @@ def _draw(cfg: Config, checkpoint: str, path: PathLike) -> None:
     rows = [left + right for left, right in zip(cells[::2], cells[1::2], strict=True)]
     titles = ['image', 'truth', 'prediction'] * 2
     width = image_grid(rows, titles).shape[1]
-    grid = image_grid(
-        rows, titles, legend=class_legend(predictor.classes, predictor.palette, width)
-    )
+    grid = image_grid(rows, titles, legend=class_legend(model.classes, model.palette, width))
     with replacing(path) as part:
         cv2.imwrite(str(part), grid[..., ::-1])

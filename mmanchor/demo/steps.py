@@ -23,13 +23,6 @@ def copy_config(cfg: Config) -> Config:
     return Config(cfg.copy().to_dict(), filename=cfg.filename)
 
 
-def use_data(cfg: Config, root: str) -> None:
-    """Point every loader of ``cfg`` at the demo data in ``root``."""
-    cfg.data_root = root
-    for split in ('train', 'val', 'test'):
-        cfg[f'{split}_dataloader'].dataset.data_root = root
-
-
 def watched(cfg: Config, description: str) -> Config:
     """A copy of ``cfg`` whose run shows its progress.
 

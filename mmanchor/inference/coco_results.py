@@ -17,14 +17,14 @@ class CocoResults:
     """Detections with the ids that COCO's tools need.
 
     Two files are written: ``predictions.json``, an annotation file with
-    names of pictures and classes and with scores, and ``results.json``, a
+    the names of images and classes and with scores, and ``results.json``, a
     list of boxes in COCO's format of results, for ``COCO.loadRes`` of the
     first file or, if it was given, of ``ann_file``.
 
     Args:
         classes: Class names, in the order of the labels.
         ann_file: An annotation file whose ids are taken, so that the results
-            can be scored against it. Otherwise pictures are numbered from 1,
+            can be scored against it. Otherwise images are numbered from 1,
             and the id of a category is its label, from 0.
 
     Raises:
@@ -41,20 +41,22 @@ class CocoResults:
         self._data: dict[str, list[dict]] = dict(
             images=[],
             annotations=[],
-            categories=[dict(id=id_, name=name) for id_, name in zip(category_ids, classes)],
+            categories=[
+                dict(id=id_, name=name) for id_, name in zip(category_ids, classes, strict=True)
+            ],
         )
 
     def lists(self, file: str) -> bool:
-        """Whether a picture has an id: without ``ann_file`` each has."""
+        """Whether an image has an id: without ``ann_file`` each has."""
         return self._image_ids is None or file in self._image_ids
 
     def add(self, file: str, width: int, height: int, found: Sequence[dict[str, Any]]) -> None:
-        """Add what was found in a picture.
+        """Add what was found in an image.
 
         Args:
             file: Its name, as in ``ann_file``; it must be listed there.
-            width, height: Of the picture (pixels).
-            found: What ``DetPredictor.annotations`` gave.
+            width, height: Of the image (pixels).
+            found: What ``DetectionResult.annotations`` gave.
         """
         if self._image_ids is None:
             image_id = len(self._data['images']) + 1
@@ -80,7 +82,7 @@ class CocoResults:
 
 
 def _read_ids(path: PathLike, classes: Sequence[str]) -> tuple:
-    """Ids of the pictures of an annotation file, and of its categories.
+    """Ids of the images of an annotation file, and of its categories.
 
     Returns:
         A dict by file name, and one by the category's name.

@@ -2,6 +2,7 @@
 
 from importlib.util import find_spec
 
+from .. import registry  # it says what is wrong where the stack is not supported
 from .backbones import AnchorESNet, AnchorFormer, AnchorLeViT, ESNet, Sparsifiner
 from .data_preprocessors import RandomSquareSize
 from .dense_heads import PicoDetHead

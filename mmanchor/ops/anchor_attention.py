@@ -1,23 +1,25 @@
-"""Anchor attention: softmax attention's place taken by M anchors.
+"""Anchor attention: global attention through M anchors, linear in the tokens.
 
 Pure torch, no mm* import. Letters: B batch, N tokens, M anchors, D width of a
 head's keys, Dv width of its values.
 """
 
-from contextlib import nullcontext
-from typing import ContextManager
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import Tensor
 
-# Below this total weight an anchor counts as unused. It only has to keep the
-# division and its gradient finite in float32: an anchor this light gives a
-# token at most this share of its output.
+# The total weight of an anchor is at least this much. The bound only keeps the
+# division and its gradient finite in float32: an anchor this light contributes
+# at most this share of a token's output.
 MIN_ANCHOR_MASS = 1e-20
+# No total weight gets here, since it is at most N. ncnn reads a clamp only if
+# it has both bounds.
+MAX_ANCHOR_MASS = 3e38
 
 
 def anchor_assignment(keys: Tensor, anchors: Tensor, *, scale: float | None = None) -> Tensor:
-    r"""Share every token out among the anchors.
+    r"""Assign every token to the anchors, softly.
 
     .. math:: A_{ij} = \mathrm{softmax}_j (s \, w_j \cdot k_i)
 
@@ -32,7 +34,7 @@ def anchor_assignment(keys: Tensor, anchors: Tensor, *, scale: float | None = No
 
     Returns:
         A, (B, heads, N, M), in float32 (float64 for float64 input), also
-        under autocast: the softmax of rounded scores is not good enough.
+        under autocast, where rounded scores would make the softmax inexact.
 
     Raises:
         ValueError: If a shape does not fit.
@@ -50,7 +52,7 @@ def anchor_assignment(keys: Tensor, anchors: Tensor, *, scale: float | None = No
 def anchor_attention(
     keys: Tensor, values: Tensor, anchors: Tensor, *, scale: float | None = None
 ) -> Tensor:
-    r"""Attend to all tokens through the anchors, linear in their number.
+    r"""Attend to all tokens through the anchors, linear in the number of tokens.
 
     .. math:: H = A \, \Delta^{-1} A^\top V, \quad
               \Delta = \mathrm{diag}(A^\top 1)
@@ -69,9 +71,9 @@ def anchor_attention(
 
     Returns:
         H, (B, heads, N, Dv), in the dtype of ``values``. It is computed in
-        float32 (float64 for float64 input), also under autocast: sums over
-        all tokens do not fit half precision. It is finite as long as the
-        scores themselves fit float32.
+        float32 (float64 for float64 input), also under autocast: half
+        precision is too coarse for sums over all tokens. It is finite as long
+        as the scores are finite in float32.
 
     Raises:
         ValueError: If a shape does not fit.
@@ -83,15 +85,14 @@ def anchor_attention(
     """
     _check_keys(keys, anchors)
     _check_values(keys, values)
-    with no_autocast(keys):
-        wide = at_least_float32(values, torch.promote_types(keys.dtype, anchors.dtype))
-        # No name for the scores: their memory is free once they are shares.
-        assign = _scores(keys, anchors, scale).to(wide.dtype).softmax(dim=-1)
-        return _through_anchors(assign, wide).to(values.dtype)
+    if is_autocast_on(keys):
+        with no_autocast(keys):
+            return _attend(keys, values, anchors, scale)
+    return _attend(keys, values, anchors, scale)
 
 
 def attention_from_scores(scores: Tensor, values: Tensor) -> Tensor:
-    r"""Anchor attention whose scores :math:`s \, w_j \cdot k_i` are known.
+    r"""Anchor attention from given scores :math:`s \, w_j \cdot k_i`.
 
     The deploy form computes the scores by one folded projection, without keys
     (see :class:`mmanchor.models.layers.LearnedAnchorAttention`).
@@ -111,28 +112,26 @@ def attention_from_scores(scores: Tensor, values: Tensor) -> Tensor:
         tensor([1.5000, 1.5000, 1.5000, 1.5000])
     """
     with no_autocast(scores):
-        wide = at_least_float32(values, scores.dtype)
-        assign = scores.to(wide.dtype).softmax(dim=-1)  # (B, heads, N, M)
-        return _through_anchors(assign, wide).to(values.dtype)
+        assign = at_least_float32(scores, values.dtype).softmax(dim=-1)  # (B, heads, N, M)
+        return _through_anchors(assign, values)
 
 
 def anchor_cross_attention(
     queries: Tensor, keys: Tensor, values: Tensor, anchors: Tensor, *, scale: float | None = None
 ) -> Tensor:
-    r"""Let some tokens attend to others through the anchors.
+    r"""Let queries attend to other tokens through the anchors.
 
     .. math:: H = A_q \, \Delta^{-1} A_k^\top V, \quad
               \Delta = \mathrm{diag}(A_k^\top 1)
 
-    AnchorFormer (arXiv 2505.16463) has this only for queries that are the
-    keys. Its two steps tell the rest: a query i chooses an anchor by
-    :math:`p(j | i) = (A_q)_{ij}`; the anchor chooses a key k by Bayes' rule
-    with all keys equally likely before,
+    AnchorFormer (arXiv 2505.16463) defines this only for queries that are the
+    keys. Its derivation extends to other queries: query i chooses anchor j
+    with probability :math:`p(j | i) = (A_q)_{ij}`; anchor j chooses key k by
+    Bayes' rule with a uniform prior over the keys,
     :math:`p(k | j) = (A_k)_{kj} / \sum_{k'} (A_k)_{k'j}`. Summed over the
-    anchors, :math:`p(k | i)` is the matrix above. Its rows sum to 1, since
-    both steps are distributions, whatever the number of queries; its columns
-    do not, since nothing makes the queries visit every key. With
-    ``queries = keys`` it is :func:`anchor_attention`.
+    anchors, :math:`p(k | i)` is the matrix above. Its rows sum to 1 for any
+    number of queries; its columns need not. With ``queries = keys`` it is
+    :func:`anchor_attention`.
 
     Args:
         queries: q, (B, heads, Nq, D), any float dtype.
@@ -169,7 +168,7 @@ def anchor_cross_attention(
 
 
 def cross_attention_from_scores(query_scores: Tensor, key_scores: Tensor, values: Tensor) -> Tensor:
-    """:func:`anchor_cross_attention` whose scores are known.
+    """:func:`anchor_cross_attention` from given scores.
 
     Args:
         query_scores: (B, heads, Nq, M), any float dtype.
@@ -188,8 +187,9 @@ def cross_attention_from_scores(query_scores: Tensor, key_scores: Tensor, values
     with no_autocast(key_scores):
         wide = at_least_float32(values, torch.promote_types(query_scores.dtype, key_scores.dtype))
         assign = query_scores.to(wide.dtype).softmax(dim=-1)
-        # A query may want an anchor that every key shuns. A Delta^-1 is the
-        # softmax over the keys of log A, which needs no bound on Delta.
+        # A query may weight an anchor that no key has any weight on. A
+        # Delta^-1 is the softmax over the keys of log A, which needs no bound
+        # on Delta.
         shares = key_scores.to(wide.dtype).log_softmax(dim=-1).softmax(dim=-2)
         means = torch.matmul(shares.transpose(-2, -1), wide)
         return torch.matmul(assign, means).to(values.dtype)
@@ -222,41 +222,57 @@ def refine_anchors(keys: Tensor, anchors: Tensor, *, scale: float | None = None)
         return _anchor_means(assign, keys.to(assign.dtype))
 
 
+def _attend(keys: Tensor, values: Tensor, anchors: Tensor, scale: float | None) -> Tensor:
+    """:func:`anchor_attention` without its checks, outside of autocast."""
+    # The scores get no name, so that their memory is freed after the softmax.
+    assign = at_least_float32(_scores(keys, anchors, scale), values.dtype).softmax(dim=-1)
+    return _through_anchors(assign, values)
+
+
 def _through_anchors(assign: Tensor, values: Tensor) -> Tensor:
-    """A Delta^-1 A^T V of Eq. 11, (B, heads, N, Dv)."""
-    return torch.matmul(assign, _anchor_means(assign, values))
+    """A Delta^-1 A^T V of Eq. 11, (B, heads, N, Dv), in the dtype of values."""
+    wide = at_least_float32(values, assign.dtype)
+    out = torch.matmul(assign, _anchor_means(assign, wide))
+    return out if out.dtype is values.dtype else out.to(values.dtype)
 
 
 def _anchor_means(assign: Tensor, values: Tensor) -> Tensor:
     """Delta^-1 A^T V of Eq. 12, (B, heads, M, Dv)."""
-    mass = assign.sum(dim=-2).clamp_min(MIN_ANCHOR_MASS)  # (B, heads, M)
+    mass = bounded_mass(assign.sum(dim=-2))  # (B, heads, M)
     return torch.matmul(assign.transpose(-2, -1), values) / mass.unsqueeze(-1)
+
+
+def bounded_mass(mass: Tensor) -> Tensor:
+    """Total weights of anchors that can be divided by, in any shape."""
+    return mass.clamp(MIN_ANCHOR_MASS, MAX_ANCHOR_MASS)
 
 
 def _scores(keys: Tensor, anchors: Tensor, scale: float | None) -> Tensor:
     """s w_j . k_i of every token and anchor, (B, heads, N, M)."""
     scale = keys.shape[-1] ** -0.5 if scale is None else scale
     keys = at_least_float32(keys, anchors.dtype)
-    # The scale goes onto the few anchors, not onto the many scores; the
-    # anchors become a batch of matrices (no copy), since matmul would
-    # otherwise copy all keys to flatten their batch dimensions.
+    # Scaling the few anchors is cheaper than scaling the many scores. The
+    # anchors are expanded to a batch of matrices (without a copy), since
+    # matmul would otherwise copy all keys to flatten their batch dimensions.
     scaled = (at_least_float32(anchors, keys.dtype) * scale).transpose(-2, -1)
     return torch.matmul(keys, scaled.expand(*keys.shape[:2], -1, -1))
 
 
 def at_least_float32(x: Tensor, other: torch.dtype = torch.float32) -> Tensor:
     """``x`` in float64 if it or ``other`` is float64, else in float32."""
+    if x.dtype is torch.float32 and other is torch.float32:
+        return x  # the usual case; at 196 tokens each needless call is seen
     return x.to(torch.promote_types(torch.promote_types(x.dtype, other), torch.float32))
 
 
 def is_autocast_on(x: Tensor) -> bool:
     """Whether products with ``x`` are taken in autocast's precision."""
-    # Meta tensors know no autocast, and torch refuses even to ask.
+    # There is no autocast for meta tensors, and torch refuses to be asked.
     return not x.is_meta and torch.is_autocast_enabled(x.device.type)
 
 
-def no_autocast(x: Tensor) -> ContextManager:
-    """Switch autocast off where it is on; exported graphs stay plain."""
+def no_autocast(x: Tensor) -> AbstractContextManager:
+    """Switch autocast off where it is on; exported graphs do not show it."""
     if is_autocast_on(x):
         return torch.autocast(x.device.type, enabled=False)
     return nullcontext()

@@ -1,32 +1,32 @@
-r"""Anchor attention straight from tokens to tokens, without keys or values.
+r"""Anchor attention from tokens to tokens, without keys or values.
 
 Tokens X (B, N, C) become outputs by heads h of M anchors each:
 
 .. math:: Y = \sum_h A_h \, \Delta_h^{-1} A_h^\top X \, W^V_h W^O_h
 
 Eq. 11 and 12 of AnchorFormer (arXiv 2505.16463) between the projections of
-values and of outputs. Multiplied from the middle, the two projections meet
-the heads * M means of the anchors and not the N tokens: a token then costs
-3 heads M C multiply-adds, instead of heads M C + 2 C C + 2 M C. Heads lie side
-by side in the last axis, so that every product over tokens is one matrix
-product of an image and nothing is transposed.
+values and of outputs. Multiplied from the middle, the two projections are
+applied to the heads * M means of the anchors and not to the N tokens: a token
+then costs 3 heads M C multiply-adds, instead of heads M C + 2 C C + 2 M C.
+Heads lie side by side in the last axis, so that every product over tokens is
+one matrix product per image and nothing is transposed.
 
-The sums over tokens may also be taken piece by piece, over bands of an image
-or over devices. All is computed in float32 (float64 for float64 input), also
-under autocast.
+The sums over tokens may also be added up piece by piece, over bands of an
+image or over devices. Everything is computed in float32 (float64 for float64
+input), also under autocast.
 """
 
 import torch
 from torch import Tensor
 
-from .anchor_attention import MIN_ANCHOR_MASS, at_least_float32, no_autocast
+from .anchor_attention import at_least_float32, bounded_mass, no_autocast
 
 
 def assign_heads(scores: Tensor, num_heads: int) -> Tensor:
-    """Share every token out among the anchors of each head.
+    """Assign every token to the anchors of each head, softly.
 
     Args:
-        scores: Of heads side by side, (B, N, heads * M).
+        scores: Scores, heads side by side, (B, N, heads * M).
         num_heads: Number of heads.
 
     Returns:
@@ -37,19 +37,19 @@ def assign_heads(scores: Tensor, num_heads: int) -> Tensor:
         tensor([0.3333, 0.3333])
     """
     scores = at_least_float32(scores).unflatten(2, (num_heads, -1))
-    return scores.softmax(dim=-1).flatten(2)  # autocast leaves it in float32
+    return scores.softmax(dim=-1).flatten(2)  # in float32 also under autocast
 
 
 def token_sums(assign: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
-    r"""What tokens add to :math:`A^\top X` and :math:`A^\top 1`.
+    r"""The sums :math:`A^\top X` and :math:`A^\top 1` over tokens.
 
     Args:
         assign: A, (B, n, heads * M).
         x: X, (B, n, C).
 
     Returns:
-        (B, heads * M, C) and (B, heads * M); those of pieces add up to those
-        of the whole.
+        (B, heads * M, C) and (B, heads * M). The sums over pieces of an image
+        add up to those over the whole.
 
     Example:
         >>> token_sums(torch.full((1, 4, 2), 0.5), torch.ones(1, 4, 3))[1]
@@ -68,18 +68,19 @@ def project_means(
     out_weight: Tensor,
     num_heads: int,
 ) -> Tensor:
-    r"""Means of the anchors through both projections, :math:`W^V_h W^O_h`.
+    r"""Apply both projections, :math:`W^V_h W^O_h`, to the anchors' means.
 
     Args:
         sums: :math:`A^\top X`, (B, heads * M, C).
         mass: :math:`A^\top 1`, (B, heads * M).
-        value_weight: (C, C), as ``nn.Linear`` has it.
-        value_bias: (C,).
-        out_weight: (C, C).
+        value_weight: Weight of the value projection, (C, C), laid out as in
+            ``nn.Linear``.
+        value_bias: Its bias, (C,), or ``None``.
+        out_weight: Weight of the output projection, (C, C).
         num_heads: Number of heads.
 
     Returns:
-        What each anchor gives to the output of its tokens, (B, heads * M, C).
+        What each anchor contributes to a token's output, (B, heads * M, C).
 
     Example:
         >>> project_means(
@@ -92,10 +93,10 @@ def project_means(
         ... )[0, 0]
         tensor([2., 0.])
     """
-    means = sums / mass.clamp_min(MIN_ANCHOR_MASS).unsqueeze(-1)
+    means = sums / bounded_mass(mass).unsqueeze(-1)
     means = means.unflatten(1, (num_heads, -1))  # (B, heads, M, C)
     split = value_weight.to(means.dtype).unflatten(0, (num_heads, -1))
-    # From the values' D channels of a head to the output, (heads, D, C).
+    # From the D channels of a head to the output, (heads, D, C).
     joined = out_weight.to(means.dtype).t().unflatten(0, (num_heads, -1))
     with no_autocast(sums):
         values = torch.matmul(means, split.transpose(1, 2))
@@ -105,12 +106,12 @@ def project_means(
 
 
 def spread_means(assign: Tensor, means: Tensor, bias: Tensor | None) -> Tensor:
-    """Outputs of tokens from the projected means of their anchors.
+    """Outputs of the tokens from the anchors' projected means.
 
     Args:
         assign: A, (B, n, heads * M).
-        means: What :func:`project_means` gave, (B, heads * M, C).
-        bias: Of the output projection, (C,).
+        means: Result of :func:`project_means`, (B, heads * M, C).
+        bias: Bias of the output projection, (C,), or ``None``.
 
     Returns:
         Y, (B, n, C).

@@ -13,8 +13,11 @@ from typing import Any
 from mmengine.config import Config, DictAction
 
 from .config_files import PREFIX, config_root
+from .data_root import set_data_root
 from .errors import UserError
 from .files import PathLike
+
+TOOLBOXES = ('mmdet', 'mmpretrain', 'mmseg')
 
 
 def list_configs() -> list[str]:
@@ -130,23 +133,31 @@ def load_config(
     cfg_options: dict[str, Any] | None = None,
     work_dir: PathLike | None = None,
     launcher: str = 'none',
+    data_root: PathLike | None = None,
 ) -> Config:
     """Read a config and lay the command line over it.
 
-    Precedence is the config, then ``cfg_options``, then the other arguments.
+    Precedence is the config, then ``data_root``, then ``cfg_options``, then
+    the other arguments.
 
     Args:
         config: A path or a name, as in :func:`find_config`.
-        cfg_options: Dotted keys and values to override.
+        cfg_options: Dotted keys and values to override. The key ``data_root``
+            is taken as the argument ``data_root``: changing that variable
+            alone would change nothing, as a config copies it.
         work_dir: Folder for logs and checkpoints; ``None`` keeps the
             config's, or takes ``work_dirs/<name of the config>``.
         launcher: ``'none'``, ``'pytorch'``, ``'slurm'`` or ``'mpi'``.
+        data_root: Folder of the data, for all splits and evaluators; see
+            :func:`~mmanchor.utils.data_root.set_data_root`. ``None`` keeps
+            the config's.
 
     Returns:
         The config, with ``work_dir`` and ``launcher`` set.
 
     Raises:
-        UserError: If there is no such config, or it cannot be read.
+        UserError: If there is no such config, it cannot be read, or what is
+            given does not fit it.
     """
     path = find_config(config)
     try:
@@ -156,9 +167,13 @@ def load_config(
         raise UserError(
             f'cannot read the config {path}: {type(error).__name__}: {error}'
         ) from error
+    # MMEngine takes `_delete_` out of what it merges.
+    options = copy.deepcopy(cfg_options or {})
+    root = options.pop('data_root', None)
+    if data_root or root:
+        set_data_root(cfg, data_root or root)
     try:
-        # MMEngine takes `_delete_` out of what it merges.
-        cfg.merge_from_dict(copy.deepcopy(cfg_options or {}))
+        cfg.merge_from_dict(options)
     except (KeyError, TypeError, IndexError) as error:
         raise UserError(f'--cfg-options do not fit the config {path}: {error.args[0]}') from error
     if work_dir is not None:
@@ -182,19 +197,34 @@ def building(cfg: Config) -> Iterator[None]:
     """
     try:
         yield
-    except UserError:
+    except (UserError, KeyboardInterrupt):
         raise
-    except (KeyError, TypeError, ValueError) as error:
+    # A constructor may raise anything.
+    except Exception as error:
         reason = f'{type(error).__name__}: {error}'
-        if isinstance(error, KeyError):
+        if isinstance(error, KeyError) and 'is not in the' in str(error):
             # MMEngine's way to say that a type is not registered.
-            if 'is not in the' not in str(error):
-                raise
             reason = error.args[0]
         else:
             place = traceback.extract_tb(error.__traceback__)[-1]
             reason += f' ({place.filename}, line {place.lineno})'
         raise UserError(f'the config {cfg.filename} cannot be built: {reason}') from error
+
+
+def require_model(cfg: Config) -> None:
+    """Make sure that a config has a model.
+
+    Args:
+        cfg: A config.
+
+    Raises:
+        UserError: If ``model`` is missing or no dict with a ``type``.
+    """
+    model = cfg.get('model')
+    if not isinstance(model, dict) or not model.get('type'):
+        raise UserError(
+            f'the config {cfg.filename} has no model: it must be a dict with a type, got {model!r}'
+        )
 
 
 def toolbox(cfg: Config) -> str:
@@ -204,15 +234,25 @@ def toolbox(cfg: Config) -> str:
         cfg: A config.
 
     Returns:
-        ``'mmseg'``, ``'mmdet'`` or another ``default_scope``.
+        ``'mmseg'``, ``'mmdet'`` or another ``default_scope``; without one, the
+        package that the class of the model is imported from.
 
     Raises:
         UserError: If the config does not name it.
     """
-    scope = cfg.get('default_scope')
-    if not scope:
+    scope = cfg.get('default_scope') or _scope_of_model(cfg)
+    if not isinstance(scope, str):
         raise UserError(
             f'the config {cfg.filename} sets no default_scope; '
             "write default_scope = 'mmseg' (or 'mmdet')"
         )
     return scope
+
+
+def _scope_of_model(cfg: Config) -> str | None:
+    """The toolbox that a config in MMEngine's new style imports its model from."""
+    model = cfg.get('model')
+    kind = model.get('type') if isinstance(model, dict) else None
+    module = kind if isinstance(kind, str) else getattr(kind, '__module__', '')
+    root = module.split('.')[0]
+    return root if root in TOOLBOXES else None

@@ -1,16 +1,17 @@
 """Folders and files that the commands write: checked first, never torn."""
 
 import json
+import math
 import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Union
+from typing import Any
 
 from .errors import UserError
 
-PathLike = Union[str, os.PathLike]
+PathLike = str | os.PathLike[str]
 
 
 def make_folder(path: PathLike, name: str) -> Path:
@@ -27,6 +28,8 @@ def make_folder(path: PathLike, name: str) -> Path:
         UserError: If it is a file, or cannot be created or written to.
     """
     folder = Path(path)
+    if not str(path):
+        raise UserError(f'{name} is empty; give a folder')
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
@@ -41,9 +44,10 @@ def make_folder(path: PathLike, name: str) -> Path:
 
 
 def write_json(path: PathLike, data: Any, indent: int | None = 1) -> None:
-    """Write ``data`` as JSON; numbers of numpy and torch become plain ones.
+    """Write ``data`` as JSON, which no other program refuses.
 
-    NaN and infinity, which JSON does not have, become null.
+    Numbers of numpy and torch become plain ones; NaN and Inf, which JSON does
+    not have, become null.
 
     Args:
         path: The file.
@@ -51,11 +55,26 @@ def write_json(path: PathLike, data: Any, indent: int | None = 1) -> None:
         indent: Spaces by level; ``None`` writes one line, for long lists.
     """
     with replacing(path) as part:
-        text = json.dumps(data, indent=indent, default=lambda value: value.tolist())
-        if 'NaN' in text or 'Infinity' in text:
-            data = json.loads(text, parse_constant=lambda name: None)
-            text = json.dumps(data, indent=indent)
+        try:
+            text = json.dumps(data, indent=indent, default=_plain, allow_nan=False)
+        except ValueError:
+            text = json.dumps(_finite(data), indent=indent)
         part.write_text(text + '\n', encoding='utf-8')
+
+
+def _plain(value: Any) -> Any:
+    return value.tolist()
+
+
+def _finite(data: Any) -> Any:
+    """A copy with ``None`` for every number that JSON does not have."""
+    if isinstance(data, dict):
+        return {key: _finite(value) for key, value in data.items()}
+    if isinstance(data, (list, tuple)):
+        return [_finite(value) for value in data]
+    if hasattr(data, 'tolist'):
+        return _finite(data.tolist())
+    return None if isinstance(data, float) and not math.isfinite(data) else data
 
 
 def read_json(path: PathLike) -> Any:
@@ -64,7 +83,7 @@ def read_json(path: PathLike) -> Any:
 
 
 @contextmanager
-def replacing(path: str | os.PathLike) -> Iterator[Path]:
+def replacing(path: PathLike) -> Iterator[Path]:
     """A temporary path beside ``path`` that takes its place on success.
 
     The temporary name keeps the suffix, by which image and video writers

@@ -1,4 +1,4 @@
-"""Costs: closed-form counts, and the goals of the segmentors."""
+"""Parameters and multiply-adds of models, against formulas and the paper."""
 
 import pytest
 from mmengine.config import Config
@@ -8,10 +8,8 @@ from torch import nn
 from mmanchor.analysis.complexity import (
     build_test_model,
     complexity_of_forms,
-    count_by_module,
     count_complexity,
     default_size,
-    of_forms,
     switch_to_deploy,
 )
 from mmanchor.models import AnchorFormer
@@ -85,8 +83,8 @@ def test_segmentors_cost_no_more_than_the_paper_reports(name, params, macs):
 def test_modules_share_out_the_whole(depth):
     cfg = load_config('picodet_anchorformer-t_coco')
     model = build_test_model(cfg)
-    rows = count_by_module(model, (64, 96), depth)
-    whole = count_complexity(model, (64, 96))
+    whole = count_complexity(model, (64, 96), depth)
+    rows = whole.modules
     assert sum(row.params for row in rows) == whole.params
     assert sum(row.macs for row in rows) == whole.macs
     assert max(row.name.count('.') for row in rows) <= depth - 1
@@ -97,14 +95,14 @@ def test_modules_share_out_the_whole(depth):
 def test_what_is_shared_counts_once_and_runs_twice():
     conv = nn.Conv2d(3, 3, 1, bias=False)
     model = nn.Sequential(conv, nn.Sequential(conv, nn.BatchNorm2d(3))).eval()
-    rows = {row.name: row for row in count_by_module(model, (2, 2), 1)}
+    rows = {row.name: row for row in count_complexity(model, (2, 2), 1).modules}
     assert (rows['0'].params, rows['0'].macs) == (9, 2 * 9 * 4)
     assert (rows['1'].params, rows['1'].macs) == (6, 2 * 3 * 4)
 
 
 def test_depth_must_reach_a_module():
-    with pytest.raises(ValueError, match='depth must be at least 1, got 0'):
-        count_by_module(nn.Conv2d(3, 8, 3), (8, 8), 0)
+    with pytest.raises(ValueError, match='depth must be 0 or more, got -1'):
+        count_complexity(nn.Conv2d(3, 8, 3), (8, 8), -1)
 
 
 def test_training_only_heads_are_not_counted():
@@ -142,20 +140,24 @@ def test_two_stage_detectors_are_refused():
         complexity_of_forms(cfg, (32, 48))
 
 
-def test_sizes_that_a_model_asserts_are_refused():
+def test_sizes_that_a_model_asserts_are_refused(monkeypatch):
+    def forward(self, x):
+        assert x.shape[2:] == (64, 64), 'its size'
 
-    def count(model, size):
-        assert size == (64, 64), 'its size'
-
+    monkeypatch.setattr(AnchorFormer, 'forward', forward)
     cfg = Config(dict(default_scope='mmengine', model=dict(type='mmanchor.AnchorFormer')))
     with pytest.raises(UserError, match='AssertionError: its size'):
-        of_forms(cfg, (32, 48), count)
+        complexity_of_forms(cfg, (32, 48))
 
 
 @pytest.mark.parametrize(
     'name, size',
     [
         ('upernet_anchorformer_ade', (512, 2048)),
+        # No step resizes: the crop that is trained on.
+        ('upernet_anchorformer-demo_1xb8-1100_demo-128', (128, 128)),
+        ('mmseg::segformer/segformer_mit-b0_8xb1-160k_cityscapes-1024x1024.py', (1024, 1024)),
+        ('mmseg::fcn/fcn_r50-d8_4xb2-40k_cityscapes-512x1024.py', (1024, 2048)),
         ('mmpretrain::efficientnet/efficientnet-b3_8xb32_in1k.py', (300, 300)),
         ('picodet_anchorformer-t_coco', (416, 416)),
         ('picodet_esnet-l_8xb32-250e_coco-640', (640, 640)),
@@ -170,6 +172,12 @@ def test_a_pipeline_without_a_size_asks_for_one():
     cfg.test_pipeline = [dict(type='PackDetInputs')]
     with pytest.raises(UserError, match='give the size by --shape'):
         default_size(cfg)
+
+
+def test_padding_to_a_size_at_test_time_is_counted():
+    cfg = load_config('upernet_anchorformer_ade')
+    cfg.model.data_preprocessor.test_cfg = dict(size=(640, 320))
+    assert default_size(cfg) == (640, 320)
 
 
 @pytest.mark.parametrize(

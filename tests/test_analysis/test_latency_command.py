@@ -2,7 +2,8 @@ import json
 
 import pytest
 
-from mmanchor.analysis import engines, latency
+from mmanchor.analysis import latency
+from mmanchor.analysis.engines import ENGINES, Engine
 from mmanchor.cli.main import main
 
 
@@ -46,7 +47,7 @@ def test_where_nothing_runs_nothing_is_written(tiny, tmp_path, capsys, monkeypat
     def broken(network, images):
         raise RuntimeError('no kernel')
 
-    monkeypatch.setitem(engines.ENGINES, 'eager', broken)
+    monkeypatch.setitem(ENGINES, 'eager', Engine('eager', broken))
     words = ['benchmark', 'latency', str(tiny / 'det.py'), '--shape', '32']
     assert main([*words, '--out-dir', str(tmp_path / 'out')]) == 1
     assert 'RuntimeError: no kernel' in capsys.readouterr().out

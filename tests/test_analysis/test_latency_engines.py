@@ -7,10 +7,11 @@ from torch._dynamo.utils import counters
 
 from mmanchor.analysis import engines
 from mmanchor.analysis.engines import (
+    ENGINES,
+    Engine,
     EngineError,
-    packages_of,
+    find_engines,
     relative_difference,
-    require_engines,
     start_engine,
 )
 from mmanchor.utils.errors import UserError
@@ -45,7 +46,7 @@ def test_engines_agree(engine, network):
         for name in ('onnx', 'onnxscript', 'onnxruntime'):
             pytest.importorskip(name)
     images = torch.randn(2, 3, 9, 7)
-    call, difference = start_engine(engine, network, images)
+    call, difference = start_engine(ENGINES[engine], network, images)
     assert difference < 1e-5
     for _ in range(2):
         first, second = call()
@@ -54,10 +55,10 @@ def test_engines_agree(engine, network):
         assert not first.requires_grad
 
 
-def test_the_versions_of_engines_are_told():
+def test_an_engine_gives_the_versions_of_its_packages():
     onnxruntime = pytest.importorskip('onnxruntime')
     pytest.importorskip('onnxscript')
-    found = packages_of(['eager', 'onnxruntime'])
+    found = ENGINES['onnxruntime'].versions()
     assert found['onnxruntime'] == onnxruntime.__version__
     assert set(found) == {'onnx', 'onnxscript', 'onnxruntime'}
 
@@ -68,7 +69,7 @@ def test_compiled_networks_do_not_drive_each_other_out():
     sizes = range(8, 18)
     counters.clear()
     for size in sizes:
-        start_engine('compile', Halves().eval(), torch.randn(1, 3, 8, size))
+        start_engine(ENGINES['compile'], Halves().eval(), torch.randn(1, 3, 8, size))
     assert counters['stats']['unique_graphs'] == len(sizes)
 
 
@@ -83,34 +84,28 @@ def test_what_is_recorded_on_a_gpu_replays_as_it_ran(network):
         assert relative_difference(replay(), call()) < 1e-5
 
 
-def test_wrong_outputs_are_refused(network, monkeypatch):
-
+def test_wrong_outputs_are_refused(network):
     def wrong(network, images):
         return lambda: [x + 1 for x in network(images)]
 
-    monkeypatch.setitem(engines.ENGINES, 'compile', wrong)
     with pytest.raises(EngineError, match='differ from eager ones by'):
-        start_engine('compile', network, torch.randn(1, 3, 8, 8))
+        start_engine(Engine('x', wrong), network, torch.randn(1, 3, 8, 8))
 
 
-def test_outputs_that_are_no_numbers_are_refused(network, monkeypatch):
-
+def test_outputs_that_are_no_numbers_are_refused(network):
     def broken(network, images):
         return lambda: [x * float('nan') for x in network(images)]
 
-    monkeypatch.setitem(engines.ENGINES, 'compile', broken)
     with pytest.raises(EngineError, match='nan'):
-        start_engine('compile', network, torch.randn(1, 3, 8, 8))
+        start_engine(Engine('x', broken), network, torch.randn(1, 3, 8, 8))
 
 
-def test_what_an_engine_raises_becomes_the_reason(network, monkeypatch):
-
+def test_what_an_engine_raises_becomes_the_reason(network):
     def broken(network, images):
         raise NotImplementedError('no such operator\nand a long trace')
 
-    monkeypatch.setitem(engines.ENGINES, 'onnxruntime', broken)
-    with pytest.raises(EngineError, match='^NotImplementedError: no such operator$'):
-        start_engine('onnxruntime', network, torch.randn(1, 3, 8, 8))
+    with pytest.raises(EngineError, match=r'^NotImplementedError: no such operator$'):
+        start_engine(Engine('x', broken), network, torch.randn(1, 3, 8, 8))
 
 
 def test_missing_outputs_are_refused():
@@ -134,13 +129,13 @@ def test_difference_of_zeros_is_none_and_from_zeros_endless():
 
 def test_unknown_engine_is_named():
     with pytest.raises(UserError, match="'tensorrt'; choose from eager, "):
-        require_engines(['eager', 'tensorrt'])
+        find_engines(['eager', 'tensorrt'])
 
 
 def test_absent_onnxruntime_names_the_extra(monkeypatch):
     monkeypatch.setattr(
         engines.importlib.util, 'find_spec', lambda name: None if name == 'onnxruntime' else sys
     )
-    require_engines(['eager', 'compile'])
+    find_engines(['eager', 'compile'])
     with pytest.raises(UserError, match=r"needs onnxruntime: .*'mmanchor\[onnx\]'"):
-        require_engines(['onnxruntime'])
+        find_engines(['onnxruntime'])

@@ -81,7 +81,7 @@ def test_systems_count_the_peak_in_units_of_their_own(monkeypatch, no_proc, syst
 )
 def test_a_container_may_use_less_than_there_is(monkeypatch, tmp_path, texts, most):
     files = [tmp_path / 'of-v2', tmp_path / 'of-v1']
-    for file, text in zip(files, texts):
+    for file, text in zip(files, texts, strict=True):
         if text is not None:
             file.write_text(text)
     monkeypatch.setattr(memory, '_LIMITS', files)

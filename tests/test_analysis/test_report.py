@@ -4,22 +4,23 @@ import json
 
 import pytest
 
-from mmanchor.analysis.report import markdown_table, measured, told, write_results
+from mmanchor.analysis.provenance import describe, measured
+from mmanchor.analysis.report import markdown_table, write_results
 from mmanchor.utils.errors import UserError
 
 
-def test_results_are_told_with_where_they_are_from():
+def test_results_say_where_they_are_from():
     where = measured(size=[416, 416])
     assert where['size'] == [416, 416]
     for key in ('commit', 'processor', 'threads', 'torch', 'command'):
-        assert str(where[key]) in told(where)
+        assert str(where[key]) in describe(where)
 
 
 @pytest.mark.parametrize(
     'program, words',
     [('/usr/bin/mmanchor', ['benchmark', 'large']), ('tools/benchmark.py', ['large'])],
 )
-def test_the_command_is_told_as_mmanchor_takes_it(monkeypatch, program, words):
+def test_the_command_is_written_as_mmanchor_takes_it(monkeypatch, program, words):
     monkeypatch.setattr('sys.argv', [program, *words, '--sides', '64'])
     assert measured()['command'] == 'mmanchor benchmark large --sides 64'
 

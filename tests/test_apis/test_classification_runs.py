@@ -16,7 +16,7 @@ from mmanchor.apis.test import test_model as score
 from mmanchor.apis.train import train_model
 from mmanchor.cli.main import main
 from mmanchor.data_check.check import check_data
-from mmanchor.inference.predict import PredictOptions, predict_files
+from mmanchor.inference.files import PredictOptions, predict_files
 from mmanchor.utils.config import load_config
 from mmanchor.utils.errors import UserError
 
@@ -69,9 +69,15 @@ def test_views_are_averaged(project, checkpoint, tmp_path):
     assert 'accuracy/top1' in score(cfg, checkpoint, tta=True)
 
 
+def test_more_best_classes_than_there_are_stop_before_testing(project, checkpoint, tmp_path):
+    cfg = load_config(project, {'test_evaluator.topk': (1, 5)}, tmp_path)
+    with pytest.raises(UserError, match=r'topk=.*5.* model.head.num_classes, which is 3'):
+        score(cfg, checkpoint)
+
+
 def test_predictions_go_to_a_folder_of_masks_nowhere(project, checkpoint, tmp_path):
     cfg = load_config(project, {}, tmp_path)
-    with pytest.raises(UserError, match='must be a .pkl file'):
+    with pytest.raises(UserError, match=r'must be a \.pkl file'):
         score(cfg, checkpoint, out=tmp_path / 'masks')
 
 

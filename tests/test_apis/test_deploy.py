@@ -72,5 +72,45 @@ def test_a_checkpoint_of_another_model_leaves_nothing(trained, tmp_path):
 def test_a_deploy_checkpoint_is_refused_by_the_training_form(trained, tmp_path):
     out = tmp_path / 'deploy.pth'
     export_deploy(load_config(NAME), trained[1], out)
-    with pytest.raises(UserError, match='is not of this model.*anchors'):
+    with pytest.raises(UserError, match=r'is not of this model.*anchors'):
         export_deploy(load_config(NAME), out, tmp_path / 'again.pth')
+
+
+def test_weights_that_are_nan_are_not_exported(trained, tmp_path):
+    content = torch.load(trained[1], weights_only=False)
+    content['state_dict'] = dict(content['state_dict'])
+    for name, value in content['state_dict'].items():
+        if name.startswith('backbone') and value.is_floating_point():
+            content['state_dict'][name] = torch.full_like(value, float('nan'))
+            break
+    broken = tmp_path / 'nan.pth'
+    torch.save(content, broken)
+    with pytest.raises(UserError, match=r'gives nan .* nothing was written'):
+        export_deploy(load_config(NAME), broken, tmp_path / 'out.pth')
+    assert [path.name for path in tmp_path.iterdir()] == ['nan.pth']
+
+
+def test_a_difference_that_is_nan_does_not_pass(trained, tmp_path, monkeypatch):
+    def spoil(model):
+        with torch.no_grad():
+            next(model.backbone.parameters()).fill_(float('nan'))
+
+    monkeypatch.setattr('mmanchor.apis.export.switch_to_deploy', spoil)
+    with pytest.raises(UserError, match=r'the deploy form differs by nan .* nothing was written'):
+        export_deploy(load_config(NAME), trained[1], tmp_path / 'out.pth')
+
+
+def test_the_exported_config_keeps_nothing_of_the_run(trained, tmp_path):
+    cfg = load_config(NAME, {'load_from': 'x.pth', 'resume': True}, tmp_path / 'work')
+    export_deploy(cfg, trained[1], tmp_path / 'out.pth')
+    exported = Config.fromfile(str(tmp_path / 'out.py'))
+    assert not {'work_dir', 'launcher', 'load_from', 'resume'} & exported.keys()
+    assert cfg.work_dir == str(tmp_path / 'work')
+
+
+@pytest.mark.parametrize('out', ['folder.pth', 'file/out.pth'])
+def test_a_place_that_cannot_be_written_to(trained, tmp_path, out):
+    (tmp_path / 'folder.pth').mkdir()
+    (tmp_path / 'file').touch()
+    with pytest.raises(UserError, match='OUT'):
+        export_deploy(load_config(NAME), trained[1], tmp_path / out)

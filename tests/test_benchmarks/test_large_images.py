@@ -71,13 +71,13 @@ def test_a_first_image_that_cannot_fit_is_not_tried(here, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    'error, told',
+    'error, reason',
     [
         (RuntimeError('no memory: 9 GB\nand a trace'), 'RuntimeError: no memory: 9 GB'),
         (MemoryError(), 'MemoryError: '),
     ],
 )
-def test_what_fails_leaves_the_other_rows(here, monkeypatch, error, told):
+def test_what_fails_leaves_the_other_rows(here, monkeypatch, error, reason):
     forward = large_images.forward_once
 
     def failing(threads, arch, side, chunk_tokens):
@@ -90,11 +90,11 @@ def test_what_fails_leaves_the_other_rows(here, monkeypatch, error, told):
     plain, bands = results['rows'][::2], results['rows'][1::2]
     # What failed once is not tried on a larger image.
     why = 'not tried, as 64 x 64 pixels gave nothing'
-    assert [row['skipped'] for row in plain] == [None, told, why, why]
+    assert [row['skipped'] for row in plain] == [None, reason, why, why]
     assert [row['skipped'] for row in bands] == [None] * 4
     assert all(bool(row['bytes']) != bool(row['skipped']) for row in results['rows'])
     table = large_table(results)
-    assert f'| plain | {told} |' in table
+    assert f'| plain | {reason} |' in table
     assert 'in turn (smallest to largest)' in table
 
 

@@ -1,4 +1,4 @@
-"""The paper's tables: whole, as printed, and counted as others count."""
+"""The paper's tables: complete, as printed, and counted as others count."""
 
 import json
 
@@ -8,9 +8,8 @@ from mmanchor.cli.main import main
 from mmanchor.utils.config import find_config
 from mmanchor.utils.errors import UserError
 from tools.benchmarks import papers
-from tools.benchmarks.paper_rows import PaperRow, PaperTable
 
-ROWS = [(table, row) for table in papers.TABLES for row in table.rows]
+ROWS = [(table, row) for table in papers.TABLES.values() for row in table['rows']]
 OURS = {
     (1, 'AnchorFormer-T'): (4.2, 0.7, 81.12, 93.86),
     (1, 'AnchorFormer-S'): (18.6, 2.7, 84.69, 96.82),
@@ -25,35 +24,43 @@ OURS = {
 }
 
 
-def only(monkeypatch, *rows, number=9):
+def only(monkeypatch, *rows, number=9, scores=('top-1',)):
     """Let the paper have one table, of ``rows``."""
-    table = PaperTable(number, 'a title', ('top-1',), rows)
-    monkeypatch.setattr(papers, 'TABLES', (table,))
+    table = dict(number=number, title='a title', scores=scores, rows=list(rows))
+    monkeypatch.setattr(papers, 'TABLES', {number: table})
     return papers.run_papers([number])
 
 
 def test_no_row_of_the_paper_is_left_out():
-    counts = {table.number: sum(not row.extra for row in table.rows) for table in papers.TABLES}
+    counts = {
+        number: sum('extra' not in row for row in table['rows'])
+        for number, table in papers.TABLES.items()
+    }
     assert counts == {1: 40, 2: 18, 3: 10, 4: 4, 5: 10}
 
 
-@pytest.mark.parametrize(
-    'table, row', ROWS, ids=lambda x: getattr(x, 'name', None) or f'table {x.number}'
-)
+@pytest.mark.parametrize('table, row', ROWS, ids=lambda x: x.get('model') or f'table {x["number"]}')
 def test_a_row_is_complete(table, row):
-    assert row.config or row.note
-    if row.config:
-        assert find_config(row.config).is_file()
-    if row.extra:
-        assert row.params is row.flops is None and not row.scores
+    known = {'model', 'params', 'gflops', 'scores', 'config', 'options', 'size', 'note', 'extra'}
+    assert set(row) <= known
+    assert 'config' in row or row['note']
+    if 'config' in row:
+        assert find_config(row['config']).is_file()
+    if 'extra' in row:
+        assert not {'params', 'gflops', 'scores'} & set(row)
     else:
-        assert row.flops and len(row.scores) == len(table.scores)
+        assert row['gflops'] and len(row['scores']) == len(table['scores'])
+
+
+def row_of(number, name):
+    (row,) = (row for table, row in ROWS if (table['number'], row['model']) == (number, name))
+    return row
 
 
 @pytest.mark.parametrize('number, name', OURS)
 def test_what_the_paper_reports_of_us_stands_as_printed(number, name):
-    (row,) = (row for table, row in ROWS if (table.number, row.name) == (number, name))
-    assert (row.params, row.flops, *row.scores) == OURS[number, name]
+    row = row_of(number, name)
+    assert (row['params'], row['gflops'], *row['scores']) == OURS[number, name]
 
 
 # Published by the models' authors or by the toolboxes.
@@ -70,8 +77,8 @@ def test_what_the_paper_reports_of_us_stands_as_printed(number, name):
     ],
 )
 def test_counts_are_those_that_others_publish(number, name, params, macs, monkeypatch):
-    (row,) = (row for table, row in ROWS if (table.number, row.name) == (number, name))
-    (counted,) = only(monkeypatch, row)['rows']
+    scores = papers.TABLES[number]['scores']
+    (counted,) = only(monkeypatch, row_of(number, name), scores=scores)['rows']
     counts = counted['forms']['training']
     assert counts['params'] == pytest.approx(params, rel=0.02)
     assert counts['macs'] == pytest.approx(macs, rel=0.04)
@@ -81,14 +88,17 @@ def test_counts_are_those_that_others_publish(number, name, params, macs, monkey
 def test_a_row_that_fails_costs_no_other(monkeypatch):
     results = only(
         monkeypatch,
-        PaperRow('gone', 1.0, 2.0, (3.0,), 'no-such-config'),
-        PaperRow('nobody', 1.0, 2.0, (None,), note='because'),
-        PaperRow(
-            'demo', config='upernet_anchorformer-demo_1xb8-1100_demo-128', size=(64, 64), extra=True
+        dict(model='gone', params=1, gflops=2, scores=[3], config='no-such-config'),
+        dict(model='undefined', params=1, gflops=2, scores=[None], note='because'),
+        dict(
+            model='demo',
+            config='upernet_anchorformer-demo_1xb8-1100_demo-128',
+            size=[64, 64],
+            extra=True,
         ),
     )
-    gone, nobody, demo = results['rows']
-    assert 'no-such-config' in gone['error'] and 'config' not in nobody
+    gone, undefined, demo = results['rows']
+    assert 'no-such-config' in gone['error'] and 'config' not in undefined
     assert demo['forms']['deploy']['params'] > 0
     table = papers.papers_table(results)
     assert '| gone | 1 | 2 | 3 | - |' in table and '| failed: UserE' in table
@@ -111,11 +121,11 @@ def test_the_command_writes_what_it_prints(tmp_path, capsys):
 
 
 def test_tables_that_the_paper_lacks_are_refused():
-    with pytest.raises(UserError, match='no table 7; choose among 1, 2'):
+    with pytest.raises(UserError, match='no table 7; choose among 1, 2, 3, 4, 5'):
         papers.run_papers([1, 7])
 
 
-def test_bad_tables_and_folders_are_told_before_the_work(tmp_path, capsys, monkeypatch):
+def test_bad_tables_and_folders_are_refused_before_the_work(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(papers, 'run_papers', None)
     command = ['benchmark', 'papers', '--out-dir']
     out = tmp_path / 'out'
@@ -127,13 +137,13 @@ def test_bad_tables_and_folders_are_told_before_the_work(tmp_path, capsys, monke
 
 
 def test_stars_are_anchorformers_alone():
-    built = [(table, row) for table, row in ROWS if row.config and row.flops]
+    built = [(table, row) for table, row in ROWS if 'config' in row and 'gflops' in row]
     results = dict(
         rows=[
             dict(
-                table=table.number,
-                config=row.config,
-                reported=dict(gflops=row.flops),
+                table=table['number'],
+                config=row['config'],
+                reported=dict(gflops=row['gflops']),
                 forms=dict(training=dict(macs=1e9)),
             )
             for table, row in built
@@ -144,4 +154,4 @@ def test_stars_are_anchorformers_alone():
         float(x) for line in axes.lines if line.get_marker() == '*' for x in line.get_xdata()
     )
     ablations = ('Anchor', 'tiny', 'small')
-    assert stars == sorted(row.flops for _, row in built if row.name.startswith(ablations))
+    assert stars == sorted(row['gflops'] for _, row in built if row['model'].startswith(ablations))

@@ -71,7 +71,7 @@ def test_softmax_is_over_all_pairs(qkv):
     )
 
 
-def test_ours_is_the_operator_of_the_package(qkv):
+def test_ours_is_the_function_of_the_package(qkv):
     ours = build('anchor attention (ours)')
     torch.testing.assert_close(ours(*qkv), anchor_attention(qkv[1], qkv[2], ours.anchors))
 
@@ -106,7 +106,7 @@ def test_the_angle_series_begins_with_one_half_and_one_over_pi():
     assert kernel == pytest.approx(0.5 + 0.01 / math.pi, abs=1e-6)
 
 
-def test_one_step_of_expectation_maximisation_weighs_means(qkv):
+def test_one_step_of_expectation_maximization_weighs_means(qkv):
 
     def reference(_, __, x, bases):
         shares = torch.stack([(bases @ token).softmax(0) for token in x])
@@ -119,7 +119,7 @@ def test_one_step_of_expectation_maximisation_weighs_means(qkv):
     torch.testing.assert_close(rival(*qkv), per_head(reference, qkv, spread(rival.bases)))
 
 
-def test_tokens_ask_the_inducing_points_that_asked_them(qkv):
+def test_tokens_attend_to_inducing_points_that_attended_to_them(qkv):
 
     def reference(q, k, v, points):
         gathered = softmax_rows(points, k) @ v
@@ -133,7 +133,7 @@ def test_tokens_ask_the_inducing_points_that_asked_them(qkv):
 def test_sparsifiner_attends_to_a_quarter_of_the_tokens(execution, qkv):
     rival = SparsifinerPairs(TOKENS, HEADS, WIDTH, execution).double()
     torch.nn.init.normal_(rival.predictor.basis)  # no ties among the scores
-    q, k, v = qkv
+    q, k, _ = qkv
     coefficients, basis = rival.predictor(q, k, rival.layout)
     basis = basis.detach().abs()
     scores = coefficients.detach() @ (basis * (basis > 0.02)).t()

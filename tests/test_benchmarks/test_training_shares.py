@@ -11,7 +11,7 @@ from tools.benchmarks.training import assignment_share, demo_config, loading_sha
 
 @pytest.fixture
 def ticks(monkeypatch):
-    """A clock that is a second on whenever somebody looks."""
+    """A clock that moves on by a second whenever it is read."""
     clock = itertools.count()
     monkeypatch.setattr(training.time, 'perf_counter', lambda: next(clock))
 
@@ -19,7 +19,7 @@ def ticks(monkeypatch):
 def test_waiting_is_what_the_loader_takes(tiny, ticks):
     cfg = load_config(tiny / 'seg.py')
     before = cfg.to_dict()
-    # Six pictures in batches of two, without end.
+    # Six images in batches of two, without end.
     share = loading_share(cfg, iters=4, warmup=1)
     assert share == dict(waiting=1, step=1, share=0.5, batch=2, workers=0, iters=4)
     assert cfg.to_dict() == before
@@ -34,7 +34,7 @@ def test_assigning_is_what_the_assigner_takes(tiny, ticks):
     share = assignment_share(
         load_config(tiny / 'picodet.py'), batch=2, size=(64, 96), iters=2, warmup=1
     )
-    # Two looks around the step and two around each image's assignment.
+    # Two readings around the step and two around each image's assignment.
     assert share == dict(assigning=2, step=5, share=0.4, batch=2, size=[64, 96], boxes=7, iters=2)
 
 
@@ -48,7 +48,7 @@ def test_random_boxes_lie_in_the_image():
 
 
 def test_models_without_an_assigner_are_named(tiny):
-    with pytest.raises(UserError, match='seg.py has no bbox_head with an'):
+    with pytest.raises(UserError, match=r'seg\.py has no bbox_head with an'):
         assignment_share(load_config(tiny / 'seg.py'))
 
 

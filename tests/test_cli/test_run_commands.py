@@ -37,7 +37,7 @@ def test_train_then_resume_then_test_then_predict(tiny, tmp_path, capsys):
 
     picture = tiny / 'data/images/validation/valid_000.jpg'
     assert main(['predict', *arguments, str(picture), '--device', 'cpu']) == 0
-    assert '1 predictions in predictions' in capsys.readouterr().out
+    assert '1 image: results in predictions' in capsys.readouterr().out
     assert (tmp_path / 'predictions/masks/valid_000.png').is_file()
 
 

@@ -123,3 +123,10 @@ def test_failed_save_leaves_the_old_file_alone(path, monkeypatch):
         save_safetensors({'w': torch.zeros(1)}, path)
     assert path.read_bytes() == before
     assert os.listdir(path.parent) == [path.name]
+
+
+def test_metadata_nested_without_end_stays_text(tmp_path):
+    path = tmp_path / 'w.safetensors'
+    deep = '[' * 100_000 + ']' * 100_000
+    safetensors.torch.save_file({'w': torch.ones(1)}, path, {'a': deep})
+    assert load_checkpoint(path)['meta'] == {'a': deep}

@@ -9,7 +9,7 @@ from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 
 from mmanchor.anchorization.levit_softmax import LevitSoftmax
-from mmanchor.apis.convert import convert_checkpoint
+from mmanchor.apis.conversion import convert_checkpoint
 from mmanchor.converters import KINDS, arrays_of_torch, convert_levit, kmeans
 from mmanchor.utils.errors import UserError
 

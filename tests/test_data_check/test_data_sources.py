@@ -104,7 +104,7 @@ def test_missing_coco_is_offered_unless_the_classes_are_others(own_classes):
     message = str(caught.value)
     assert 'nowhere/annotations/instances_val2017.json' in message
     assert ('cocodataset.org' in message) is not own_classes
-    assert ('data_root=FOLDER' in message) is own_classes
+    assert '--data-root FOLDER' in message
 
 
 def test_folder_without_images(tiny, tmp_path):

@@ -52,7 +52,7 @@ def averages(ann_file, results):
 
 def metrics_of(stats):
     names = ('mAP', 'mAP_50', 'mAP_75', 'mAP_s', 'mAP_m', 'mAP_l')
-    return {f'coco/bbox_{name}': x for name, x in zip(names, stats)}
+    return {f'coco/bbox_{name}': x for name, x in zip(names, stats[:6], strict=True)}
 
 
 def guesses(ann_file, seed=0):
@@ -81,7 +81,7 @@ def test_results_have_the_scores_of_mmdets_metric(ann_file, tmp_path):
     for image, boxes, labels, scores in guesses(ann_file):
         found = [
             dict(category_id=int(label), bbox=list(box), score=float(s))
-            for box, label, s in zip(boxes, labels, scores)
+            for box, label, s in zip(boxes, labels, scores, strict=True)
         ]
         results.add(image['file_name'], 32, 32, found)
         boxes = torch.tensor(np.array(boxes))
@@ -115,7 +115,7 @@ def test_both_files_fit_each_other(ann_file, tmp_path):
             32,
             [
                 dict(category_id=int(label), bbox=list(box), area=100.0, iscrowd=0, score=float(s))
-                for box, label, s in zip(boxes, labels, scores)
+                for box, label, s in zip(boxes, labels, scores, strict=True)
             ],
         )
     results.write(tmp_path)
@@ -197,7 +197,7 @@ def test_batches_find_the_same_boxes(tiny, tmp_path, checkpoint, found, ann_file
     one_by_one = json.loads((tmp_path / 'results.json').read_text())
     batched = json.loads((found / 'results.json').read_text())
     assert len(one_by_one) == len(batched) > 100
-    for first, second in zip(one_by_one, batched):
+    for first, second in zip(one_by_one, batched, strict=True):
         assert first['image_id'] == second['image_id']
         assert first['score'] == pytest.approx(second['score'], abs=1e-5)
 
@@ -211,12 +211,12 @@ def test_pictures_that_the_file_lacks_are_only_drawn(tiny, tmp_path, capsys, che
     words += ['--ann-file', str(shorter), '--out-dir', str(tmp_path / 'out')]
     pictures = tiny / 'data/images'
     assert main([*words, str(pictures / 'training'), '--score-thr', '0']) == 0
-    assert '2 pictures are not listed in' in capsys.readouterr().err
+    assert '2 images are not listed in' in capsys.readouterr().err
     results = json.loads((tmp_path / 'out/results.json').read_text())
     assert {one['image_id'] for one in results} == {3, 4, 5, 6}
     assert len(list((tmp_path / 'out/overlays').iterdir())) == 6
     assert main([*words, str(pictures / 'validation')]) == 1
-    assert "lists none of the pictures, such as 'valid_000.jpg'" in capsys.readouterr().err
+    assert "lists none of the images, such as 'valid_000.jpg'" in capsys.readouterr().err
 
 
 def test_segmentation_has_no_boxes(tiny, tmp_path, capsys, seg_checkpoint):

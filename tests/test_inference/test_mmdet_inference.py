@@ -13,7 +13,7 @@ from mmengine.registry import MODELS
 from tiny_project import THINGS
 
 from mmanchor.cli.main import main
-from mmanchor.inference.predictors import build_predictor
+from mmanchor.inference import load
 from mmanchor.utils.config import load_config
 
 pytestmark = pytest.mark.usefixtures('plain_configs')
@@ -70,9 +70,8 @@ def test_init_and_inference_detector(project, pictures):
     assert model.dataset_meta['classes'] == THINGS
     by_path = inference_detector(model, pictures)
     by_array = inference_detector(model, mmcv.imread(pictures[0]))
-    predictor = build_predictor(load_config(project[0]), project[1], 'cpu')
-    ours = predictor.predict([mmcv.imread(path) for path in pictures])
-    for first, second in ((by_path[0], by_array), *zip(by_path, ours)):
+    ours = load(*project, device='cpu').predict(pictures, score_thr=0)
+    for first, second in ((by_path[0], by_array), *zip(by_path, ours, strict=True)):
         first, second = first.pred_instances, second.pred_instances
         assert len(first) and (first.labels == second.labels).all()
         torch.testing.assert_close(first.bboxes, second.bboxes)
@@ -85,7 +84,7 @@ def test_det_inferencer(project, pictures, tmp_path):
     results = inferencer(pictures, batch_size=2, out_dir=str(tmp_path), no_save_pred=False)
     model = init_detector(config, checkpoint, device='cpu')
     expected = inference_detector(model, pictures)
-    for found, sample in zip(results['predictions'], expected):
+    for found, sample in zip(results['predictions'], expected, strict=True):
         np.testing.assert_allclose(found['scores'], sample.pred_instances.scores, rtol=1e-4)
         np.testing.assert_allclose(found['bboxes'], sample.pred_instances.bboxes, atol=1e-3)
     assert len(list((tmp_path / 'vis').iterdir())) == 3
@@ -132,7 +131,7 @@ def test_views_alike_change_nothing(project, pictures, tiny, backbone, tmp_path)
     write_views(tmp_path / 'v.py', tiny, backbone, (96, 96), (0.0,))
     found = predict_views(project, pictures, tmp_path / 'v.py')
     images = [mmcv.imread(path) for path in pictures]
-    for one, other in zip(found, detect(project, images, 96)):
+    for one, other in zip(found, detect(project, images, 96), strict=True):
         assert len(one) == len(other) > 10
         torch.testing.assert_close(one.scores, other.scores)
         torch.testing.assert_close(one.bboxes, other.bboxes)

@@ -4,10 +4,13 @@ import copy
 
 import pytest
 import torch
+from mmengine.registry import MODELS as MMENGINE_MODELS
+from mmpretrain.structures import DataSample
 from torch_versions import exports_open_sizes
 
 from mmanchor.models import AnchorFormer
 from mmanchor.registry import MODELS
+from mmanchor.utils.config import load_config
 
 ARCH = dict(embed_dims=32, num_layers=3, num_heads=2, mlp_ratio=2)
 
@@ -41,6 +44,38 @@ def test_maps_have_the_patch_stride_at_any_size(attention, size, grid):
     outs = model(torch.randn(2, 3, *size))
     assert isinstance(outs, tuple)
     assert [out.shape for out in outs] == [(2, 32, *grid)] * 2
+
+
+@pytest.mark.parametrize('extra_tokens', [('cls',), ('cls', 'dist')])
+def test_the_class_token_alone(extra_tokens):
+    x = torch.randn(2, 3, 32, 32)
+    model = build(extra_tokens=extra_tokens, out_type='tokens')
+    tokens = model(x)[0]
+    model.out_type = 'cls_token'
+    (out,) = model(x)
+    assert torch.equal(out, tokens if len(extra_tokens) == 1 else tokens[0])
+
+
+@pytest.mark.parametrize('name', ['AnchorFormer', 'Sparsifiner'])
+def test_mmpretrains_vit_head_takes_the_class_token(name, scope):
+    cfg = load_config('mmpretrain::vision_transformer/vit-base-p16_64xb64_in1k.py')
+    scope(cfg)
+    cfg.model.backbone = dict(
+        type=f'mmanchor.{name}',
+        arch=ARCH,
+        img_size=32,
+        patch_size=8,
+        extra_tokens=('cls',),
+        out_type='cls_token',
+    )
+    cfg.model.head.update(in_channels=ARCH['embed_dims'], num_classes=5)
+    cfg.model.train_cfg = None
+    model = MMENGINE_MODELS.build(cfg.model)
+    samples = [DataSample().set_gt_label(label) for label in (0, 4)]
+    losses = model.loss(torch.randn(2, 3, 32, 32), samples)
+    assert losses['loss'].isfinite()
+    predictions = model.eval().predict(torch.randn(2, 3, 32, 32))
+    assert [len(each.pred_score) for each in predictions] == [5, 5]
 
 
 def test_output_types():
@@ -257,7 +292,8 @@ def test_exports_with_any_height_and_width():
         (dict(out_indices=(2, 1)), 'out_indices must increase'),
         (dict(out_indices=()), 'out_indices'),
         (dict(out_type='map'), "out_type must be one of .* got 'map'"),
-        (dict(out_type='tokens'), 'needs extra_tokens'),
+        (dict(out_type='tokens'), "'tokens' needs extra_tokens"),
+        (dict(out_type='cls_token'), r"'cls_token' needs extra_tokens such as \('cls',\)"),
         (dict(extra_tokens=('dist',)), 'extra_tokens must be one of'),
         (dict(frozen_stages=4), 'frozen_stages must be -1 .* got 4'),
         (dict(img_size=4), r'img_size=\(4, 4\) is smaller than a patch'),

@@ -135,7 +135,7 @@ def test_losses_and_gradients_agree_with_the_formulas(seed, zero_labels):
     expected = slow_losses(head, scores, boxes, truths)
     assert set(losses) == {'loss_cls', 'loss_bbox', 'loss_dfl'}
     for name, loss in losses.items():
-        assert float(loss) == pytest.approx(float(expected[name]), abs=1e-5)
+        assert loss.item() == pytest.approx(expected[name].item(), abs=1e-5)
     outputs = [*scores, *boxes]
     ours = torch.autograd.grad(sum(losses.values()), outputs)
     slow = torch.autograd.grad(sum(expected.values()), outputs)
@@ -199,6 +199,34 @@ def test_half_precision_logits_are_scored_in_float32():
     for name, loss in head.loss_by_feat(*full, MIXED, [{}, {}]).items():
         assert ours[name].dtype == torch.float32
         assert torch.equal(ours[name], loss)
+
+
+@pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float16])
+def test_boxes_are_decoded_in_float32_under_autocast(dtype):
+    torch.manual_seed(0)
+    head = build().eval()
+    scores, boxes = random_outputs(batch=1)
+    meta = dict(img_shape=(64, 48))
+    (plain,) = head.predict_by_feat(scores, boxes, batch_img_metas=[meta], with_nms=False)
+    expected = head.loss_by_feat(scores, boxes, MIXED[:1], [{}])
+    with torch.autocast('cpu', dtype):
+        (found,) = head.predict_by_feat(scores, boxes, batch_img_metas=[meta], with_nms=False)
+        losses = head.loss_by_feat(scores, boxes, MIXED[:1], [{}])
+    assert torch.equal(found.bboxes, plain.bboxes)
+    for name, loss in expected.items():
+        torch.testing.assert_close(losses[name], loss, msg=name)
+
+
+def test_a_head_in_half_precision_decodes_in_float32():
+    head = build().eval()
+    scores, boxes = random_outputs(batch=1)
+    half = [[x.detach().bfloat16() for x in maps] for maps in (scores, boxes)]
+    meta = dict(img_shape=(64, 48))
+    (found,) = head.predict_by_feat(
+        *([x.float() for x in maps] for maps in half), batch_img_metas=[meta], with_nms=False
+    )
+    (ours,) = head.bfloat16().predict_by_feat(*half, batch_img_metas=[meta], with_nms=False)
+    torch.testing.assert_close(ours.bboxes, found.bboxes, atol=1e-4, rtol=0)
 
 
 def test_channels_are_class_logits_then_sides_in_order():

@@ -91,6 +91,15 @@ def test_left_out_tokens_count_as_the_zeros_of_the_release(execution, pruning):
         torch.testing.assert_close(model(image)[0][0], class_token_slowly(model, image))
 
 
+@torch.no_grad()
+def test_the_class_token_alone_is_that_of_the_tokens():
+    model = build(**PRUNING, out_type='tokens')
+    x = torch.randn(2, 3, 64, 64)
+    tokens = model(x)[0]
+    model.out_type = 'cls_token'
+    assert torch.equal(model(x)[0], tokens)
+
+
 @pytest.mark.parametrize('extra', [(), ('cls',), ('cls', 'dist')])
 def test_all_kept_is_a_plain_vision_transformer(extra):
     sparse = build(keep_rates=1.0, extra_tokens=extra)

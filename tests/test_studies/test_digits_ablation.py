@@ -6,12 +6,16 @@ from pathlib import Path
 import pytest
 import torch
 
-from mmanchor.analysis.complexity import build_test_model
+from mmanchor.analysis.networks import build_test_model
 from mmanchor.cli.main import main
 from mmanchor.models.layers import LearnedAnchorAttention, SoftmaxAttention, TokenAnchorAttention
-from tools.studies.digits.ablation import ROWS, digest, mean_and_spread, run_ablation
+from mmanchor.utils.files import read_json
+from tools.studies.digits.ablation import digest, mean_and_spread, run_ablation
 from tools.studies.digits.costs import anchors_per_token
 from tools.studies.digits.report import ablation_table, write_report
+from tools.studies.digits.rows import ROWS
+
+DOCS = Path(__file__).resolve().parents[2] / 'docs'
 
 
 def attention_of(name):
@@ -43,7 +47,7 @@ def test_the_other_rows_are_what_their_names_say():
     assert 3 < attention_of('w64-sharp').anchors.std() / plain < 5
 
 
-def test_how_far_a_token_is_shared_out_before_training():
+def test_over_how_many_anchors_a_token_is_spread():
     images = torch.rand(2, 3, 32, 32)
     even = build_test_model(ROWS['w64-m10'].config())
     for layer in even.backbone.layers:
@@ -100,16 +104,31 @@ def test_wrong_options_are_named(words, said, tmp_path, capsys):
     assert not (tmp_path / 'out').exists()
 
 
-def test_the_documents_show_the_results_that_lie_beside_them():
-    root = Path(__file__).resolve().parents[2]
-    results = json.loads((root / 'docs/ablation.json').read_text())
+def test_the_table_has_the_mean_and_the_spread_of_each_row():
+    about = dict(
+        seeds=2,
+        epochs=4,
+        training_minutes=3.0,
+        commit='abc',
+        cores=2,
+        processor='a processor',
+        python='3.11',
+        torch='2.11',
+    )
+    cost = dict(params=106_000, macs=7_000_000, microseconds=160.4, anchors_per_token=29.6)
+    runs = [dict(accuracy=94.0, loss=0.7, commit='abc'), dict(accuracy=97.0, loss=0.8, commit='de')]
+    row = dict(title='learned', table='Table 4', width=64, runs=runs, cost=cost)
+    table = ablation_table(dict(measured=about, rows=[row]))
+    assert (
+        '| learned | Table 4 | 64 | 95.5 ± 1.5 | 0.750 | 29.6 | 106.0k | 7.00M | 160 µs |' in table
+    )
+    assert 'Trained at commit `abc`, `de` in 3 minutes' in table
+    assert mean_and_spread(runs) == (95.5, 1.5)
+
+
+def test_the_documented_results_are_of_all_rows():
+    results = read_json(DOCS / 'benchmarks/digits/ablation.json')
     assert [row['name'] for row in results['rows']] == list(ROWS)
-    assert ablation_table(results) in (root / 'docs/ablation.md').read_text()
-    readme = (root / 'README.md').read_text()
-    for name in ('softmax', 'token', 'm30', 'sharp', 'sharp-local'):
-        (row,) = (row for row in results['rows'] if row['name'] == f'w64-{name}')
-        mean, spread = mean_and_spread(row['runs'])
-        loss = sum(run['loss'] for run in row['runs']) / len(row['runs'])
-        assert (
-            f'| {mean:.1f} ± {spread:.1f} | {loss:.3f} | {row["cost"]["macs"] / 1e6:.2f}M |'
-        ) in readme
+    for row in results['rows']:
+        assert len(row['runs']) == results['measured']['seeds'] == 3
+        assert (row['title'], row['table']) == (ROWS[row['name']].title, ROWS[row['name']].table)

@@ -1,6 +1,6 @@
-"""How errors of other people's code are told."""
+"""How errors of other people's code are shown."""
 
-from mmanchor.utils.errors import in_one_line
+from mmanchor.utils.errors import in_one_line, innermost_place
 
 
 def caught(call):
@@ -21,20 +21,25 @@ def wrapped():
         raise RuntimeError('cannot be exported. Next steps:\n1.') from error
 
 
-def test_an_error_without_a_message_tells_its_line():
-    told = in_one_line(caught(without_message))
-    assert told.startswith('AssertionError: test_errors.py, line ')
-    assert told.endswith(': raise AssertionError')
+def test_an_error_without_a_message_names_its_line():
+    shown = in_one_line(caught(without_message))
+    assert shown.startswith('AssertionError: test_errors.py, line ')
+    assert shown.endswith(': raise AssertionError')
 
 
-def test_the_cause_is_told():
-    assert in_one_line(caught(wrapped)) == "KeyError: 'what is missing'"
+def test_the_cause_counts():
+    assert in_one_line(caught(wrapped)) == 'KeyError: what is missing'
 
 
-def test_colours_are_left_out():
+def test_colors_are_left_out():
     error = ValueError('\x1b[96mstep 1/3\x1b[0m failed\nand more')
     assert in_one_line(error) == 'ValueError: step 1/3 failed'
 
 
 def test_never_raised_and_without_a_message():
     assert in_one_line(MemoryError()) == 'MemoryError'
+
+
+def test_the_innermost_place_is_that_of_the_cause():
+    assert innermost_place(caught(wrapped)).startswith('test_errors.py, line 1')
+    assert innermost_place(MemoryError()) == 'unknown place'

@@ -32,7 +32,7 @@ def test_json_takes_numpy_numbers(tmp_path):
 def test_file_in_the_way_of_a_folder(tmp_path):
     (tmp_path / 'file').write_text('')
     for path in (tmp_path / 'file', tmp_path / 'file' / 'below'):
-        with pytest.raises(UserError, match='--out .*file'):
+        with pytest.raises(UserError, match=r'--out .*file'):
             make_folder(path, '--out')
 
 

@@ -1,1 +1,1 @@
-"""The project's own benchmarks: attentions, images, training, the paper's tables."""
+"""The project's benchmarks: attentions, large images, training, the paper's tables."""

@@ -1,7 +1,7 @@
-"""One image of many megapixels: the plain forward, and the one in bands.
+"""One image of many megapixels: the plain forward, and the forward in bands.
 
-Each forward has a process of its own, whose peak memory is what the system
-says it had: interpreter, torch, model, image and result included.
+Each forward runs in its own process. Memory is the peak of the process as the
+system reports it: interpreter, torch, model, image and result included.
 """
 
 import multiprocessing
@@ -13,13 +13,14 @@ from typing import Any
 import torch
 
 from mmanchor.analysis.memory import machine_memory, process_peak
-from mmanchor.analysis.report import markdown_table, measured, told
+from mmanchor.analysis.provenance import describe, measured
+from mmanchor.analysis.report import markdown_table
 from mmanchor.analysis.timing import MIN_ROUNDS, interleave, interval_of, summarize
 from mmanchor.models.backbones import AnchorFormer
 from mmanchor.utils.progress import Track, silently
 
 FORMS = ('plain', 'in bands')
-# Sides at which both forms are run in turn, for ratio and difference.
+# Sides at which both forms run in turn, for their ratio and difference.
 COMPARED = (1024,)
 _PATCH = 16
 
@@ -38,19 +39,17 @@ def run_large(
         sides: Sides of the images in pixels, increasing.
         chunk_tokens: Tokens of a band.
         arch: Size of :class:`~mmanchor.models.AnchorFormer`, in deploy form.
-        max_memory: Bytes that a process may need; what is expected to need
-            more, by what a smaller image did or by a formula, is left out.
-            ``None`` takes half of the machine's.
+        max_memory: Bytes that a process may need. Images that are expected to
+            need more, judged by smaller ones or by a formula, are left out.
+            ``None`` takes half of the machine's memory.
         rounds: Rounds of the comparison of both forms.
         track: Shows progress, such as :func:`mmanchor.cli.progress.track`.
 
     Returns:
         ``measured``; ``rows`` with ``side``, ``tokens``, ``form``,
-        ``seconds`` of one forward, ``bytes`` (peak of the process, of which
-        ``fixed_bytes`` before the image),
-        ``image_bytes`` and ``skipped`` (``None``, or why there are no
-        numbers: too much is expected, or what went wrong, here or on a
-        smaller image); ``compared``, at
+        ``seconds`` of one forward, ``bytes`` (peak of the process),
+        ``fixed_bytes`` (the peak before the image), ``image_bytes`` and
+        ``skipped`` (``None``, or why there are no numbers); ``compared``, at
         smaller sides, with ``ratio`` (time in bands over time of the plain
         forward, with ``low`` and ``high``) and ``difference`` (largest, of
         the outputs).
@@ -73,22 +72,21 @@ def run_large(
             row.update(_outcome(arch, side, chunk))
         rows.append(row)
     return dict(
-        measured=measured(
-            arch=arch, chunk_tokens=chunk_tokens, rounds=rounds),
+        measured=measured(arch=arch, chunk_tokens=chunk_tokens, rounds=rounds),
         rows=rows,
-        compared=[compare(arch, side, chunk_tokens, rounds)
-                  for side in COMPARED])  # yapf: disable
+        compared=[compare(arch, side, chunk_tokens, rounds) for side in COMPARED],
+    )
 
 
 def _objection(
     rows: list[dict[str, Any]], arch: str, side: int, form: str, limit: float
 ) -> str | None:
-    """Why a forward is left out, by what smaller images needed or did."""
+    """Why a forward is left out, judged by smaller images."""
     smaller = [row for row in rows if row['form'] == form]
     done = [row for row in smaller if row['bytes']]
     if done:
         last = done[-1]
-        # What interpreter, libraries and weights need does not grow.
+        # Interpreter, libraries and weights do not grow.
         grown = last['bytes'] - last['fixed_bytes']
         need = last['fixed_bytes'] + grown * (side / last['side']) ** 2
     else:
@@ -102,11 +100,11 @@ def _objection(
 
 
 def least_memory(arch: str, side: int, form: str) -> int:
-    """Bytes that a forward holds at once at least, libraries left out.
+    """Least bytes that a forward holds at once, libraries left out.
 
-    Beside the image that is tokens and, at once, also the sum that they are
-    part of and what the MLP has before and after its GELU; in bands it is
-    tokens and how they are shared out, half as much.
+    Beside the image, the plain forward holds the tokens, their residual sum,
+    and the MLP's hidden layer before and after its GELU. In bands it holds
+    the tokens and their assignments to anchors, half as much.
 
     Args:
         arch: A size of :class:`~mmanchor.models.AnchorFormer`.
@@ -124,25 +122,33 @@ def least_memory(arch: str, side: int, form: str) -> int:
 
 
 def _outcome(arch: str, side: int, chunk_tokens: int | None) -> dict:
-    """What :func:`forward_once` gave, or ``skipped``, why there is nothing."""
+    """What :func:`forward_once` gives, or ``skipped``, why it fails."""
     try:
         return in_own_process(forward_once, arch, side, chunk_tokens)
-    # No memory left, for torch or for Python; or the system ended the
-    # process for it, which is a BrokenProcessPool, a RuntimeError too.
+    # Out of memory, in torch or in Python; or the system killed the process,
+    # which raises BrokenProcessPool, a RuntimeError too.
     except (RuntimeError, MemoryError) as error:
         first = (str(error).splitlines() or [''])[0]
         return dict(skipped=f'{type(error).__name__}: {first}')
 
 
 def in_own_process(call: Callable, *args: Any) -> Any:
-    """What ``call(*args)`` returns in a fresh process."""
+    """Run ``call(threads, *args)`` in a new process.
+
+    Args:
+        call: A function of a module.
+        *args: Its arguments after the number of torch's threads.
+
+    Returns:
+        What it returns.
+    """
     context = multiprocessing.get_context('spawn')
     with ProcessPoolExecutor(1, context) as pool:
         return pool.submit(call, torch.get_num_threads(), *args).result()
 
 
 def forward_once(threads: int, arch: str, side: int, chunk_tokens: int | None) -> dict[str, Any]:
-    """One forward of one image; the process is expected to end after it.
+    """Run one forward of one image; the process should end after it.
 
     Args:
         threads: Threads that torch may use.
@@ -165,7 +171,7 @@ def forward_once(threads: int, arch: str, side: int, chunk_tokens: int | None) -
 
 
 def compare(arch: str, side: int, chunk_tokens: int, rounds: int) -> dict[str, Any]:
-    """Both forms in turn on one image.
+    """Run both forms in turn on one image.
 
     Args:
         arch, side, chunk_tokens, rounds: As :func:`run_large` has them.
@@ -178,7 +184,8 @@ def compare(arch: str, side: int, chunk_tokens: int, rounds: int) -> dict[str, A
     with torch.no_grad():
         plain, bands = (form(image)[0] for form in forms)
         times = interleave(
-            {name: lambda form=form: form(image) for name, form in zip(FORMS, forms)}, rounds
+            {name: lambda form=form: form(image) for name, form in zip(FORMS, forms, strict=True)},
+            rounds,
         )
     timing = summarize(times)[FORMS[1]]
     return dict(
@@ -196,7 +203,7 @@ def _build(arch: str, chunk_tokens: int | None) -> AnchorFormer:
     torch.manual_seed(0)
     model = AnchorFormer(arch, chunk_tokens=chunk_tokens).eval()
     for name, param in model.named_parameters():
-        # DeiT's own start, without the logs of MMEngine's initialisation.
+        # DeiT's initialization, without the logs of MMEngine's.
         if param.dim() > 1 and not name.endswith('anchors'):
             torch.nn.init.trunc_normal_(param, std=0.02)
     model.switch_to_deploy()
@@ -204,13 +211,20 @@ def _build(arch: str, chunk_tokens: int | None) -> AnchorFormer:
 
 
 def large_table(results: dict[str, Any]) -> str:
-    """The results as Markdown.
+    """Render the results as Markdown.
 
     Args:
-        results: What :func:`run_large` gave.
+        results: From :func:`run_large`.
     """
-    head = ['image', 'tokens:', 'forward', 'time:', 'peak memory:',
-            'before the image:', 'the image:']  # yapf: disable
+    head = (
+        'image',
+        'tokens:',
+        'forward',
+        'time:',
+        'peak memory:',
+        'before the image:',
+        'the image:',
+    )
     rows = []
     for row in results['rows']:
         cells = [f'{row["side"]} x {row["side"]}', row['tokens'], row['form']]
@@ -244,7 +258,6 @@ def large_table(results: dict[str, Any]) -> str:
     )
     return (
         f'{markdown_table(head, rows)}\n{forms}\n'
-        'A time is that of the first forward of a fresh process, whose '
-        'peak memory stands beside it; on the CPU, float32. '
-        f'{told(about)}\n'
+        'Time is that of the first forward of a new process, and memory the peak of this '
+        f'process; on the CPU, float32. {describe(about)}\n'
     )

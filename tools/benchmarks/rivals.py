@@ -1,10 +1,8 @@
-"""Other attentions to measure ours beside, each written from its paper.
+"""Other attentions to compare with, each written from its paper.
 
-For measurement only: nothing builds a model of them. Each takes queries, keys
-and values (B, heads, N, D) and gives (B, heads, N, D); what has parameters is
-a module that is made for one width and, where it must be, one N. Letters: B
-batch, N tokens, D head width, M number of agents, bases, inducing points or
-anchors.
+They are for measurement only; no model uses them. Each takes queries, keys and
+values (B, heads, N, D) and gives (B, heads, N, D). Letters: B batch, N tokens,
+D head width, M number of agents, bases, inducing points or anchors.
 """
 
 import math
@@ -18,12 +16,12 @@ from mmanchor.models.layers.sparse_attention import EXECUTIONS, ConnectivityPred
 from mmanchor.models.layers.token_pruning import TokenLayout
 from mmanchor.ops import anchor_attention, connectivity_scores, strongest_pairs
 
-# Share of the tokens that a token of Sparsifiner attends to, and the rest of
-# what its paper and release take.
+# Settings of Sparsifiner's paper and release: the share of the tokens that a
+# token attends to, and its connectivity predictor.
 KEEP_RATE = 0.25
 NUM_COEFFICIENTS = 8
 BASIS_THRESHOLD = 0.02
-# What tables call them; Sparsifiner's by how the pairs are computed.
+# Their names in tables; Sparsifiner's by how it computes the pairs.
 SOFTMAX = 'softmax (SDPA)'
 OURS = 'anchor attention (ours)'
 SPARSIFINERS = {each: f'Sparsifiner, {each}' for each in EXECUTIONS}
@@ -60,16 +58,16 @@ class AnchorAttention(nn.Module):
 
 
 class AgentAttention(nn.Module):
-    r"""Agents gather from all tokens and hand on to all queries.
+    r"""Agents attend to all tokens, and queries attend to the agents.
 
     .. math:: H = \sigma(Q A^\top / \sqrt D) \,
               \sigma(A K^\top / \sqrt D) \, V, \quad A = \mathrm{pool}(Q)
 
     Agent Attention (arXiv 2312.08874), agent aggregation and broadcast. The
-    agents are means of runs of queries, of equal length, so that less than M
-    queries are left over; the paper pools the token map, at the same cost. Its
-    biases and its depth-wise convolution of V, which come on top, are left
-    out. No parameters; at least M tokens.
+    agents are means of equally long runs of queries, with less than M queries
+    left over; the paper pools the token map, at the same cost. Its biases and
+    its depth-wise convolution of V are left out. No parameters; at least M
+    tokens.
 
     Args:
         num_agents: M.
@@ -95,7 +93,7 @@ class LinearAngularAttention(nn.Module):
               \quad H = \frac12 V + \frac1\pi Q (K^\top V)
 
     Castling-ViT (arXiv 2211.10526), linear-angular attention, with q and k of
-    length 1 and, as the paper has it, V itself for the constant part. The
+    length 1 and, as in the paper, V itself for the constant part. The
     masked softmax attention that training adds, the release's depth-wise
     convolution of V and its division by the output's length are left out. No
     parameters.
@@ -109,7 +107,7 @@ class LinearAngularAttention(nn.Module):
 
 
 class EMAttention(nn.Module):
-    r"""One step of expectation maximisation, and what it reconstructs.
+    r"""One step of expectation maximization, and its reconstruction.
 
     .. math:: Z = \mathrm{softmax}_M (X \mu^\top), \quad
               \mu'_j = \sum_n Z_{nj} x_n / \sum_n Z_{nj}, \quad H = Z \mu'
@@ -137,7 +135,7 @@ class EMAttention(nn.Module):
 
 
 class InducedAttention(nn.Module):
-    r"""Inducing points ask the tokens, and the tokens ask them.
+    r"""Inducing points attend to the tokens, and tokens attend to them.
 
     .. math:: G = \mathrm{softmax}(I K^\top / \sqrt D) V, \quad
               H = \mathrm{softmax}(Q G^\top / \sqrt D) G
@@ -166,9 +164,9 @@ class InducedAttention(nn.Module):
 class SparsifinerPairs(nn.Module):
     """Softmax attention over a quarter of the pairs, which are predicted.
 
-    Sparsifiner (arXiv 2303.13755) as :mod:`mmanchor.models.layers` has it:
-    the predictor, with a basis of N // 6 vectors and 8 coefficients a token
-    as in the release, and attention over ceil(N / 4) tokens each. Costs and
+    Sparsifiner (arXiv 2303.13755) with the layers of mmanchor: the predictor
+    has a basis of N // 6 vectors and 8 coefficients per token, as in the
+    release, and each token attends to ceil(N / 4) tokens. Costs and
     memory grow with the square of N, whichever way the pairs are computed.
     The reconstruction loss that trains the predictor is left out.
 
@@ -209,16 +207,16 @@ class ShapeGemms(nn.Module):
     """The bound of anchor attention: matrix products of its three shapes.
 
     Scores (N, D) x (D, M), sums (M, N) x (N, D) and output (N, M) x (M, D) of
-    every head, on contiguous tensors, written into memory that is there
-    already. The numbers mean nothing. With ``backward`` the six products that
-    their gradients take follow: two for each, of the same three sizes.
+    every head, on contiguous random tensors, written into allocated memory.
+    With ``backward`` the six products of their gradients follow: two for
+    each, of the same three sizes.
 
     Args:
         num_matrices: B * heads.
         num_tokens: N.
         head_dims: D.
         num_anchors: M.
-        backward: Whether to multiply what gradients take, too.
+        backward: Whether to include the products of the gradients.
     """
 
     def __init__(
@@ -241,7 +239,7 @@ class ShapeGemms(nn.Module):
 
     @torch.no_grad()
     def forward(self, *unused: Tensor) -> None:
-        """Multiply; inputs are taken for the sake of the rivals' signature."""
+        """Multiply; inputs are ignored."""
         products = (
             (self.tokens, self.anchors.transpose(1, 2), self.assign_out),
             (self.assign.transpose(1, 2), self.tokens, self.anchors_out),
@@ -254,7 +252,7 @@ class ShapeGemms(nn.Module):
 def build_rivals(
     num_heads: int, head_dims: int, size: int
 ) -> dict[str, Callable[[int], nn.Module]]:
-    """What builds each attention for N tokens, by the name in tables.
+    """Functions that build each attention for N tokens, by the name in tables.
 
     Args:
         num_heads: Number of heads.
@@ -262,7 +260,7 @@ def build_rivals(
         size: M.
 
     Returns:
-        Softmax attention first: what the others are compared with.
+        The functions; softmax attention, the baseline, is first.
 
     Example:
         >>> q, k, v = torch.rand(3, 1, 2, 9, 8)

@@ -1,4 +1,4 @@
-"""What share of training goes into data loading and target assignment."""
+"""How much training time goes into data loading and target assignment."""
 
 import tempfile
 import time
@@ -14,39 +14,39 @@ from mmengine.registry import MODELS, init_default_scope
 from mmengine.runner import Runner
 from mmengine.structures import InstanceData
 
-from mmanchor.analysis.complexity import errors_only
-from mmanchor.analysis.networks import without_checkpoints
-from mmanchor.analysis.report import markdown_table, measured, told
+from mmanchor.analysis.networks import errors_only, without_checkpoints
+from mmanchor.analysis.provenance import describe, measured
+from mmanchor.analysis.report import markdown_table
 from mmanchor.demo import detection as demo_detection
 from mmanchor.demo import segmentation as demo_segmentation
 from mmanchor.demo.scenes import make_demo_data
-from mmanchor.demo.steps import use_data
 from mmanchor.utils.config import building, load_config, toolbox
+from mmanchor.utils.data_root import set_data_root
 from mmanchor.utils.errors import UserError
 from mmanchor.utils.files import PathLike
 from mmanchor.utils.progress import Track, silently
 
-# COCO's training images have 7.3 boxes in the mean.
+# COCO's training images have 7.3 boxes on average.
 BOXES_PER_IMAGE = 7
 # The demos' configs, and the layouts of their data.
 DEMOS = {
     'detection': (demo_detection.CONFIGS['AnchorESNet'], 'coco'),
     'segmentation': (demo_segmentation.CONFIG, 'ade'),
 }
-# Whose assigner is measured.
+# The configs whose assigner is measured.
 ASSIGNED = ('picodet_esnet-s_4xb80-300e_coco-416',)
 
 
 def demo_config(task: str, data_root: PathLike, num_train: int = 160) -> Config:
-    """The config of a demo, its data made.
+    """Make the data of a demo, and its config.
 
     Args:
         task: ``'detection'`` or ``'segmentation'``.
-        data_root: Folder for the scenes; they are drawn if it has none.
+        data_root: Folder of the scenes; they are drawn if it has none.
         num_train: Number of scenes for training.
 
     Returns:
-        The config, its loaders pointed at the data.
+        The config, with loaders of this data.
 
     Raises:
         UserError: If there is no such demo, or the folder cannot be used.
@@ -59,14 +59,14 @@ def demo_config(task: str, data_root: PathLike, num_train: int = 160) -> Config:
     data = make_demo_data(
         data_root, num_train=num_train, num_val=1, size=(size, size), layout=layout
     )
-    use_data(cfg, str(data.root / layout))
+    set_data_root(cfg, data.root / layout)
     return cfg
 
 
 def run_training(
     iters: int = 30, assignment_iters: int = 5, track: Track = silently
 ) -> dict[str, Any]:
-    """Both shares, for the demos and for PicoDet-S.
+    """Measure both shares: loading in the demos, assignment in PicoDet-S.
 
     Args:
         iters: Iterations of each demo.
@@ -90,10 +90,10 @@ def run_training(
 
 
 def training_table(results: dict[str, Any]) -> str:
-    """The shares as Markdown.
+    """Render the shares as Markdown.
 
     Args:
-        results: What :func:`run_training` gave.
+        results: From :func:`run_training`.
     """
     rows = []
     for row in results['rows']:
@@ -117,27 +117,27 @@ def training_table(results: dict[str, Any]) -> str:
         + (
             f'{row["workers"]} workers'
             if row['kind'] == 'loading'
-            else f'{row["boxes"]} random boxes an image'
+            else f'{row["boxes"]} random boxes per image'
         )
         for row in results['rows']
     ]
     return (
-        f'{table}\nThe median is that of the part, on the CPU, float32. '
-        f'{"; ".join(notes)}. {told(results["measured"])}\n'
+        f'{table}\nThe median is the time of the part per iteration, on the CPU, float32. '
+        f'{"; ".join(notes)}. {describe(results["measured"])}\n'
     )
 
 
 def loading_share(cfg: Config, iters: int = 20, warmup: int = 3) -> dict:
-    """How long a config's training waits for data.
+    """Measure how long a config's training waits for data.
 
     Args:
-        cfg: A config whose training data is there; it is not changed. Its
-            own loader gives the batches, with its workers.
+        cfg: A config whose training data exists; it is not changed. Batches
+            come from its own loader, with its workers.
         iters: Number of iterations that count.
         warmup: Number of iterations before them.
 
     Returns:
-        ``waiting`` and ``step``, medians in seconds of an iteration;
+        ``waiting`` and ``step``, medians per iteration in seconds;
         ``share``, the part of all iterations' time spent waiting, 0 to 1;
         ``batch``, ``workers`` and ``iters``.
 
@@ -180,9 +180,9 @@ def assignment_share(
 ) -> dict:
     """How much of a detector's training step assigns boxes to priors.
 
-    A step is forward, losses, backward and the optimizer's update, of noise
-    with random boxes: as many an image as COCO has, and as unlike in size.
-    Reading and augmenting images is left out.
+    A step is forward, losses, backward and the optimizer's update, on noise
+    with random boxes: as many per image as in COCO, and as varied in size.
+    Loading and augmenting images is left out.
 
     Args:
         cfg: A config of a one-stage detector of mmdet; it is not changed.
@@ -192,9 +192,9 @@ def assignment_share(
         warmup: Number of steps before them.
 
     Returns:
-        ``assigning`` and ``step``, medians in seconds, the latter with the
-        former in it; ``share``, the part of all steps' time spent assigning,
-        0 to 1; ``batch``, ``size``, ``boxes`` an image and ``iters``.
+        ``assigning`` and ``step`` (which includes it), medians in seconds;
+        ``share``, the part of all steps' time spent assigning, 0 to 1;
+        ``batch``, ``size``, ``boxes`` per image and ``iters``.
 
     Raises:
         UserError: If the config cannot be built, or its head has no assigner.
@@ -204,7 +204,7 @@ def assignment_share(
     if toolbox(cfg) != 'mmdet' or assigner is None:
         raise UserError(
             f'the config {cfg.filename} has no bbox_head with an '
-            'assigner: give one of a one-stage detector of mmdet'
+            'assigner: use one of a one-stage detector of mmdet'
         )
     images = torch.randn(batch, 3, *size)
     samples = _random_samples(batch, size, model.bbox_head.num_classes)
@@ -231,7 +231,7 @@ def assignment_share(
 
 
 def _watch(assigner: Any) -> list[float]:
-    """Let an assigner note how many seconds each call of ``assign`` takes."""
+    """Record how many seconds each call of ``assigner.assign`` takes."""
     assign = assigner.assign
     spent: list[float] = []
 
@@ -246,7 +246,7 @@ def _watch(assigner: Any) -> list[float]:
 
 
 def _trainer(cfg: Config) -> tuple[BaseModel, OptimWrapper]:
-    """A model with random weights and its optimizer, on the CPU."""
+    """Build a model with random weights, and its optimizer, on the CPU."""
     init_default_scope(toolbox(cfg))
     model_cfg = without_checkpoints(cfg.model.to_dict())
     if cfg.get('data_preprocessor'):  # mmpretrain's place for it
@@ -258,7 +258,7 @@ def _trainer(cfg: Config) -> tuple[BaseModel, OptimWrapper]:
 
 
 def _random_samples(batch: int, size: tuple[int, int], num_classes: int) -> list:
-    """Boxes whose sides are from 1/32 to all of the image's."""
+    """Boxes with sides between 1/32 and all of the image."""
     from mmdet.structures import DetDataSample
 
     generator = torch.Generator().manual_seed(0)

@@ -1,1 +1,1 @@
-"""Experiments whose results stand in the documentation."""
+"""Experiments whose results the documentation shows."""

@@ -1,37 +1,18 @@
-# As at 416 pixels, at 640.
-_base_ = ['./coco_picodet-416.py']
-img_scale = (640, 640)
-batch_augments = [dict(type='mmanchor.RandomSquareSize', sizes=(576, 608, 640, 672, 704))]
-resize = dict(type='Resize', scale=img_scale, keep_ratio=False, interpolation='bicubic')
-train_pipeline = [
-    *_base_.augment,
-    resize,
-    dict(type='FilterAnnotations', min_gt_bbox_wh=(0, 0), keep_empty=False),
-    dict(type='PackDetInputs'),
+# PicoDet's data at 640 x 640 pixels.
+_base_ = ['./coco_picodet.py']
+side = 640
+img_scale = (side, side)
+# One random size per batch; a config gives this to model.data_preprocessor.
+batch_augments = [
+    dict(type='mmanchor.RandomSquareSize', sizes=tuple(range(side - 64, side + 65, 32)))
 ]
-test_pipeline = [
-    dict(type='LoadImageFromFile'),
-    resize,
-    dict(type='LoadAnnotations', with_bbox=True),
-    dict(
-        type='PackDetInputs',
-        meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor'),
-    ),
-]
+resize = dict(**_base_.resize, scale=img_scale)
+train_pipeline = [*_base_.augment, resize, *_base_.pack]
+test_pipeline = [_base_.load, resize, *_base_.load_boxes_and_pack]
+tta_sizes = [dict(**_base_.resize, scale=(each, each)) for each in (side - 64, side, side + 64)]
 tta_pipeline = [
-    dict(type='LoadImageFromFile'),
-    dict(
-        type='TestTimeAug',
-        transforms=[
-            [
-                dict(type='Resize', scale=(side, side), keep_ratio=False, interpolation='bicubic')
-                for side in (576, 640, 704)
-            ],
-            [dict(type='RandomFlip', prob=prob) for prob in (0.0, 1.0)],
-            [dict(type='LoadAnnotations', with_bbox=True)],
-            [dict(type='PackDetInputs')],
-        ],
-    ),
+    _base_.load,
+    dict(type='TestTimeAug', transforms=[tta_sizes, *_base_.flip_and_pack]),
 ]
 train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
 val_dataloader = dict(dataset=dict(pipeline=test_pipeline))

@@ -32,3 +32,7 @@ model = dict(
         min_bbox_size=0,
     ),
 )
+# Views are merged by the same NMS.
+tta_model = dict(
+    type='DetTTAModel', tta_cfg=dict(nms=dict(type='nms', iou_threshold=0.6), max_per_img=100)
+)

@@ -1,3 +1,5 @@
+# What every detector shares: logging, checkpoints, checks. Recipes, such as a
+# moving average of the weights, are in ../schedules.
 default_scope = 'mmdet'
 
 default_hooks = dict(
@@ -9,23 +11,11 @@ default_hooks = dict(
     ),
     sampler_seed=dict(type='DistSamplerSeedHook'),
     visualization=dict(type='DetVisualizationHook'),
+    # Among the default hooks, so that a config that sets custom_hooks keeps them.
+    num_classes=dict(type='NumClassCheckHook'),
+    stop_on_nan=dict(type='mmanchor.StopOnNanHook'),
+    skipped_images=dict(type='mmanchor.SkippedPicturesHook'),
 )
-custom_hooks = [
-    dict(type='NumClassCheckHook'),
-    dict(type='mmanchor.StopOnNanHook'),
-    dict(type='mmanchor.SkippedPicturesHook'),
-    # Decay 0.9998, as PaddleDetection warms it up, statistics of batch norm
-    # included, started anew every 40 epochs.
-    dict(
-        type='mmanchor.RestartedEMAHook',
-        restart_interval=40,
-        ema_type='MomentumAnnealingEMA',
-        momentum=0.0002,
-        gamma=9,
-        update_buffers=True,
-        priority=49,
-    ),
-]
 
 env_cfg = dict(
     # The size of the images changes from batch to batch.
@@ -34,13 +24,10 @@ env_cfg = dict(
     dist_cfg=dict(backend='nccl'),
 )
 
-# Without a name, so that several runs in one process do not share it.
-visualizer = dict(type='DetLocalVisualizer', vis_backends=[dict(type='LocalVisBackend')])
+vis_backends = [dict(type='LocalVisBackend')]
+# The toolboxes' own tools look the visualizer up by its name.
+visualizer = dict(type='DetLocalVisualizer', name='visualizer', vis_backends=vis_backends)
 log_processor = dict(type='LogProcessor', window_size=50, by_epoch=True)
 log_level = 'INFO'
 load_from = None
 resume = False
-
-tta_model = dict(
-    type='DetTTAModel', tta_cfg=dict(nms=dict(type='nms', iou_threshold=0.6), max_per_img=100)
-)

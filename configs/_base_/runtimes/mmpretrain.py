@@ -1,3 +1,5 @@
+# What every classifier shares: logging, checkpoints, checks. Recipes, such as
+# a moving average of the weights, are in ../schedules.
 default_scope = 'mmpretrain'
 
 default_hooks = dict(
@@ -7,12 +9,9 @@ default_hooks = dict(
     checkpoint=dict(type='CheckpointHook', interval=1, max_keep_ckpts=3, save_best='accuracy/top1'),
     sampler_seed=dict(type='DistSamplerSeedHook'),
     visualization=dict(type='VisualizationHook', enable=False),
+    # Among the default hooks, so that a config that sets custom_hooks keeps it.
+    stop_on_nan=dict(type='mmanchor.StopOnNanHook'),
 )
-custom_hooks = [
-    dict(type='mmanchor.StopOnNanHook'),
-    # Decay 0.99996, as DeiT has it.
-    dict(type='EMAHook', momentum=4e-5, priority='ABOVE_NORMAL'),
-]
 
 env_cfg = dict(
     cudnn_benchmark=True,
@@ -20,8 +19,9 @@ env_cfg = dict(
     dist_cfg=dict(backend='nccl'),
 )
 
-# Without a name, so that several runs in one process do not share it.
-visualizer = dict(type='UniversalVisualizer', vis_backends=[dict(type='LocalVisBackend')])
+vis_backends = [dict(type='LocalVisBackend')]
+# The toolboxes' own tools look the visualizer up by its name.
+visualizer = dict(type='UniversalVisualizer', name='visualizer', vis_backends=vis_backends)
 log_processor = dict(type='LogProcessor', window_size=100, by_epoch=True)
 log_level = 'INFO'
 load_from = None

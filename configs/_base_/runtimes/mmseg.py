@@ -1,3 +1,4 @@
+# What every segmentor shares: logging, checkpoints, checks.
 default_scope = 'mmseg'
 
 default_hooks = dict(
@@ -9,6 +10,8 @@ default_hooks = dict(
     ),
     sampler_seed=dict(type='DistSamplerSeedHook'),
     visualization=dict(type='SegVisualizationHook'),
+    # Among the default hooks, so that a config that sets custom_hooks keeps it.
+    stop_on_nan=dict(type='mmanchor.StopOnNanHook'),
 )
 
 env_cfg = dict(
@@ -20,8 +23,9 @@ env_cfg = dict(
 # that the same config also runs on one device or on a CPU.
 sync_bn = 'torch'
 
-# Without a name, so that several runs in one process do not share it.
-visualizer = dict(type='SegLocalVisualizer', vis_backends=[dict(type='LocalVisBackend')])
+vis_backends = [dict(type='LocalVisBackend')]
+# The toolboxes' own tools look the visualizer up by its name.
+visualizer = dict(type='SegLocalVisualizer', name='visualizer', vis_backends=vis_backends)
 log_processor = dict(by_epoch=False)
 log_level = 'INFO'
 load_from = None

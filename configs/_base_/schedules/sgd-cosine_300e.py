@@ -32,3 +32,17 @@ train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=300, val_interval=10)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
 auto_scale_lr = dict(enable=False, base_batch_size=320)
+# Moving average of the weights and batch-norm statistics with decay
+# min(0.9998, (1 + n) / (10 + n)), restarted every 40 epochs, as in
+# PaddleDetection. Priority 49: just before hooks of normal priority (50).
+custom_hooks = [
+    dict(
+        type='mmanchor.RestartedEMAHook',
+        restart_interval=40,
+        ema_type='MomentumAnnealingEMA',
+        momentum=0.0002,
+        gamma=9,
+        update_buffers=True,
+        priority=49,
+    )
+]

@@ -105,6 +105,7 @@ def modulated_deform_conv_forward(
             dilation_h, dilation_w, group, deformable_group.
     """
     shift = bias if with_bias else None
+    offset, mask = (_as_read(tensor, output) for tensor in (offset, mask))
     output.copy_(_convolve(input, weight, offset, mask, shift, _settings_v2(layout)))
 
 
@@ -127,12 +128,26 @@ def modulated_deform_conv_backward(
 ) -> None:
     """Write the gradients of :func:`modulated_deform_conv_forward`."""
     shift = bias if with_bias else None
+    offset, mask, grad_offset, grad_mask = (
+        _as_read(tensor, grad_output) for tensor in (offset, mask, grad_offset, grad_mask)
+    )
     grads = _gradients(grad_output, input, weight, offset, mask, shift, _settings_v2(layout))
     places = [grad_input, grad_weight, grad_offset, grad_mask]
     if with_bias:
         places.append(grad_bias)
     for place, grad in zip(places, grads, strict=False):
         place.copy_(grad)
+
+
+def _as_read(tensor: Tensor, output: Tensor) -> Tensor:
+    # A view of offsets or masks in the output's size. The compiled operator
+    # takes them larger too (DyHead gives it such) and reads the beginning of
+    # each image's memory as if it had the right size; weights are trained so.
+    size = output.shape[2:]
+    if tensor.shape[2:] == size:
+        return tensor
+    memory = tensor.flatten(1)[:, : tensor.size(1) * size.numel()]
+    return memory.unflatten(1, (tensor.size(1), *size))
 
 
 def _settings_v1(layout: dict[str, int]) -> tuple[int, ...]:

@@ -52,7 +52,7 @@ def roi_align_forward(
     if pool_mode != MAX:
         output.copy_(_sample(maps, boxes, spatial_scale, size, sampling_ratio, aligned))
         return
-    for chosen, grid in _grids(boxes, size, spatial_scale, sampling_ratio, aligned):
+    for chosen, grid in sampling_grids(boxes, size, spatial_scale, sampling_ratio, aligned):
         fine = (size[0] * grid[0], size[1] * grid[1])
         samples = _sample(maps, boxes[chosen], spatial_scale, fine, 1, aligned)
         values, positions = _blocks(samples, grid).max(-1)
@@ -88,7 +88,7 @@ def roi_align_backward(
     if pool_mode != MAX:
         spread(grad, boxes, size, sampling_ratio)
         return
-    for chosen, grid in _grids(boxes, size, spatial_scale, sampling_ratio, aligned):
+    for chosen, grid in sampling_grids(boxes, size, spatial_scale, sampling_ratio, aligned):
         positions = argmax_y[chosen].long() * grid[1] + argmax_x[chosen].long()
         blocks = F.one_hot(positions, grid[0] * grid[1]) * grad[chosen][..., None]
         spread(_unblock(blocks, grid), boxes[chosen], (size[0] * grid[0], size[1] * grid[1]), 1)
@@ -100,10 +100,10 @@ def _sample(
     return OPS.roi_align(maps, boxes, scale, *size, ratio, aligned)
 
 
-def _grids(
+def sampling_grids(
     boxes: Tensor, size: tuple[int, int], scale: float, ratio: int, aligned: bool
 ) -> Iterator[tuple[Tensor, tuple[int, int]]]:
-    # Boxes by the number of samples (vertical, horizontal) a cell has.
+    """Group boxes by the number of samples, vertical and horizontal, of a cell."""
     if ratio > 0:
         if len(boxes):
             yield torch.arange(len(boxes), device=boxes.device), (ratio, ratio)

@@ -22,6 +22,10 @@ from mmanchor.compat.mmcv_ext.deform_conv import (
     modulated_deform_conv_backward,
     modulated_deform_conv_forward,
 )
+from mmanchor.compat.mmcv_ext.deform_roi_pool import (
+    deform_roi_pool_backward,
+    deform_roi_pool_forward,
+)
 from mmanchor.compat.mmcv_ext.focal_loss import (
     sigmoid_focal_loss_backward,
     sigmoid_focal_loss_forward,
@@ -45,6 +49,8 @@ __all__ = [
     'deform_conv_backward_input',
     'deform_conv_backward_parameters',
     'deform_conv_forward',
+    'deform_roi_pool_backward',
+    'deform_roi_pool_forward',
     'get_compiler_version',
     'get_compiling_cuda_version',
     'masked_col2im_forward',

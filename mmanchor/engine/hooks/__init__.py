@@ -4,6 +4,8 @@ from .auxiliary_loss import AuxiliaryLossHook
 from .exact_resume import ExactResumeHook
 from .progress import ProgressHook
 from .restarted_ema import RestartedEMAHook
+from .same_classes import SameClassesHook
+from .save_drawings import SaveDrawingsHook
 from .skipped_images import SkippedImagesHook
 from .stop_on_nan import StopOnNanHook
 
@@ -12,6 +14,8 @@ __all__ = [
     'ExactResumeHook',
     'ProgressHook',
     'RestartedEMAHook',
+    'SameClassesHook',
+    'SaveDrawingsHook',
     'SkippedImagesHook',
     'StopOnNanHook',
 ]

@@ -63,6 +63,8 @@ class AnchorESNet(ESNet):
     little; ``anchor_stages=(1, 2)`` replaces the stride-16 stage with its
     676 tokens too.
 
+    Like ESNet it has no position embedding and needs no ``img_size``.
+
     ESNet's weights initialise what is kept (``init_cfg`` of type
     'Pretrained'); the transformer blocks then start as they would without.
 

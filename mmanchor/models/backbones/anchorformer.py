@@ -51,8 +51,10 @@ class AnchorFormer(BaseBackbone):
         out_indices: Layers whose outputs are returned, negative ones counted
             from the end. Layers after the last of them are not built.
         out_type: 'featmap' gives maps (B, C, H, W); 'avg_featmap' their means
-            (B, C); 'tokens' the extra tokens, (B, C) for one and a tuple of
-            them for two, as mmpretrain's heads take them.
+            (B, C); 'cls_token' the class token (B, C), as mmpretrain's ViT
+            has it; 'tokens' the extra tokens, (B, C) for one and a tuple of
+            them for two, as mmpretrain's heads for DeiT take them. The last
+            two need ``extra_tokens``.
         final_norm: Whether the last layer's output is normalised.
         drop_rate: Dropout rate after the embedding and in MLPs, in [0, 1].
         drop_path_rate: Drop-path rate of the last layer, in [0, 1); it grows
@@ -85,7 +87,7 @@ class AnchorFormer(BaseBackbone):
         'small': dict(embed_dims=384, num_layers=12, num_heads=6, mlp_ratio=4),
         'base': dict(embed_dims=768, num_layers=12, num_heads=12, mlp_ratio=4),
     }
-    out_types = ('featmap', 'avg_featmap', 'tokens')
+    out_types = ('featmap', 'avg_featmap', 'cls_token', 'tokens')
     # A subclass may have its own kind of layer.
     block_type = TransformerBlock
 
@@ -166,9 +168,14 @@ class AnchorFormer(BaseBackbone):
     def _check_out_type(self, out_type: str) -> str:
         if out_type not in self.out_types:
             raise ValueError(f'out_type must be one of {self.out_types}, got {out_type!r}')
-        if out_type == 'tokens' and not self.extra_tokens:
-            raise ValueError("out_type='tokens' needs extra_tokens, got ()")
+        if not self._gives_maps(out_type) and not self.extra_tokens:
+            raise ValueError(f"out_type={out_type!r} needs extra_tokens such as ('cls',), got ()")
         return out_type
+
+    @staticmethod
+    def _gives_maps(out_type: str) -> bool:
+        """Whether outputs are made of patches, not of extra tokens."""
+        return out_type not in ('cls_token', 'tokens')
 
     def init_weights(self) -> None:
         """Initialise as DeiT does, or as ``init_cfg`` says."""
@@ -269,6 +276,8 @@ class AnchorFormer(BaseBackbone):
 
     def _format_output(self, x: Tensor, hw_shape: tuple[int, int], copy: bool = True):
         num_extra = len(self.extra_tokens)
+        if self.out_type == 'cls_token':
+            return x[:, 0]
         if self.out_type == 'tokens':
             tokens = x[:, :num_extra].unbind(1)
             return tokens[0] if num_extra == 1 else tokens

@@ -25,7 +25,8 @@ class ESNet(BaseBackbone):
     """Enhanced ShuffleNet (PicoDet, arXiv 2111.00902).
 
     A stem of stride 4 and three stages of strides 8, 16 and 32. Weights that
-    PaddleDetection published convert by ``mmanchor convert``.
+    PaddleDetection published convert by ``mmanchor convert``. It has no
+    position embedding, so it needs no ``img_size``: every size runs as it is.
 
     Args:
         scale: Factor of the stages' widths 128, 256 and 512, which are

@@ -189,14 +189,14 @@ class Sparsifiner(AnchorFormer):
         (x, layout, loss), _ = super()._run_layer(layer, x, layout)
         if loss is not None:
             self._losses.append(loss)
-        if layer is self.layers[-1] and self.out_type != 'tokens':
+        if layer is self.layers[-1] and self._gives_maps(self.out_type):
             # Before the last norm, which pruned patches need too.
             x = layout.restore(x)
             layout = TokenLayout(layout.hw_shape, layout.num_extra)
         return x, layout
 
     def _format_output(self, x: Tensor, layout: TokenLayout):
-        if self.out_type != 'tokens':
+        if self._gives_maps(self.out_type):
             x = layout.restore(x)
         return super()._format_output(x, layout.hw_shape)
 

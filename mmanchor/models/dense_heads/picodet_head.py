@@ -1,6 +1,7 @@
 """PicoDet's head: a tower per level, one convolution for class and box."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from mmcv.cnn import DepthwiseSeparableConvModule, Scale
@@ -13,10 +14,10 @@ from mmengine.model import bias_init_with_prob
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
+from ...ops.anchor_attention import at_least_float32
 from ...registry import MODELS
-
-# What is computed from logits is computed at least this exactly.
-_LEAST_DTYPE = torch.float32
+from ..backbones.base import is_pretrained
+from .integral import PreciseIntegral
 
 
 @MODELS.register_module()
@@ -25,31 +26,36 @@ class PicoDetHead(GFLHead):
 
     It differs from mmdet's ``GFLHead`` in its layers (every level has its
     own depth-wise-separable tower, shared by class and box, and one 1 x 1
-    convolution gives both), in its targets (SimOTA on decoded boxes, with
-    the IoU as the class's target in the varifocal loss), and in keeping the
-    ``nms_pre`` best scores of an image, not of a level. Integral, box coder
-    and NMS are the parent's, and so is the learned scale of each level's box
-    logits: PicoDet's parameter counts include one, which its code does not
-    apply, so that in converted weights it stays 1. Crowd regions are not
-    told apart from background, as PicoDet has it.
+    convolution predicts both), in its targets (SimOTA on decoded boxes, with
+    the IoU as the target of the class score in the varifocal loss), and in
+    keeping the ``nms_pre`` best scores per image, not per level. The box
+    coder, NMS and the learned scale of each level's box logits are the
+    parent's. PicoDet's parameter counts include this scale, but its code does
+    not apply it, so it is 1 in converted weights. As in PicoDet, crowd
+    regions count as background. Scores and boxes are computed in float32,
+    also under autocast.
 
     Args:
-        num_classes: Number of classes, >= 1.
-        in_channels: Width of the input maps.
-        feat_channels: Width of the towers.
-        stacked_convs: Convolutions of a tower.
+        num_classes: Number of classes, at least 1.
+        in_channels: Channels of the input maps.
+        feat_channels: Channels of the towers.
+        stacked_convs: Number of convolutions in a tower.
         kernel_size: Side of the depth-wise kernels, odd.
         strides: Stride of each input map, in pixels.
-        reg_max: Largest distance from a prior's centre to a side of its
+        reg_max: Largest distance from the center of a prior to a side of its
             box, in strides; a side has ``reg_max + 1`` bins.
-        norm_cfg, act_cfg: Configs of normalisation and activation.
-        loss_cls: Config of the loss of scores.
-        loss_bbox: Config of the loss of decoded boxes, in strides.
-        loss_dfl: Config of the loss of the bins.
-        train_cfg: With ``assigner``, for training.
-        test_cfg: With ``score_thr``, ``nms_pre`` (per image, -1 for all),
-            ``nms`` and ``max_per_img``.
-        init_cfg: MMEngine's initialisation config; ``None`` draws weights
+        norm_cfg: Config of the normalization; ``None`` takes BN.
+        act_cfg: Config of the activation; ``None`` takes HSwish.
+        loss_cls: Config of the classification loss; ``None`` takes
+            ``VarifocalLoss``.
+        loss_bbox: Config of the loss of decoded boxes, in strides; ``None``
+            takes ``GIoULoss`` with weight 2.
+        loss_dfl: Config of the loss of the bins; ``None`` takes
+            ``DistributionFocalLoss`` with weight 0.25.
+        train_cfg: Training config with ``assigner``.
+        test_cfg: Test config with ``score_thr``, ``nms_pre`` (per image, -1
+            for all), ``nms`` and ``max_per_img``.
+        init_cfg: MMEngine's initialization config; ``None`` draws weights
             from a normal distribution (0, 0.01) and starts scores at 0.01.
 
     Example:
@@ -70,23 +76,26 @@ class PicoDetHead(GFLHead):
         kernel_size: int = 5,
         strides: Sequence[int] = (8, 16, 32, 64),
         reg_max: int = 7,
-        norm_cfg: dict = dict(type='BN'),
-        act_cfg: dict = dict(type='HSwish'),
-        loss_cls: dict = dict(type='mmdet.VarifocalLoss'),
-        loss_bbox: dict = dict(type='mmdet.GIoULoss', loss_weight=2.0),
-        loss_dfl: dict = dict(type='mmdet.DistributionFocalLoss', loss_weight=0.25),
+        norm_cfg: dict | None = None,
+        act_cfg: dict | None = None,
+        loss_cls: dict | None = None,
+        loss_bbox: dict | None = None,
+        loss_dfl: dict | None = None,
         train_cfg: dict | None = None,
         test_cfg: dict | None = None,
         init_cfg: dict | list[dict] | None = None,
     ) -> None:
         self.kernel_size = kernel_size
-        self.act_cfg = act_cfg
+        self.act_cfg = act_cfg or dict(type='HSwish')
+        loss_cls = loss_cls or dict(type='mmdet.VarifocalLoss')
+        loss_bbox = loss_bbox or dict(type='mmdet.GIoULoss', loss_weight=2.0)
+        loss_dfl = loss_dfl or dict(type='mmdet.DistributionFocalLoss', loss_weight=0.25)
         super().__init__(
             num_classes,
             in_channels,
             stacked_convs=stacked_convs,
             feat_channels=feat_channels,
-            norm_cfg=norm_cfg,
+            norm_cfg=norm_cfg or dict(type='BN'),
             reg_max=reg_max,
             anchor_generator=dict(
                 type='mmdet.MlvlPointGenerator', strides=list(strides), offset=0.5
@@ -99,6 +108,7 @@ class PicoDetHead(GFLHead):
             test_cfg=test_cfg and ConfigDict(test_cfg),
             init_cfg=init_cfg or dict(type='Normal', layer='Conv2d', std=0.01),
         )
+        self.integral = PreciseIntegral(reg_max)
 
     def _init_layers(self) -> None:
         """Build the towers and the last convolutions."""
@@ -119,7 +129,7 @@ class PicoDetHead(GFLHead):
                             norm_cfg=self.norm_cfg,
                             act_cfg=self.act_cfg,
                         )
-                        for before, after in zip(widths, widths[1:])
+                        for before, after in pairwise(widths)
                     )
                 )
             )
@@ -127,11 +137,9 @@ class PicoDetHead(GFLHead):
         self.scales = nn.ModuleList(Scale(1.0) for _ in self.preds)
 
     def init_weights(self) -> None:
-        """Initialise by ``init_cfg``; scores start at 0.01."""
+        """Initialize by ``init_cfg``; scores start at 0.01."""
         super().init_weights()
-        cfgs = self.init_cfg
-        cfgs = [cfgs] if isinstance(cfgs, dict) else cfgs or []
-        if any(cfg['type'] == 'Pretrained' for cfg in cfgs):
+        if is_pretrained(self.init_cfg):
             return
         for pred in self.preds:
             nn.init.constant_(pred.bias[: self.cls_out_channels], bias_init_with_prob(0.01))
@@ -140,12 +148,12 @@ class PicoDetHead(GFLHead):
         """Logits of classes and boxes.
 
         Args:
-            x: A map per level, (B, in_channels, H, W).
+            x: One map per level, (B, in_channels, H, W).
 
         Returns:
             Class logits, (B, num_classes, H, W) per level, and box logits,
             (B, 4 * (reg_max + 1), H, W) per level: the bins of the left
-            side, then of the top, the right and the bottom one.
+            side, then of the top, right and bottom side.
 
         Raises:
             ValueError: If there are more or fewer maps than strides.
@@ -156,7 +164,7 @@ class PicoDetHead(GFLHead):
             )
         sizes = (self.cls_out_channels, 4 * (self.reg_max + 1))
         cls_scores, bbox_preds = [], []
-        for level, tower, pred, scale in zip(x, self.towers, self.preds, self.scales):
+        for level, tower, pred, scale in zip(x, self.towers, self.preds, self.scales, strict=True):
             scores, bins = pred(tower(level)).split(sizes, dim=1)
             cls_scores.append(scores)
             bbox_preds.append(scale(bins))
@@ -173,7 +181,7 @@ class PicoDetHead(GFLHead):
         """Losses of a batch.
 
         Args:
-            cls_scores, bbox_preds: What :meth:`forward` gives.
+            cls_scores, bbox_preds: Outputs of :meth:`forward`.
             batch_gt_instances: ``bboxes`` (G, 4) in pixels and ``labels``
                 (G,) per image; G may be 0.
             batch_img_metas: Not used.
@@ -211,7 +219,7 @@ class PicoDetHead(GFLHead):
             logits.flatten(0, 1), quality.flatten(0, 1), avg_factor=num_pos.clamp(min=1)
         )
         if not len(images):
-            # Zero, but part of the graph: each parameter has a gradient.
+            # Zero, but in the graph, so that each parameter gets a gradient.
             zero = sum(level.sum() for level in bbox_preds) * 0
             return dict(loss_cls=loss_cls, loss_bbox=zero, loss_dfl=zero)
 
@@ -230,13 +238,12 @@ class PicoDetHead(GFLHead):
 
     @staticmethod
     def _flatten(maps: list[Tensor]) -> Tensor:
-        """Levels of (B, C, H, W) as (B, P, C), in float32 or better."""
+        """Levels of (B, C, H, W) as (B, P, C), in float32 or float64."""
         flat = torch.cat([level.flatten(2) for level in maps], dim=2)
-        dtype = torch.promote_types(flat.dtype, _LEAST_DTYPE)
-        return flat.transpose(1, 2).to(dtype)
+        return at_least_float32(flat.transpose(1, 2))
 
     def _decode(self, bins: Tensor, priors: Tensor) -> Tensor:
-        """Boxes in pixels, (B, P, 4), of box logits (B, P, 4 * bins)."""
+        """Box logits (B, P, 4 * bins) to boxes in pixels, (B, P, 4)."""
         distances = self.integral(bins).view(*bins.shape[:2], 4)
         return self.bbox_coder.decode(
             priors[:, :2].expand(len(bins), -1, -1), distances * priors[:, 2:3]
@@ -244,11 +251,11 @@ class PicoDetHead(GFLHead):
 
     def _targets(
         self, scores: Tensor, boxes: Tensor, priors: Tensor, batch_gt_instances: InstanceList
-    ) -> tuple:
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor, int]:
         """Assign boxes to priors, image by image.
 
         Returns:
-            Of each positive: its image, its prior, its box (4,) in pixels
+            For each positive: its image, its prior, its box (4,) in pixels
             and its label; and the number of positives, at least 1 for an
             image with boxes.
         """
@@ -263,7 +270,8 @@ class PicoDetHead(GFLHead):
                 (torch.full_like(indices, i), indices, truth.bboxes[which], truth.labels[which])
             )
             num_pos += max(len(indices), 1) if len(truth) else 0
-        return (*(torch.cat(each) for each in zip(*found)), num_pos)
+        images, indices, boxes, labels = (torch.cat(each) for each in zip(*found, strict=True))
+        return images, indices, boxes, labels, num_pos
 
     def _predict_by_feat_single(
         self,
@@ -281,11 +289,12 @@ class PicoDetHead(GFLHead):
         Args:
             cls_score_list, bbox_pred_list: Logits of each level, (C, H, W).
             score_factor_list: Not used.
-            mlvl_priors: Centres of each level, (P, 2), in pixels.
-            img_meta: With ``img_shape`` and, to rescale, ``scale_factor``.
-            cfg: In place of ``test_cfg``, if not ``None``.
-            rescale: Whether boxes are given in the original image.
-            with_nms: Whether doubles are removed.
+            mlvl_priors: Centers of the priors of each level, (P, 2), in pixels.
+            img_meta: Meta information with ``img_shape`` and, if ``rescale``,
+                ``scale_factor``.
+            cfg: Replaces ``test_cfg`` if given.
+            rescale: Whether boxes are returned in the original image's pixels.
+            with_nms: Whether to remove duplicates.
 
         Returns:
             ``bboxes`` (K, 4), ``scores`` and ``labels`` (K,), best first.
@@ -299,9 +308,9 @@ class PicoDetHead(GFLHead):
         priors = torch.cat(
             [
                 torch.cat((centers, centers.new_full((len(centers), 1), stride[0])), dim=1)
-                for centers, stride in zip(mlvl_priors, self.prior_generator.strides)
+                for centers, stride in zip(mlvl_priors, self.prior_generator.strides, strict=True)
             ]
-        )  # (P, 3), yapf: disable
+        )  # (P, 3)
         most = cfg.get('nms_pre', -1)
         scores, labels, _, kept = filter_scores_and_topk(
             scores,

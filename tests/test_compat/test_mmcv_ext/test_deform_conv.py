@@ -129,6 +129,16 @@ def test_shift_by_a_pixel_moves_the_input():
     torch.testing.assert_close(moved, F.pad(x[:, :, 1:], (0, 0, 0, 1)))
 
 
+def test_larger_offsets_are_read_from_the_beginning_of_their_memory():
+    # As mmcv's kernels do; DyHead's weights are trained with it.
+    x, weight = torch.randn(2, 4, 4, 4), torch.randn(4, 4, 3, 3)
+    offset, mask = torch.randn(2, 18, 8, 8), torch.rand(2, 9, 8, 8)
+    got = modulated_deform_conv2d(x, offset, mask, weight, None, 1, 1)
+    offset = offset.view(2, -1)[:, : 18 * 16].reshape(2, 18, 4, 4)
+    mask = mask.view(2, -1)[:, : 9 * 16].reshape(2, 9, 4, 4)
+    assert torch.equal(got, modulated_deform_conv2d(x, offset, mask, weight, None, 1, 1))
+
+
 @pytest.mark.parametrize('step', [1, 2, 4])
 def test_im2col_step_changes_nothing(step):
     x, offset, _, weight, _ = inputs(LAYOUTS[0], batch=4)

@@ -76,20 +76,20 @@ def test_attention_layer_trains_on_the_gpu(autocast):
     torch.testing.assert_close(result.float().cpu(), on_cpu, rtol=tolerance, atol=tolerance)
 
 
-@pytest.mark.parametrize('kind', ['collect', 'distribute'])
+@pytest.mark.parametrize('psa_type', ['collect', 'distribute'])
 @pytest.mark.parametrize('size', [(5, 7), (3, 3)])
-def test_psa_mask_puts_windows_around_their_centers(kind, size):
+def test_psa_mask_puts_windows_around_their_centers(psa_type, size):
     height, width = 3, 4
     windows = torch.randn(2, size[0] * size[1], height, width, dtype=torch.double)
-    got = PSAMask(kind, size)(windows.requires_grad_()).unflatten(1, (height, width))
+    got = PSAMask(psa_type, size)(windows.requires_grad_()).unflatten(1, (height, width))
     expected = torch.zeros_like(got)
     for row, column, h, w in itertools.product(*map(range, (*size, height, width))):
         y, x = row + h - size[0] // 2, column + w - size[1] // 2
         if 0 <= y < height and 0 <= x < width:
-            place = (y, x, h, w) if kind == 'collect' else (h, w, y, x)
+            place = (y, x, h, w) if psa_type == 'collect' else (h, w, y, x)
             expected[(slice(None), *place)] = windows[:, row * size[1] + column, h, w]
     assert torch.equal(got, expected)
-    assert gradcheck(PSAMask(kind, size), windows, fast_mode=True)
+    assert gradcheck(PSAMask(psa_type, size), windows, fast_mode=True)
 
 
 def test_carafe_mixes_the_neighborhood_by_weights():

@@ -1,37 +1,38 @@
-"""``mmanchor benchmark all``: what docs/benchmarks.md is made of."""
+"""``mmanchor benchmark all``: the results that docs/benchmarks.md shows."""
 
 import argparse
 
 from mmanchor.cli.options import quiet_toolboxes
 
-HELP = 'run every benchmark of the document, about an hour, and write it'
+HELP = 'run every benchmark of docs/benchmarks.md, which takes about an hour'
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's options to ``parser``."""
     parser.epilog = (
-        'Each benchmark runs in a process of its own. What has results in '
-        '--out-dir already is not run again; the document, beside that folder '
-        'and with its name, is always written anew. Its text is template.md '
-        'in that folder, if there is one; else it is all tables and plots.'
+        'Each benchmark runs in its own process and writes into its own folder below --out-dir. '
+        'A benchmark with results there is not run again. docs/benchmarks.md shows the results '
+        'below docs/benchmarks.'
     )
-    parser.add_argument(
-        '--again', action='store_true', help='run everything, also what has results'
-    )
+    parser.add_argument('--again', action='store_true', help='run all, also those with results')
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run what is missing and write the document.
+    """Run what has no results yet.
 
     Args:
         args: The parsed options.
 
     Returns:
-        0; what cannot be done raises ``UserError``.
+        0; a mistake raises ``UserError``.
     """
     from mmanchor.cli.progress import track
     from tools.benchmarks.suite import run_suite
 
     quiet_toolboxes()
-    print(f'written to {run_suite(args.out_dir, args.again, track)}')
+    written = run_suite(args.out_dir, args.again, track)
+    for path in written:
+        print(f'written to {path}')
+    if not written:
+        print(f'all benchmarks have results in {args.out_dir}; --again runs them again')
     return 0

@@ -4,7 +4,7 @@ import argparse
 
 from mmanchor.cli.options import quiet_toolboxes
 
-HELP = 'the backbone on images of many megapixels, in bands and at once, CPU'
+HELP = 'the backbone on images of many megapixels, in bands and at once, on the CPU'
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,45 +34,40 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--max-memory',
         type=float,
         metavar='GB',
-        help='memory that a process may need; what is expected to need more '
-        "is left out (default: half of the machine's)",
+        help='memory that a process may need; images that are expected to need more '
+        "are left out (default: half of the machine's)",
     )
     parser.add_argument(
         '--rounds',
         type=int,
         default=6,
-        help='rounds that compare both at 1024 pixels; fewer than 6 give no '
-        '95 %% interval (default: %(default)s)',
+        help='rounds that compare both at 1024 pixels; fewer than 6 give a range '
+        'instead of a 95 %% interval (default: %(default)s)',
     )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Measure, write the files and print the table.
+    """Measure, print the table and write the files.
 
     Args:
         args: The parsed options.
 
     Returns:
-        0; what cannot be done raises ``UserError``.
+        0; a mistake raises ``UserError``.
     """
-    from pathlib import Path
-
-    from mmanchor.analysis.report import write_results
+    from mmanchor.cli.measuring import at_least, write_and_print
     from mmanchor.cli.progress import track
     from mmanchor.utils.errors import UserError
     from mmanchor.utils.files import make_folder
     from tools.benchmarks.large_images import large_table, run_large
 
     quiet_toolboxes()
-    for name, least in (('sides', 16), ('chunk_tokens', 1), ('rounds', 1)):
-        given = getattr(args, name)
-        value = min(given) if isinstance(given, list) else given
-        if value < least:
-            raise UserError(f'--{name.replace("_", "-")} must be at least {least}, got {value}')
+    at_least(16, sides=args.sides)
+    at_least(1, chunk_tokens=args.chunk_tokens, rounds=args.rounds)
     most = args.max_memory
     if most is not None and not most > 0:  # NaN too
         raise UserError(f'--max-memory must be above 0, got {most}')
-    make_folder(args.out_dir, '--out-dir')
+    make_folder(args.out_dir, '--out-dir')  # fails before the work, not after
     results = run_large(
         sorted(args.sides),
         args.chunk_tokens,
@@ -81,9 +76,5 @@ def run(args: argparse.Namespace) -> int:
         args.rounds,
         track,
     )
-    table = large_table(results)
-    files = write_results(Path(args.out_dir), 'large', results, table)
-    print(table)
-    for path in files:
-        print(f'written to {path}')
+    write_and_print(args.out_dir, 'large', results, large_table(results))
     return 0

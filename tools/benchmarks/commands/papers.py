@@ -1,10 +1,10 @@
-"""``mmanchor benchmark papers``: the paper's tables rebuilt."""
+"""``mmanchor benchmark papers``: the paper's tables, counted again."""
 
 import argparse
 
 from mmanchor.cli.options import quiet_toolboxes
 
-HELP = 'set the costs that the paper reports beside those counted here'
+HELP = 'compare the costs that the paper reports with those counted here'
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -21,27 +21,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Count, print the tables, and say where the results are.
+    """Count, print the tables and write the files.
 
     Args:
         args: The parsed options.
 
     Returns:
-        0, also if a row could not be counted; 1 if none could.
+        0, or 1 if no row could be counted.
     """
-    from pathlib import Path
-
-    from mmanchor.analysis.report import write_results
+    from mmanchor.cli.measuring import write_and_print
     from mmanchor.cli.progress import track
     from mmanchor.utils.files import make_folder
     from tools.benchmarks.papers import check_tables, papers_figure, papers_table, run_papers
 
     quiet_toolboxes()
     check_tables(args.tables)
-    make_folder(args.out_dir, '--out-dir')
+    make_folder(args.out_dir, '--out-dir')  # fails before the work, not after
     results = run_papers(args.tables, track)
-    table = papers_table(results)
-    print(table)
-    for path in write_results(Path(args.out_dir), 'papers', results, table, papers_figure(results)):
-        print(f'written to {path}')
+    write_and_print(args.out_dir, 'papers', results, papers_table(results), papers_figure(results))
     return 0 if any('forms' in row for row in results['rows']) else 1

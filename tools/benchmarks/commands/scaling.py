@@ -4,7 +4,7 @@ import argparse
 
 from mmanchor.cli.options import quiet_toolboxes
 
-HELP = 'time and memory from 196 to 65536 tokens, beside rivals'
+HELP = 'time and memory from 196 to 65536 tokens, compared with other attentions'
 
 # Options that take a whole number from 1 on: the default, and the help.
 _NUMBERS = {
@@ -20,8 +20,8 @@ _NUMBERS = {
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's options to ``parser``."""
     parser.epilog = (
-        'Writes scaling.json, scaling.md and scaling.png. What would not fit '
-        'into the budget or the memory is skipped, and told with the reason.'
+        'Writes scaling.json, scaling.md and scaling.png. Measurements that would not fit '
+        'into the budget or the memory are skipped and listed with the reason.'
     )
     for name, (default, text) in _NUMBERS.items():
         parser.add_argument(
@@ -45,14 +45,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--backward',
         action='store_true',
-        help='measure a training step (forward and backward), too',
+        help='also measure a training step (forward and backward)',
     )
     parser.add_argument(
         '--budget-seconds',
         type=float,
         default=120.0,
-        help='time for all calls of one row at one size; what would need more '
-        'is skipped (default: %(default)s)',
+        help='time for all calls of one row at one size; sizes that would need more '
+        'are skipped (default: %(default)s)',
     )
     parser.add_argument(
         '--max-memory',
@@ -72,33 +72,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Measure, write the files and print the table.
+    """Measure, print the table and write the files.
 
     Args:
         args: The parsed options.
 
     Returns:
-        0; what cannot be done raises ``UserError``.
+        0; a mistake raises ``UserError``.
     """
-    from pathlib import Path
-
-    from mmanchor.analysis.report import write_results
+    from mmanchor.analysis.memory import machine_memory
+    from mmanchor.cli.measuring import write_and_print
     from mmanchor.cli.progress import track
     from mmanchor.utils.files import make_folder
-    from tools.benchmarks.scaling import (
-        Limits,
-        Setting,
-        machine_memory,
-        run_scaling,
-        scaling_figure,
-        scaling_table,
-    )
+    from tools.benchmarks.scaling.cases import Setting
+    from tools.benchmarks.scaling.plan import Limits
+    from tools.benchmarks.scaling.report import scaling_figure, scaling_table
+    from tools.benchmarks.scaling.rows import run_scaling
 
     quiet_toolboxes()
     _check(args)
-    # Nobody should learn after minutes that nothing can be written.
-    make_folder(args.out_dir, '--out-dir')
-    memory = args.max_memory * 1e9 if args.max_memory else (machine_memory(args.device) / 2)
+    make_folder(args.out_dir, '--out-dir')  # fails before the work, not after
+    memory = args.max_memory * 1e9 if args.max_memory else machine_memory(args.device) / 2
     setting = Setting(
         args.batch,
         args.heads,
@@ -108,41 +102,30 @@ def run(args: argparse.Namespace) -> int:
         args.device,
         args.dtype,
     )
-    results = run_scaling(
-        args.tokens,
-        args.parts,
-        args.backward,
-        setting,
-        Limits(args.rounds, args.budget_seconds, memory),
-        track,
+    limits = Limits(args.rounds, args.budget_seconds, memory)
+    results = run_scaling(args.tokens, args.parts, args.backward, setting, limits, track)
+    write_and_print(
+        args.out_dir, 'scaling', results, scaling_table(results), scaling_figure(results)
     )
-    table = scaling_table(results)
-    files = write_results(Path(args.out_dir), 'scaling', results, table, scaling_figure(results))
-    print(table)
-    for path in files:
-        print(f'written to {path}')
     return 0
 
 
 def _check(args: argparse.Namespace) -> None:
-    """Refuse options that cannot be served."""
+    """Refuse options that make no sense, before anything is measured."""
     import torch
 
+    from mmanchor.cli.measuring import at_least
     from mmanchor.utils.errors import UserError
 
-    for name in _NUMBERS:
-        value = getattr(args, name.replace('-', '_'))
-        if value < 1:
-            raise UserError(f'--{name} must be at least 1, got {value}')
+    names = [name.replace('-', '_') for name in _NUMBERS]
+    at_least(1, **{name: getattr(args, name) for name in [*names, 'tokens']})
     if args.head_dims < 2:
         raise UserError(
             f'--head-dims must be at least 2, as Sparsifiner halves it, got {args.head_dims}'
         )
-    if min(args.tokens) < 1:
-        raise UserError(f'--tokens must be at least 1, got {args.tokens}')
     for name in ('budget_seconds', 'max_memory'):
         value = getattr(args, name)
-        if value is not None and not value > 0:
+        if value is not None and not value > 0:  # NaN too
             raise UserError(f'--{name.replace("_", "-")} must be above 0, got {value}')
     try:
         torch.empty(0, device=args.device)
@@ -151,5 +134,5 @@ def _check(args: argparse.Namespace) -> None:
         known = False
     if not known:
         raise UserError(
-            f"--device must be 'cpu' or a CUDA device that torch has here, got {args.device!r}"
+            f"--device must be 'cpu' or a CUDA device that torch finds, got {args.device!r}"
         )

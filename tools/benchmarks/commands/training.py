@@ -4,7 +4,7 @@ import argparse
 
 from mmanchor.cli.options import quiet_toolboxes
 
-HELP = "shares of data loading and of SimOTA in training's time, on the CPU"
+HELP = 'how much training time goes into data loading and SimOTA, on the CPU'
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -21,32 +21,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Measure, write the files and print the table.
+    """Measure, print the table and write the files.
 
     Args:
         args: The parsed options.
 
     Returns:
-        0; what cannot be done raises ``UserError``.
+        0; a mistake raises ``UserError``.
     """
-    from pathlib import Path
-
-    from mmanchor.analysis.report import write_results
+    from mmanchor.cli.measuring import at_least, write_and_print
     from mmanchor.cli.progress import track
-    from mmanchor.utils.errors import UserError
     from mmanchor.utils.files import make_folder
     from tools.benchmarks.training import run_training, training_table
 
     quiet_toolboxes()
-    for name in ('iters', 'assignment_iters'):
-        if getattr(args, name) < 1:
-            raise UserError(
-                f'--{name.replace("_", "-")} must be at least 1, got {getattr(args, name)}'
-            )
-    make_folder(args.out_dir, '--out-dir')
+    at_least(1, iters=args.iters, assignment_iters=args.assignment_iters)
+    make_folder(args.out_dir, '--out-dir')  # fails before the work, not after
     results = run_training(args.iters, args.assignment_iters, track)
-    table = training_table(results)
-    print(table)
-    for path in write_results(Path(args.out_dir), 'training', results, table):
-        print(f'written to {path}')
+    write_and_print(args.out_dir, 'training', results, training_table(results))
     return 0

@@ -1,11 +1,11 @@
-"""The paper's ablations at a small scale: train, score and time each row."""
+"""The paper's ablations at a small scale: each row is trained, scored and timed."""
 
 import hashlib
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -16,93 +16,13 @@ from mmengine.config import Config, ConfigDict
 from mmanchor.analysis.provenance import provenance
 from mmanchor.apis.train import train_model
 from mmanchor.demo.steps import console_to
-from mmanchor.utils.config import load_config
 from mmanchor.utils.errors import UserError
 from mmanchor.utils.files import PathLike, make_folder, read_json, write_json
 from mmanchor.utils.progress import Track, silently
 from tools.studies.digits.costs import measure_costs
+from tools.studies.digits.rows import ROWS
 
-CONFIG = 'anchorformer-w{width}_1xb32-20e_digits-32'
 METRIC = 'val/accuracy/top1'
-# The softmax of the released classifier's anchors starts nearly even.
-SHARP = 4.0
-
-
-@dataclass(frozen=True)
-class Row:
-    """One row of the ablations.
-
-    Args:
-        name: What ``--rows`` calls it.
-        title: What the table calls it.
-        table: The table of the paper that has it; '' for none.
-        width: Channels: 64 or 128.
-        attention: What the row changes of ``LearnedAnchorAttention``.
-        num_anchors: M; ``None`` where there are no anchors.
-    """
-
-    name: str
-    title: str
-    table: str = ''
-    width: int = 64
-    attention: dict[str, Any] = field(default_factory=dict)
-    num_anchors: int | None = 30
-
-    def config(self) -> Config:
-        """The config of the row."""
-        options = {
-            f'model.backbone.attention.{key}': value for key, value in self.attention.items()
-        }
-        if self.num_anchors is not None:
-            options['model.backbone.num_anchors'] = self.num_anchors
-        return load_config(CONFIG.format(width=self.width), options)
-
-
-_SOFTMAX = dict(type='mmanchor.SoftmaxAttention', qkv_bias=True)
-_TOKEN = dict(type='mmanchor.TokenAnchorAttention')
-_SHARP, _LOCAL = dict(anchor_std=SHARP), dict(depthwise=True)
-
-
-def _rows() -> Iterator[Row]:
-    for width, table in ((64, 'Tables 4, 5'), (128, 'Table 5')):
-        start = f'w{width}-'
-        yield Row(
-            f'{start}softmax',
-            'softmax (ViT)',
-            'Table 4' if width == 64 else '',
-            width,
-            _SOFTMAX,
-            None,
-        )
-        if width == 64:
-            yield Row(f'{start}token', 'token anchors', 'Table 4', width, _TOKEN)
-        for m in (10, 30, 50, 100):
-            yield Row(
-                f'{start}m{m}',
-                f'learned anchors, M = {m}',
-                table if m == 30 else 'Table 5',
-                width,
-                {},
-                m,
-            )
-        sharp = f'learned anchors, M = 30, drawn {SHARP:g} times as long'
-        yield Row(f'{start}sharp', sharp, '', width, _SHARP)
-        if width == 64:
-            yield from _other_rows(sharp)
-
-
-def _other_rows(sharp: str) -> Iterator[Row]:
-    """What the paper does not try."""
-    local = 'depth-wise branch'
-    yield Row(
-        'w64-perhead', 'learned anchors of each head, M = 30', '', 64, dict(per_head_anchors=True)
-    )
-    yield Row('w64-local', f'learned anchors, M = 30, {local}', '', 64, _LOCAL)
-    yield Row('w64-sharp-local', f'{sharp}, {local}', '', 64, dict(_SHARP, **_LOCAL))
-    yield Row('w64-softmax-local', f'softmax, {local}', '', 64, dict(_SOFTMAX, **_LOCAL), None)
-
-
-ROWS = {row.name: row for row in _rows()}
 
 
 @dataclass
@@ -113,11 +33,11 @@ class Run:
         row: Name of the row.
         seed: Of weights, order and augmentation.
         epochs: Length of the training.
-        recipe: Digest of the row's config; a run of another one is no run of
-            this row.
+        recipe: Digest of the row's config; a run with another digest is
+            trained again.
         commit: Of the code that trained it.
-        accuracy: Top-1 on the test pictures (percent).
-        loss: Training loss, mean of the last epoch.
+        accuracy: Top-1 on the test images (percent).
+        loss: Training loss, averaged over the last epoch.
         minutes: Duration of the training.
     """
 
@@ -141,22 +61,23 @@ def run_ablation(
 ) -> dict[str, Any]:
     """Train rows of the ablations and measure what they cost.
 
-    Each run's result is kept in ``out_dir/runs``: a stopped ablation goes on
-    where it was, and more seeds or rows only train what is missing. A row
-    whose config has changed since is trained again.
+    Each run's result is kept in ``out_dir/runs``: a stopped ablation resumes,
+    and more seeds or rows only train what is missing. A row whose config has
+    changed is trained again.
 
     Args:
         out_dir: Folder for the results; ``results.json`` holds all.
-        rows: Names of :data:`ROWS`.
+        rows: Names of :data:`~tools.studies.digits.rows.ROWS`.
         num_seeds: How often each is trained, with the seeds from 0.
         epochs: Length of each training.
         jobs: Processes that train at once, of one thread each.
         track: Shows progress, such as :func:`mmanchor.cli.progress.track`.
 
     Returns:
-        ``rows``, each with its :class:`Row`, ``runs`` and ``cost`` (see
-        :func:`~tools.studies.digits.costs.measure_costs`), and
-        ``measured``, what :func:`~mmanchor.analysis.provenance.provenance` says.
+        ``rows``, each with the fields of its
+        :class:`~tools.studies.digits.rows.Row`, ``runs`` and ``cost`` (see
+        :func:`~tools.studies.digits.costs.measure_costs`), and ``measured``
+        (see :func:`~mmanchor.analysis.provenance.provenance`).
 
     Raises:
         UserError: If an argument is out of range, or scikit-learn is missing.
@@ -174,8 +95,7 @@ def run_ablation(
             epochs=epochs,
             seeds=num_seeds,
             jobs=jobs,
-            # Of this call; runs that were there already took no time.
-            minutes=minutes,
+            minutes=minutes,  # of this call, which may have trained a part only
             training_minutes=sum(run.minutes for run in runs),
         ),
         rows=[
@@ -208,15 +128,15 @@ def _check(rows: Sequence[str], num_seeds: int, epochs: int, jobs: int) -> None:
         import sklearn  # noqa: F401
     except ImportError:
         raise UserError(
-            'the ablation needs scikit-learn, which brings its '
-            "pictures: pip install 'mmanchor[ablation]'"
+            'the ablation needs scikit-learn, which contains the '
+            "digits: pip install 'mmanchor[ablation]'"
         ) from None
 
 
 def _train_all(
     folder: Path, rows: Sequence[str], num_seeds: int, epochs: int, jobs: int, track: Track
 ) -> list[Run]:
-    """Every run that is not there yet, seed by seed."""
+    """Train every run that has no result yet, seed by seed."""
     wanted = [(name, seed) for seed in range(num_seeds) for name in rows]
     recipes = {name: digest(ROWS[name].config()) for name in rows}
     runs, missing = [], []
@@ -227,7 +147,7 @@ def _train_all(
             runs.append(Run(**known))
         else:
             missing.append((name, seed))
-    # Forked processes would share the threads of this one.
+    # Forked processes would share the threads of this process.
     with ProcessPoolExecutor(jobs, get_context('spawn')) as pool:
         futures = [
             pool.submit(train_row, str(folder), name, seed, epochs) for name, seed in missing
@@ -246,10 +166,10 @@ def _file(folder: Path, name: str, seed: int, epochs: int) -> Path:
 
 
 def digest(cfg: Config) -> str:
-    """A short text, equal for configs of the same content.
+    """A short digest of a config's content.
 
     Args:
-        cfg: A config; its ``work_dir`` does not count.
+        cfg: A config; its ``work_dir`` is left out.
     """
     content = {k: v for k, v in cfg.to_dict().items() if k != 'work_dir'}
     text = json.dumps(content, sort_keys=True, default=str)
@@ -257,7 +177,7 @@ def digest(cfg: Config) -> str:
 
 
 def train_row(folder: str, name: str, seed: int, epochs: int) -> Run:
-    """Train one row with one seed, on one thread, and keep its result.
+    """Train one row with one seed, on one thread, and write its result.
 
     Args:
         folder: The folder of the ablation.
@@ -266,10 +186,8 @@ def train_row(folder: str, name: str, seed: int, epochs: int) -> Run:
         epochs: Length of the training.
 
     Returns:
-        The result, which is also written.
+        The result.
     """
-    import mmanchor  # noqa: F401
-
     torch.set_num_threads(1)
     cfg = ROWS[name].config()
     recipe, commit = digest(cfg), str(provenance()['commit'])
@@ -277,7 +195,7 @@ def train_row(folder: str, name: str, seed: int, epochs: int) -> Run:
     cfg.randomness = ConfigDict(seed=seed)
     cfg.log_level = 'ERROR'
     cfg.default_hooks.checkpoint = None
-    cfg.env_cfg.mp_cfg.mp_start_method = 'spawn'  # as it is already
+    cfg.env_cfg.mp_cfg.mp_start_method = 'spawn'  # of this process
     warm_up, cosine = cfg.param_scheduler
     cosine.end, cosine.T_max = epochs, epochs - warm_up.end
     cfg.train_cfg.update(max_epochs=epochs, val_interval=epochs)
@@ -305,7 +223,7 @@ def train_row(folder: str, name: str, seed: int, epochs: int) -> Run:
 
 
 def mean_and_spread(runs: Sequence[dict[str, Any]]) -> tuple[float, float]:
-    """Mean accuracy of some runs, and half of the range of their values.
+    """Mean accuracy of runs, and half of the range of their values.
 
     Example:
         >>> mean_and_spread([dict(accuracy=94.0), dict(accuracy=97.0)])

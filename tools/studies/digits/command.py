@@ -10,9 +10,8 @@ HELP = "train the paper's ablations on small real data, and compare them"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's options to ``parser``."""
     parser.epilog = (
-        'Trains on the handwritten digits that come with scikit-learn. A '
-        'stopped run goes on where it was; results.json, table.md and '
-        'accuracy.png appear in the folder at the end.'
+        'Trains on the handwritten digits of scikit-learn. A stopped run resumes. At the end '
+        'results.json, table.md and accuracy.png are in the folder.'
     )
     parser.add_argument(
         '--rows',
@@ -40,19 +39,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Train, measure, and say where the results are.
+    """Train, measure, print the table and write the files.
 
     Args:
         args: The parsed options.
 
     Returns:
-        0; what cannot be done raises ``UserError``.
+        0; a mistake raises ``UserError``.
     """
     from pathlib import Path
 
     from mmanchor.cli.progress import track
-    from tools.studies.digits.ablation import ROWS, run_ablation
+    from tools.studies.digits.ablation import run_ablation
     from tools.studies.digits.report import ablation_table, write_report
+    from tools.studies.digits.rows import ROWS
 
     quiet_toolboxes()
     rows = tuple(args.rows or ROWS)

@@ -1,4 +1,4 @@
-"""What rows of the ablations cost, and how their anchors start."""
+"""What the rows of the ablations cost, and how their anchors start."""
 
 from copy import deepcopy
 from statistics import median
@@ -8,13 +8,8 @@ import torch
 from mmengine.config import Config
 from torch import Tensor
 
-from mmanchor.analysis.complexity import (
-    build_test_model,
-    count_complexity,
-    default_size,
-    errors_only,
-    switch_to_deploy,
-)
+from mmanchor.analysis.complexity import count_complexity, default_size
+from mmanchor.analysis.networks import build_test_model, errors_only, switch_to_deploy
 from mmanchor.analysis.timing import interleave
 from mmanchor.datasets.digits import Digits
 from mmanchor.models.layers import LearnedAnchorAttention
@@ -24,22 +19,21 @@ _BATCH, _ROUNDS = 64, 15
 
 
 def measure_costs(configs: dict[str, Config]) -> dict[str, dict[str, Any]]:
-    """Costs of classifiers on the digits, and how sharply anchors start.
+    """Measure classifiers on the digits before they are trained.
 
     Args:
         configs: Configs by name, all for images of one size.
 
     Returns:
-        By name ``params``, ``macs`` and ``microseconds`` of an image (one
-        thread, batches of 64, median of 15 rounds that alternate between
-        all, so that a slow moment hits all alike), and ``anchors_per_token``
-        (see :func:`anchors_per_token`). Costs are those of the deploy form,
-        or of the training form where that takes fewer multiply-adds: many
-        anchors make it the cheaper one, which ``deploy`` tells.
+        By name ``params``, ``macs`` and ``microseconds`` per image (one
+        thread, batches of 64, median of 15 rounds in which all take turns),
+        and ``anchors_per_token`` (see :func:`anchors_per_token`). Costs are
+        those of the deploy form (``deploy`` is true), or of the training form
+        if it takes fewer multiply-adds, as with many anchors.
     """
-    pictures = Digits('test')
+    digits = Digits('test')
     images = (
-        torch.stack([torch.from_numpy(pictures[i]['img']).permute(2, 0, 1) for i in range(_BATCH)])
+        torch.stack([torch.from_numpy(digits[i]['img']).permute(2, 0, 1) for i in range(_BATCH)])
         / 127.5
         - 1
     )
@@ -68,10 +62,10 @@ def measure_costs(configs: dict[str, Config]) -> dict[str, dict[str, Any]]:
 
 @torch.no_grad()
 def anchors_per_token(model: torch.nn.Module, images: Tensor) -> float | None:
-    """Over how many learned anchors a token is shared out.
+    """Over how many learned anchors a token is spread.
 
-    The exponential of the entropy of its shares, mean of tokens, heads and
-    layers: M for even shares, 1 for a choice.
+    This is the exponential of the entropy of its assignment, averaged over
+    tokens, heads and layers: M if it is even, 1 if one anchor takes all.
 
     Args:
         model: A classifier on an ``AnchorFormer`` in training form.

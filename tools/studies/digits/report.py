@@ -1,8 +1,9 @@
-"""A table and a plot of what the ablations gave."""
+"""A table and a figure of the ablations' results."""
 
 from pathlib import Path
 from typing import Any
 
+from mmanchor.analysis.report import markdown_table
 from mmanchor.utils.files import replacing
 from tools.studies.digits.ablation import mean_and_spread
 
@@ -10,22 +11,22 @@ TABLE_FILE, PLOT_FILE = 'table.md', 'accuracy.png'
 _HEAD = (
     'row',
     'in the paper',
-    'channels',
-    'top-1',
-    'training loss',
-    'anchors per token at the start',
-    'parameters',
-    'MACs',
-    'time per image',
+    'channels:',
+    'top-1:',
+    'training loss:',
+    'anchors per token at the start:',
+    'parameters:',
+    'MACs:',
+    'time per image:',
 )
 
 
 def write_report(results: dict[str, Any], folder: Path) -> list[Path]:
-    """Write the table and the plot beside the results.
+    """Write the table and the figure beside the results.
 
     Args:
-        results: What :func:`~tools.studies.digits.ablation.run_ablation` gave.
-        folder: Where to.
+        results: From :func:`~tools.studies.digits.ablation.run_ablation`.
+        folder: The folder.
 
     Returns:
         The files.
@@ -39,7 +40,7 @@ def write_report(results: dict[str, Any], folder: Path) -> list[Path]:
 
 
 def ablation_table(results: dict[str, Any]) -> str:
-    """The results as a Markdown table.
+    """Render the results as a Markdown table.
 
     Args:
         results: As for :func:`write_report`.
@@ -47,50 +48,49 @@ def ablation_table(results: dict[str, Any]) -> str:
     Returns:
         The table, and below it how it was measured.
     """
-    lines = [f'| {" | ".join(_HEAD)} |', '|---' * len(_HEAD) + '|']
+    rows = []
     for row in results['rows']:
         mean, spread = mean_and_spread(row['runs'])
         loss = sum(run['loss'] for run in row['runs']) / len(row['runs'])
         cost, start = row['cost'], row['cost']['anchors_per_token']
-        cells = (
-            row['title'],
-            row['table'],
-            row['width'],
-            f'{mean:.1f} ± {spread:.1f}',
-            f'{loss:.3f}',
-            f'{start:.1f}' if start else '',
-            f'{cost["params"] / 1e3:.1f}k',
-            f'{cost["macs"] / 1e6:.2f}M',
-            f'{cost["microseconds"]:.0f} µs',
+        rows.append(
+            (
+                row['title'],
+                row['table'],
+                row['width'],
+                f'{mean:.1f} ± {spread:.1f}',
+                f'{loss:.3f}',
+                f'{start:.1f}' if start else '',
+                f'{cost["params"] / 1e3:.1f}k',
+                f'{cost["macs"] / 1e6:.2f}M',
+                f'{cost["microseconds"]:.0f} µs',
+            )
         )
-        lines.append(f'| {" | ".join(map(str, cells))} |')
-    told = results['measured']
-    commits = sorted({run['commit'] for row in results['rows']
-                      for run in row['runs']})  # yapf: disable
-    lines += [
-        '',
-        f'Mean ± half of the range of {told["seeds"]} seeds, '
-        f'{told["epochs"]} epochs. Costs of the deploy form, or of the '
-        'training form where that is cheaper; time on one thread in batches '
-        f'of 64. Trained at commit `{"`, `".join(commits)}` in '
-        f'{told["training_minutes"]:.0f} minutes of one core, costs measured '
-        f'at `{told["commit"]}`, on {told["cores"]} cores of '
-        f'{told["processor"]}, Python {told["python"]}, torch '
-        f'{told["torch"]}.',
-        '',
-    ]
-    return '\n'.join(lines)
+    return f'{markdown_table(_HEAD, rows)}\n{_notes(results)}\n'
+
+
+def _notes(results: dict[str, Any]) -> str:
+    about = results['measured']
+    commits = sorted({run['commit'] for row in results['rows'] for run in row['runs']})
+    return (
+        f'Mean ± half of the range of {about["seeds"]} seeds, {about["epochs"]} epochs. Costs are '
+        'those of the deploy form, or of the training form if it is cheaper; time is measured on '
+        f'one thread in batches of 64. Trained at commit `{"`, `".join(commits)}` in '
+        f'{about["training_minutes"]:.0f} minutes of one core; costs measured at '
+        f'`{about["commit"]}`; {about["cores"]} cores of {about["processor"]}, Python '
+        f'{about["python"]}, torch {about["torch"]}.'
+    )
 
 
 def _draw(results: dict[str, Any], path: Path) -> None:
-    """Accuracy of each run over M, and of each row beside the others."""
+    """Draw accuracy over M, and the runs of each row."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(12, 4.8), layout='constrained')
     left, right = figure.subplots(1, 2)
-    colours = {64: 'tab:blue', 128: 'tab:orange'}
+    colors = {64: 'tab:blue', 128: 'tab:orange'}
     rows = results['rows']
-    for width, colour in colours.items():
+    for width, color in colors.items():
         of_width = [row for row in rows if row['width'] == width]
         learned = [row for row in of_width if not row['attention']]
         if learned:
@@ -101,14 +101,14 @@ def _draw(results: dict[str, Any], path: Path) -> None:
                 [spread for _, spread in points],
                 marker='o',
                 capsize=4,
-                color=colour,
+                color=color,
                 label=f'learned anchors, {width} channels',
             )
         for row in of_width:
             if row['name'].endswith('-softmax'):
                 left.axhline(
                     mean_and_spread(row['runs'])[0],
-                    color=colour,
+                    color=color,
                     linestyle='--',
                     label=f'softmax, {width} channels',
                 )
@@ -118,9 +118,9 @@ def _draw(results: dict[str, Any], path: Path) -> None:
         left.legend(fontsize=8, ncol=2, loc='lower center', bbox_to_anchor=(0.5, 1.01))
     for place, row in enumerate(reversed(rows)):
         values = [run['accuracy'] for run in row['runs']]
-        colour = colours[row['width']]
-        right.plot(values, [place] * len(values), 'o', color=colour, alpha=0.5)
-        right.plot(sum(values) / len(values), place, '|', color=colour, ms=16)
+        color = colors[row['width']]
+        right.plot(values, [place] * len(values), 'o', color=color, alpha=0.5)
+        right.plot(sum(values) / len(values), place, '|', color=color, ms=16)
     right.set_yticks(
         range(len(rows)), [f'{row["width"]}: {row["title"]}' for row in reversed(rows)], fontsize=8
     )

@@ -1,0 +1,42 @@
+"""``mmanchor run``: another program, with mmanchor's repairs in place."""
+
+import argparse
+import runpy
+import sys
+from pathlib import Path
+
+from ..utils.errors import UserError
+
+HELP = "run a Python script, such as mmdet's tools/train.py, with mmanchor imported first"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options to ``parser``."""
+    parser.description += (
+        '. Where the import hook of the installation is switched off, this does its work in '
+        'one process; processes that the script starts have the hook only.'
+    )
+    parser.add_argument('script', help='the script')
+    parser.add_argument('args', nargs=argparse.REMAINDER, help='what it is given')
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the script as ``python SCRIPT ARGS`` would.
+
+    Args:
+        args: The parsed options.
+
+    Returns:
+        0; a script that ends by ``sys.exit`` ends this program too.
+
+    Raises:
+        UserError: If there is no such script.
+    """
+    script = Path(args.script)
+    if not script.is_file():
+        raise UserError(f'SCRIPT: there is no file {args.script!r}')
+    sys.argv = [args.script, *args.args]
+    # Python finds what lies beside a script.
+    sys.path.insert(0, str(script.resolve().parent))
+    runpy.run_path(args.script, run_name='__main__')
+    return 0

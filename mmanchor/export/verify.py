@@ -1,0 +1,291 @@
+"""Compare an exported file with the model it was made from, on real images."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from mmengine.registry import DefaultScope
+from torch import Tensor
+
+from ..utils.errors import UserError
+from ..utils.images import read_image
+from .graphs import Graph
+
+Run = Callable[[np.ndarray], list[np.ndarray]]
+# Largest difference of outputs, over the largest output, by number format.
+TOLERANCES = {'float32': 1e-3, 'float16': 3e-2}
+# Share of boxes, pixels or images on which both must say the same.
+LEAST_AGREEMENT = {'float32': 0.99, 'float16': 0.95}
+_SAME_BOX = 0.9
+
+
+@dataclass
+class Verification:
+    """How far an exported file agrees with torch.
+
+    Args:
+        shapes: The inputs that were tried, (B, 3, H, W).
+        difference: Largest difference of outputs, over the largest output.
+        tolerance: The most that is accepted.
+        agreement: Share of boxes, of pixels or of images' five likeliest
+            classes that are the same, in [0, 1].
+        compared: How many of them there were.
+    """
+
+    shapes: list[tuple[int, ...]]
+    difference: float
+    tolerance: float
+    agreement: float
+    compared: int
+
+
+def example_images(folder: Path | None, number: int = 4) -> list[np.ndarray]:
+    """Real images to check with.
+
+    Args:
+        folder: A folder of images; ``None`` takes a photograph that comes with
+            matplotlib.
+        number: The most to read.
+
+    Returns:
+        (H, W, 3) uint8, BGR.
+
+    Raises:
+        UserError: If the folder has none that can be read.
+    """
+    if folder is None:
+        from matplotlib.cbook import get_sample_data
+
+        with get_sample_data('grace_hopper.jpg') as file:
+            data = np.frombuffer(file.read(), np.uint8)
+        photo = cv2.imdecode(data, cv2.IMREAD_COLOR)
+        return [photo, photo[:, ::-1].copy()]
+    images = []
+    for path in sorted(folder.rglob('*')):
+        if path.suffix.lower() in ('.jpg', '.jpeg', '.png', '.bmp') and len(images) < number:
+            try:
+                images.append(read_image(path))
+            except UserError:
+                continue
+    if not images:
+        raise UserError(f'--images: the folder {folder} has no image that can be read')
+    return images
+
+
+def batches(
+    images: Sequence[np.ndarray], size: tuple[int, int], dynamic: str | None, step: int
+) -> Iterator[np.ndarray]:
+    """Inputs at the size of the export, and at others where it allows them.
+
+    Args:
+        images: (H, W, 3) uint8.
+        size: (H, W) of the export.
+        dynamic: What is open: ``None``, ``'batch'`` or ``'hw'``.
+        step: Sizes of the network are multiples of this.
+
+    Yields:
+        (B, 3, H, W) uint8.
+    """
+    height, width = size
+    sizes = [size]
+    if dynamic == 'hw':
+        sizes += [(height + 2 * step, max(width - step, 2 * step)), (height + 7, width + step + 3)]
+    for place, (rows, columns) in enumerate(sizes):
+        number = 1 if dynamic is None else (2, 1, 3)[place]
+        chosen = [images[(place + i) % len(images)] for i in range(number)]
+        resized = [cv2.resize(image, (columns, rows)) for image in chosen]
+        yield np.ascontiguousarray(np.stack(resized).transpose(0, 3, 1, 2))
+    if dynamic == 'batch':
+        resized = [cv2.resize(images[-1], (width, height))]
+        yield np.ascontiguousarray(np.stack(resized).transpose(0, 3, 1, 2))
+
+
+@torch.no_grad()
+def verify(
+    run: Run,
+    graph: Graph,
+    task: str,
+    inputs: Sequence[np.ndarray],
+    number_format: str = 'float32',
+    *,
+    raw: bool = False,
+    trained: bool = True,
+) -> Verification:
+    """Run both on images and compare numbers and what a user sees.
+
+    Args:
+        run: Runs the exported file: images as the file takes them -> outputs.
+        graph: The module that was exported.
+        task: ``'detection'``, ``'segmentation'`` or ``'classification'``.
+        inputs: uint8 batches, (B, 3, H, W).
+        number_format: ``'float32'`` or ``'float16'``.
+        raw: Whether the outputs are compared with those of ``graph`` number
+            by number; those behind NMS are not.
+        trained: Whether what a user sees must agree too. Random weights give
+            nearly equal scores, whose order says nothing.
+
+    Returns:
+        The largest difference and the agreement.
+
+    Raises:
+        UserError: If they differ by more than :data:`TOLERANCES`, or agree on
+            less than :data:`LEAST_AGREEMENT`.
+    """
+    worst, same, compared = 0.0, 0, 0
+    for images in inputs:
+        tensor = torch.from_numpy(images)
+        given = images if graph.uint8 else _normalized(graph, tensor).numpy()
+        outputs = run(given)
+        wanted = [x.numpy() for x in graph(tensor if graph.uint8 else torch.from_numpy(given))]
+        seen = reference(graph, task, tensor)
+        if raw or task != 'detection':
+            worst = max(worst, _difference(outputs, wanted))
+        agreed, number = _agree(task, outputs, seen, wanted)
+        same, compared = same + agreed, compared + number
+    agreement = same / compared if compared else 1.0
+    result = Verification(
+        [images.shape for images in inputs], worst, TOLERANCES[number_format], agreement, compared
+    )
+    if not worst <= result.tolerance:
+        raise UserError(
+            f'the exported model differs from torch by {worst:.1e} of its largest output, more '
+            f'than {result.tolerance:.0e}: nothing was written'
+        )
+    if trained and agreement < LEAST_AGREEMENT[number_format]:
+        raise UserError(
+            f'the exported model agrees with torch on {agreement:.1%} of {compared} '
+            f'{UNITS[task]}, less than {LEAST_AGREEMENT[number_format]:.0%}: nothing was written'
+        )
+    return result
+
+
+UNITS = {'detection': 'boxes', 'segmentation': 'pixels', 'classification': 'top-5 classes'}
+
+
+def _normalized(graph: Graph, images: Tensor) -> Tensor:
+    preprocessing = graph.preprocessing
+    x = images.float()
+    x = x[:, [2, 1, 0]] if preprocessing.flips else x
+    return (x - preprocessing.mean) / preprocessing.std
+
+
+def _difference(outputs: Sequence[np.ndarray], wanted: Sequence[np.ndarray]) -> float:
+    """Largest difference of the tensors of real numbers, relative."""
+    worst = 0.0
+    for mine, theirs in zip(outputs, wanted, strict=True):
+        if mine.shape != theirs.shape:
+            raise UserError(
+                f'the exported model gives {mine.shape} where torch gives {theirs.shape}'
+            )
+        if np.issubdtype(theirs.dtype, np.floating):
+            largest = max(float(np.abs(theirs).max(initial=0)), 1e-12)
+            gap = np.abs(mine.astype(np.float64) - theirs).max(initial=0)
+            worst = float(max(worst, gap / largest)) if np.isfinite(gap) else np.inf
+    return worst
+
+
+def reference(graph: Graph, task: str, images: Tensor) -> list[Any]:
+    """The data samples that the toolbox predicts for uint8 images.
+
+    Args:
+        graph: Holds the model.
+        task: Its task.
+        images: (B, 3, H, W), uint8.
+
+    Returns:
+        A data sample of each image, at the size of ``images``.
+    """
+    height, width = images.shape[2:]
+    meta = dict(
+        img_shape=(height, width),
+        ori_shape=(height, width),
+        pad_shape=(height, width),
+        scale_factor=(1.0, 1.0),
+        batch_input_shape=(height, width),
+    )
+    scope, sample = _sample_type(task)
+    with DefaultScope.overwrite_default_scope(scope):
+        data = dict(inputs=list(images), data_samples=[sample(metainfo=dict(meta)) for _ in images])
+        return graph.model.test_step(data)
+
+
+def _sample_type(task: str) -> tuple[str, type]:
+    if task == 'detection':
+        from mmdet.structures import DetDataSample
+
+        return 'mmdet', DetDataSample
+    if task == 'segmentation':
+        from mmseg.structures import SegDataSample
+
+        return 'mmseg', SegDataSample
+    from mmpretrain.structures import DataSample
+
+    return 'mmpretrain', DataSample
+
+
+def _agree(
+    task: str, outputs: Sequence[np.ndarray], seen: Sequence[Any], wanted: Sequence[np.ndarray]
+) -> tuple[int, int]:
+    """How many of a user's results agree, and of how many."""
+    if task == 'segmentation':
+        mine = outputs[0] if outputs[0].ndim == 3 else outputs[0].argmax(1)
+        theirs = np.stack([sample.pred_sem_seg.data[0].cpu().numpy() for sample in seen])
+        return int((mine == theirs).sum()), theirs.size
+    if task == 'classification':
+        k = min(5, outputs[0].shape[1])
+        mine = np.argsort(-outputs[0], axis=1)[:, :k]
+        theirs = torch.stack([sample.pred_score for sample in seen]).topk(k).indices.numpy()
+        return sum(len(set(a) & set(b)) for a, b in zip(mine, theirs, strict=True)), theirs.size
+    if len(outputs) != 4:
+        return 0, 0
+    same = total = 0
+    for i, sample in enumerate(seen):
+        count = int(outputs[3][i])
+        mine = tuple(output[i, :count] for output in outputs[:3])
+        truth = sample.pred_instances.cpu()
+        theirs = (truth.bboxes.numpy(), truth.scores.numpy(), truth.labels.numpy())
+        same += matched_boxes(mine, theirs)
+        total += max(count, len(truth))
+    return same, total
+
+
+def matched_boxes(mine: tuple, theirs: tuple) -> int:
+    """Boxes that have a counterpart of their class, one to one.
+
+    Args:
+        mine: boxes (N, 4), scores (N,), labels (N,).
+        theirs: The same, of the other.
+
+    Returns:
+        How many pairs overlap by an IoU of at least 0.9 with scores that
+        differ by at most 0.01.
+
+    Example:
+        >>> one = (np.array([[0.0, 0, 4, 4]]), np.array([0.5]), np.array([1]))
+        >>> matched_boxes(one, one)
+        1
+    """
+    left = list(range(len(theirs[0])))
+    found = 0
+    for box, score, label in zip(*mine, strict=True):
+        for j in left:
+            if (
+                label == theirs[2][j]
+                and abs(score - theirs[1][j]) <= 0.01
+                and _iou(box, theirs[0][j]) >= _SAME_BOX
+            ):
+                left.remove(j)
+                found += 1
+                break
+    return found
+
+
+def _iou(a: np.ndarray, b: np.ndarray) -> float:
+    low, high = np.maximum(a[:2], b[:2]), np.minimum(a[2:], b[2:])
+    inner = float(np.prod(np.clip(high - low, 0, None)))
+    outer = float(np.prod(a[2:] - a[:2]) + np.prod(b[2:] - b[:2])) - inner
+    return inner / outer if outer else 1.0

@@ -1,0 +1,159 @@
+"""Images of any origin as OpenMMLab's models take them: uint8, BGR."""
+
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import cv2
+import mmcv
+import numpy as np
+from PIL import Image, ImageOps
+
+from .errors import UserError
+
+_CV2_LIMIT = 1 << 30
+
+
+class UnreadableImage(UserError):
+    """An image cannot be read; the message says why, without the file's name."""
+
+
+def read_image(path: str | os.PathLike) -> np.ndarray:
+    """Read an image file as the test pipelines do.
+
+    Args:
+        path: The file. Its EXIF orientation is applied; an alpha channel is
+            dropped; 16-bit values are divided by 256.
+
+    Returns:
+        (H, W, 3) uint8, BGR.
+
+    Raises:
+        UnreadableImage: With the reason.
+    """
+    try:
+        image = mmcv.imread(str(path))
+    except OSError as error:
+        raise UnreadableImage(error.strerror or str(error)) from error
+    except cv2.error as error:
+        raise UnreadableImage(_why(path, error)) from error
+    if image is None:
+        raise UnreadableImage(_why(path))
+    return image
+
+
+def image_size(path: str | os.PathLike) -> tuple[int, int] | None:
+    """(height, width) by the header of a file; ``None`` if Pillow cannot tell."""
+    try:
+        with _open(path) as image:
+            return image.size[::-1]
+    except (OSError, SyntaxError, ValueError):
+        return None
+
+
+def reads_black(path: str | os.PathLike, image: np.ndarray) -> bool:
+    """Whether an image of more than 8 bits loses nearly everything by being read as 8.
+
+    Values of 12 bits in a 16-bit file are divided by 256, as all loaders do, so
+    that at most 16 of 256 gray levels are left.
+
+    Args:
+        path: The file.
+        image: What :func:`read_image` returned for it.
+    """
+    # Only for dark images the file is opened once more.
+    if image.size == 0 or image.max() > 16:
+        return False
+    try:
+        with _open(path) as opened:
+            return _bits(opened) > 8
+    except (OSError, SyntaxError, ValueError):
+        return False
+
+
+def as_bgr(image: Any, rgb: bool = False) -> np.ndarray:
+    """An array or a Pillow image as (H, W, 3) uint8, BGR.
+
+    Args:
+        image: A Pillow image, whose EXIF orientation is applied; or an array of
+            (H, W), (H, W, 1), (H, W, 3) or (H, W, 4) uint8, whose fourth channel
+            is dropped.
+        rgb: Channels of an array are RGB, not OpenCV's and OpenMMLab's BGR.
+
+    Raises:
+        UserError: If it is something else.
+
+    Example:
+        >>> as_bgr(np.zeros((4, 6), np.uint8)).shape
+        (4, 6, 3)
+    """
+    if isinstance(image, Image.Image):
+        image, rgb = np.asarray(ImageOps.exif_transpose(image).convert('RGB')), True
+    if not isinstance(image, np.ndarray):
+        raise UserError(
+            'an image must be a path, a numpy array or a Pillow image, '
+            f'got {type(image).__module__}.{type(image).__qualname__}'
+        )
+    is_image = image.ndim == 2 or (image.ndim == 3 and image.shape[2] in (1, 3, 4))
+    if image.dtype != np.uint8 or not is_image or not image.size:
+        raise UserError(
+            'an image must be an array of (H, W, 3) or (H, W) uint8, values 0 to 255, '
+            f'got {image.shape} {image.dtype}'
+        )
+    if image.ndim == 2 or image.shape[2] == 1:
+        return np.repeat(image.reshape(*image.shape[:2], 1), 3, axis=2)
+    image = image[..., :3]
+    return np.ascontiguousarray(image[..., ::-1] if rgb else image)
+
+
+def _why(path: str | os.PathLike, error: Exception | None = None) -> str:
+    """Why OpenCV read nothing."""
+    if not Path(path).stat().st_size:
+        return 'the file is empty'
+    try:
+        with _open(path) as opened:
+            return _fault(opened) or f'OpenCV cannot read it ({_one_line(error)})'
+    except (OSError, SyntaxError, ValueError):
+        return 'it is no image, or of a format that is not supported'
+
+
+def _fault(opened: Image.Image) -> str | None:
+    """What is wrong with an image that Pillow knows the format of."""
+    width, height = opened.size
+    limit = int(os.environ.get('OPENCV_IO_MAX_IMAGE_PIXELS') or _CV2_LIMIT)
+    if width * height > limit:
+        return (
+            f'{width} x {height} pixels are more than OpenCV reads; the environment variable '
+            f'OPENCV_IO_MAX_IMAGE_PIXELS, now {limit}, sets the limit'
+        )
+    if opened.mode in ('F', 'I'):
+        values = 'float' if opened.mode == 'F' else 'integers'
+        return f'its values are 32-bit {values}; save it with 8 bits'
+    try:
+        opened.load()
+    except (OSError, SyntaxError, ValueError) as fault:
+        return f'the file is damaged or cut short ({_one_line(fault)})'
+    return None
+
+
+def _open(path: str | os.PathLike) -> Image.Image:
+    """A Pillow image, header read only, without Pillow's own limit."""
+    limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+    try:
+        return Image.open(path)
+    finally:
+        Image.MAX_IMAGE_PIXELS = limit
+
+
+def _bits(image: Image.Image) -> int:
+    """Bits of a channel as they are stored; Pillow's modes do not say it of colors."""
+    stored = getattr(image, 'tag_v2', {}).get(258, ())  # BitsPerSample of a TIFF
+    if stored:
+        return max(stored)
+    # Of a PNG the raw mode, such as 'RGB;16B'.
+    return 16 if any(';16' in str(tile[3]) for tile in image.tile) else 8
+
+
+def _one_line(error: Exception | None) -> str:
+    return re.sub(r'\s+', ' ', str(error or 'no reason given')).strip()[:120]

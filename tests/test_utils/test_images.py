@@ -1,0 +1,116 @@
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from mmanchor.utils.errors import UserError
+from mmanchor.utils.images import UnreadableImage, as_bgr, image_size, read_image, reads_black
+from mmanchor.utils.memory import free_memory
+
+COLORS = np.random.default_rng(0).integers(0, 256, (6, 8, 3), np.uint8)
+
+
+def test_an_array_is_bgr_and_a_pillow_image_rgb():
+    bgr = np.ascontiguousarray(COLORS[..., ::-1])
+    np.testing.assert_array_equal(as_bgr(bgr), bgr)
+    np.testing.assert_array_equal(as_bgr(COLORS, rgb=True), bgr)
+    np.testing.assert_array_equal(as_bgr(Image.fromarray(COLORS)), bgr)
+
+
+def test_gray_is_repeated_and_alpha_dropped():
+    gray = COLORS[..., 0]
+    for each in (gray, gray[..., None]):
+        np.testing.assert_array_equal(as_bgr(each), np.stack([gray] * 3, axis=-1))
+    with_alpha = np.concatenate((COLORS, gray[..., None]), axis=-1)
+    np.testing.assert_array_equal(as_bgr(with_alpha), COLORS)
+
+
+def test_a_pillow_image_is_turned_as_a_file_is(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    path = tmp_path / 'turned.png'
+    Image.fromarray(COLORS).save(path, exif=exif)
+    image = read_image(path)
+    assert image.shape == (8, 6, 3)
+    np.testing.assert_array_equal(as_bgr(Image.open(path)), image)
+
+
+@pytest.mark.parametrize(
+    'image, message',
+    [
+        (COLORS.astype(np.float32), r'\(6, 8, 3\) float32'),
+        (COLORS.transpose(2, 0, 1), r'\(3, 6, 8\) uint8'),
+        (COLORS[:0], r'\(0, 8, 3\)'),
+        (3.5, 'got builtins.float'),
+    ],
+)
+def test_other_things_are_refused(image, message):
+    with pytest.raises(UserError, match=message):
+        as_bgr(image)
+
+
+def write_text(path):
+    path.write_text('no image')
+
+
+def write_half(path):
+    Image.fromarray(np.tile(COLORS, (40, 40, 1))).save(path)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+@pytest.mark.parametrize(
+    'name, write, reason',
+    [
+        ('a.png', lambda path: path.touch(), 'the file is empty'),
+        ('a.png', write_text, 'it is no image'),
+        ('a.png', write_half, 'damaged or cut short'),
+        ('a.jpg', write_half, 'damaged or cut short'),
+        (
+            'a.tif',
+            lambda p: Image.fromarray(COLORS[..., 0] / np.float32(255)).save(p),
+            '32-bit float',
+        ),
+        (
+            'a.tif',
+            lambda p: Image.fromarray(COLORS[..., 0].astype('i4')).save(p),
+            '32-bit integers',
+        ),
+        ('a.png', lambda path: path.mkdir(), 'directory'),
+        ('a.png', lambda path: path.symlink_to(path.name), 'symbolic links'),
+        ('a.png', lambda path: None, 'No such file'),
+    ],
+)
+def test_the_reason_is_said(tmp_path, name, write, reason):
+    write(tmp_path / name)
+    with pytest.raises(UnreadableImage, match=reason):
+        read_image(tmp_path / name)
+
+
+def test_the_limit_of_opencv_is_named(tmp_path, monkeypatch):
+    Image.fromarray(COLORS).save(tmp_path / 'a.png')
+    # OpenCV reads the variable once, when it is imported.
+    monkeypatch.setenv('OPENCV_IO_MAX_IMAGE_PIXELS', '10')
+    monkeypatch.setattr('mmcv.imread', lambda path: None)
+    with pytest.raises(UnreadableImage, match=r'8 x 6 pixels .*OPENCV_IO_MAX_IMAGE_PIXELS, now 10'):
+        read_image(tmp_path / 'a.png')
+
+
+def test_12_bits_in_16_read_black(tmp_path):
+    values = COLORS.astype(np.uint16)
+    for name, factor, black in (('12.tif', 16, True), ('16.tif', 257, False), ('16.png', 1, True)):
+        cv2.imwrite(str(tmp_path / name), values * factor)
+        assert reads_black(tmp_path / name, read_image(tmp_path / name)) == black, name
+    Image.new('RGB', (8, 8)).save(tmp_path / 'black.png')
+    assert not reads_black(tmp_path / 'black.png', np.zeros((8, 8, 3), np.uint8))
+
+
+def test_sizes_by_header_are_height_first(tmp_path):
+    Image.fromarray(COLORS).save(tmp_path / 'a.png')
+    assert image_size(tmp_path / 'a.png') == (6, 8)
+    (tmp_path / 'b.png').write_text('no image')
+    assert image_size(tmp_path / 'b.png') is None
+
+
+def test_free_memory_is_a_number_of_bytes():
+    free = free_memory()
+    assert free is None or free > 2**20

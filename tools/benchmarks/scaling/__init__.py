@@ -1,0 +1,1 @@
+"""Time and memory over the number of tokens, anchor attention beside other attentions."""
