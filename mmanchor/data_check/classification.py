@@ -100,9 +100,10 @@ def compare_splits(sources: Sequence[DataSource], report: SplitReport) -> None:
     """Compare the folders of the splits, each of which numbers its own labels.
 
     Args:
-        sources: The data sets of all splits.
+        sources: The data sets of all splits; those of other tasks are skipped.
         report: Receives a problem for each split that differs from the first.
     """
+    sources = [source for source in sources if source.task == 'classification']
     folders = [(source, class_folders(source)) for source in sources]
     folders = [(source, names) for source, names in folders if names]
     for source, names in folders[1:]:

@@ -100,9 +100,7 @@ def test_accuracy_over_more_classes_than_there_are(topk, fatal):
     assert ('top_k' in found) is fatal
     if fatal:
         assert found['top_k'].fatal
-        assert (
-            'which is 3; give --cfg-options val_evaluator.topk=1' in found['top_k'].message
-        )
+        assert 'which is 3; give --cfg-options val_evaluator.topk=1' in found['top_k'].message
 
 
 @pytest.mark.parametrize(
