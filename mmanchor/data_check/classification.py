@@ -74,7 +74,7 @@ def _check_labels(report: SplitReport, labels: Sequence[Any], classes: Sequence[
 def _check_folders(report: SplitReport, folders: Sequence[str], classes: Sequence[str]) -> None:
     """Compare the names of the folders, which number the labels, with the classes."""
     if not set(folders) & set(classes) or list(folders) == list(classes):
-        return  # Names such as ImageNet's are no folders.
+        return  # The folders of ImageNet, for example, do not have the names of its classes.
     if set(folders) == set(classes):
         report.add(
             'class_order',

@@ -13,7 +13,7 @@ from .report import SplitReport
 # Heads that normalize a map pooled to 1 x 1, one value per channel and image.
 _POOLING_HEADS = ('ASPPHead', 'PSPHead', 'UPerHead')
 _WARM_UPS = ('ConstantLR', 'LinearLR')
-# A warm-up that takes more of the training than this is no warm-up.
+# A warm-up that takes a larger part of the training than this is reported.
 _LONGEST_WARM_UP = 0.5
 
 

@@ -10,7 +10,7 @@ from mmengine.logging import print_log
 from .image_files import UnreadableImageError, decoding_fault, image_fault
 from .mask_files import BadMaskError, MaskCheck
 
-# This many unreadable files in a row are no accident.
+# More unreadable files in a row than single bad files explain.
 _PATIENCE = 100
 
 
