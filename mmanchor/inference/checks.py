@@ -2,7 +2,7 @@
 
 from mmengine.config import Config
 
-from ..data_check.recipe import slide_fault, topk_fault
+from ..data_check.recipe import slide_fault
 from ..utils.errors import UserError
 
 
@@ -17,19 +17,5 @@ def require_test_cfg(cfg: Config) -> None:
             without its size or stride.
     """
     fault = slide_fault(cfg)
-    if fault:
-        raise UserError(fault)
-
-
-def require_topk(cfg: Config) -> None:
-    """Make sure that a classifier has as many classes as its accuracy asks for.
-
-    Args:
-        cfg: A config with ``test_evaluator``.
-
-    Raises:
-        UserError: If ``topk`` is larger than the number of classes.
-    """
-    fault = topk_fault(cfg, 'test')
     if fault:
         raise UserError(fault)
