@@ -14,7 +14,8 @@ default_hooks = dict(
     # Among the default hooks, so that a config that sets custom_hooks keeps them.
     num_classes=dict(type='NumClassCheckHook'),
     stop_on_nan=dict(type='mmanchor.StopOnNanHook'),
-    skipped_images=dict(type='mmanchor.SkippedPicturesHook'),
+    skipped_images=dict(type='mmanchor.SkippedImagesHook'),
+    exact_resume=dict(type='mmanchor.ExactResumeHook'),
 )
 
 env_cfg = dict(

@@ -10,8 +10,10 @@ default_hooks = dict(
     ),
     sampler_seed=dict(type='DistSamplerSeedHook'),
     visualization=dict(type='SegVisualizationHook'),
-    # Among the default hooks, so that a config that sets custom_hooks keeps it.
+    # Among the default hooks, so that a config that sets custom_hooks keeps them.
     stop_on_nan=dict(type='mmanchor.StopOnNanHook'),
+    skipped_images=dict(type='mmanchor.SkippedImagesHook'),
+    exact_resume=dict(type='mmanchor.ExactResumeHook'),
 )
 
 env_cfg = dict(
