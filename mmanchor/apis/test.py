@@ -9,10 +9,11 @@ from mmengine.dist import is_main_process
 from ..compat.trust import trust_checkpoint as trust_file
 from ..data_check.preflight import check_before_testing
 from ..data_check.sources import data_sources, require_data
-from ..engine.checkpoints import TRAINING_ONLY, WeightsGuard, read_checkpoint
+from ..engine.checkpoints import TRAINING_ONLY, read_checkpoint
 from ..engine.choose_checkpoint import choose_checkpoint
-from ..engine.hooks import SameClassesHook, SaveDrawingsHook
-from ..engine.running import build_runner
+from ..engine.class_guard import ClassGuard
+from ..engine.hooks import SaveDrawingsHook, WeightsGuard
+from ..engine.runner import build_runner
 from ..inference.checks import require_test_cfg
 from ..utils.config import building, require_model, toolbox
 from ..utils.errors import UserError
@@ -88,10 +89,10 @@ def test_model(
     runner = build_runner(cfg)
     with building(cfg):
         runner.test_loop  # noqa: B018  (MMEngine builds data and metrics late)
-    runner.register_hook(SameClassesHook(cfg.load_from), 'LOWEST')
     runner.register_hook(WeightsGuard(cfg.load_from, TRAINING_ONLY))
     if show_dir and toolbox(cfg) == 'mmseg':
         runner.register_hook(SaveDrawingsHook(show_dir))
+    runner.register_hook(ClassGuard(cfg.load_from))
     metrics = {name: _plain(value) for name, value in runner.test().items()}
     if is_main_process():
         write_json(

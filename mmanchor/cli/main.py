@@ -2,6 +2,7 @@
 
 import argparse
 import importlib
+import re
 import sys
 import tempfile
 import traceback
@@ -146,7 +147,8 @@ def _message(error: Exception, with_traceback: bool) -> str:
     """One line about an error, and how to see more of one that was not foreseen."""
     if isinstance(error, (UserError, StackError)):
         return str(error)
-    message = in_one_line(error)
+    missing = re.fullmatch(r"'ConfigDict' object has no attribute '(\w+)'", str(error))
+    message = f'the config has no {missing[1]}' if missing else in_one_line(error)
     if isinstance(error, OSError) and error.filename and str(error.filename) not in message:
         message += f': {error.filename}'
     if with_traceback:

@@ -1,8 +1,10 @@
 """``mmanchor run``: another program, with mmanchor's repairs in place."""
 
 import argparse
+import os
 import runpy
 import sys
+import traceback
 from pathlib import Path
 
 from ..utils.errors import UserError
@@ -27,7 +29,8 @@ def run(args: argparse.Namespace) -> int:
         args: The parsed options.
 
     Returns:
-        0; a script that ends by ``sys.exit`` ends this program too.
+        0, or 1 after an error of the script, which is shown as Python shows
+        it; a script that ends by ``sys.exit`` ends this program too.
 
     Raises:
         UserError: If there is no such script.
@@ -38,5 +41,9 @@ def run(args: argparse.Namespace) -> int:
     sys.argv = [args.script, *args.args]
     # Python finds what lies beside a script.
     sys.path.insert(0, str(script.resolve().parent))
-    runpy.run_path(args.script, run_name='__main__')
+    try:
+        runpy.run_path(os.path.abspath(script), run_name='__main__')
+    except Exception:
+        traceback.print_exc()
+        return 1
     return 0

@@ -1,13 +1,13 @@
 """What makes today's OpenMMLab stacks work; installed by ``import mmanchor``.
 
 ``mmengine_patches`` lists what is changed in MMEngine, ``mmcv_ops`` supplies
-``mmcv._ext`` where mmcv has no compiled operators, ``checkpoints`` and
-``safe_pickle`` read files without running them, ``stack`` knows which versions
-are supported and ``doctor`` looks at all of it.
+``mmcv._ext`` where mmcv has no compiled operators, ``numpy2`` mends what numpy
+2 breaks, ``checkpoints`` and ``safe_pickle`` read files without running them,
+``stack`` knows which versions are supported and ``doctor`` looks at all of it.
 """
 
 from ..utils.errors import UserError
-from . import inferencers, mmcv_ops, mmengine_patches
+from . import inferencers, mmcv_ops, mmengine_patches, numpy2
 from .checkpoints import load_checkpoint
 from .errors import CheckpointError, NotSavedError, UnsafeCheckpointError
 from .trust import is_trusted, trust_checkpoint
@@ -33,3 +33,4 @@ def install() -> None:
     mmcv_ops.install()
     mmengine_patches.install()
     inferencers.install()
+    numpy2.install()

@@ -7,92 +7,21 @@ does not start is a finding, not an exception.
 import importlib
 import os
 import platform
-import re
 import shutil
 import sys
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from importlib import metadata
 
 from packaging.requirements import Requirement
 
 from . import mmcv_ops, stack
+from .findings import BROKEN, NUMPY_CURE, OK, OPENCV_CURE, PAIR_CURE, WARNING, Finding, look_at
 
-OK, WARNING, BROKEN = 'ok', 'warning', 'broken'
-
-OPENCV_CURE = (
-    'pip uninstall opencv-python, then pip install --force-reinstall '
-    'opencv-python-headless; or apt-get install libgl1 libglib2.0-0'
-)
-# torch's minor version + 15 is torchvision's, since torch 2.0.
-PAIR_CURE = 'install a matching pair, such as pip install torch==2.11.0 torchvision==0.26.0'
-NUMPY_CURE = (
-    'a compiled package expects another numpy: pip install '
-    '--upgrade --force-reinstall torch torchvision pycocotools'
-)
-# Words of an error -> its cure, for packages that do not start.
-CURES = (
-    (r'libGL|libgthread|libglib', OPENCV_CURE),
-    (r'numpy\.dtype size changed|_ARRAY_API|NumPy 1\.x|multiarray failed', NUMPY_CURE),
-    (r'torchvision::nms|torchvision.*undefined symbol', PAIR_CURE),
-    (
-        r'apply_chunking_to_forward|transformers',
-        'pip uninstall transformers: only multimodal models of mmpretrain need '
-        'it, in an older version',
-    ),
-    (
-        r'is used but incompatible',
-        'the toolbox refuses this version: pip install "mmanchor[openmmlab]"',
-    ),
-)
-# Import name -> what pip calls it, where that is another word or a range.
-PIP_NAMES = {'cv2': 'opencv-python-headless', 'torch': '"torch>=2.4"'}
 CHECKED_APART = ('torch', 'torchvision', 'numpy', 'pycocotools')
 # Workers of a data loader hand batches over in shared memory.
 SMALL_SHARED_MEMORY = 512 * 2**20
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One line of the report.
-
-    Args:
-        name: What was looked at.
-        status: 'ok', 'warning' (something optional, or odd) or 'broken'.
-        value: What was found, such as a version.
-        cure: What to do about it; empty where all is well.
-    """
-
-    name: str
-    status: str
-    value: str
-    cure: str = ''
-
-
-def _last_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return f'{type(error).__name__}: {lines[-1].strip() if lines else ""}'
-
-
-def _cure_of(error: BaseException, default: str) -> str:
-    if isinstance(error, ModuleNotFoundError) and error.name:
-        name = error.name.partition('.')[0]
-        if not name.startswith('mm'):
-            return f'pip install {PIP_NAMES.get(name, name)}'
-    found = (cure for words, cure in CURES if re.search(words, str(error)))
-    return next(found, default)
-
-
-def _try(name: str, check: Callable[[], str], default_cure: str) -> Finding:
-    """The finding of a check that returns a value or raises anything."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter('ignore')
-            return Finding(name, OK, check())
-    except Exception as error:
-        return Finding(name, BROKEN, _last_line(error), _cure_of(error, default_cure))
 
 
 def check_python() -> list[Finding]:
@@ -169,8 +98,8 @@ def check_torch() -> list[Finding]:
         return f'{torchvision.__version__}, its compiled nms works'
 
     findings = [
-        _try('torch', torch_version, 'pip install --force-reinstall torch'),
-        _try('torchvision', torchvision_version, PAIR_CURE),
+        look_at('torch', torch_version, 'pip install --force-reinstall torch'),
+        look_at('torchvision', torchvision_version, PAIR_CURE),
     ]
     wanted = _torch_of_torchvision()
     version = stack.distribution_version('torch')
@@ -217,9 +146,9 @@ def check_numpy() -> list[Finding]:
         return f'area {area} of 6 counted'
 
     return [
-        _try('numpy', numpy_version, 'pip install numpy'),
-        _try('torch to numpy', torch_to_numpy, NUMPY_CURE),
-        _try('pycocotools', coco_masks, 'pip install pycocotools'),
+        look_at('numpy', numpy_version, 'pip install numpy'),
+        look_at('torch to numpy', torch_to_numpy, NUMPY_CURE),
+        look_at('pycocotools', coco_masks, 'pip install pycocotools'),
     ]
 
 
@@ -241,7 +170,7 @@ def check_gpu() -> list[Finding]:
             return 'Apple MPS'
         return 'none: everything runs on the CPU'
 
-    finding = _try('GPU', describe, 'install torch, then look again')
+    finding = look_at('GPU', describe, 'install torch, then look again')
     if finding.value.startswith('none') and os.path.exists('/proc/driver/nvidia/version'):
         return [
             Finding(
@@ -263,7 +192,7 @@ def check_opencv() -> list[Finding]:
 
         return cv2.__version__
 
-    findings = [_try('OpenCV', version, 'pip install opencv-python-headless')]
+    findings = [look_at('OpenCV', version, 'pip install opencv-python-headless')]
     names = (
         'opencv-python',
         'opencv-python-headless',
@@ -311,14 +240,14 @@ def check_compiled_ops() -> list[Finding]:
     def describe() -> str:
         if not mmcv_ops.has_compiled_ops():
             return (
-                'none, which is fine: nms runs through torchvision, other '
-                'operators say how to get them when they are called'
+                'none, which is fine: those that the models of mmdet, mmseg and mmpretrain use '
+                'run through torchvision and plain torch; any other says how to get it'
             )
         importlib.import_module(mmcv_ops.EXTENSION)
         return 'compiled'
 
     return [
-        _try(
+        look_at(
             'mmcv.ops',
             describe,
             'mmcv was compiled for another torch: rebuild it, or pip '
@@ -347,7 +276,7 @@ def check_toolboxes() -> list[Finding]:
         target = {'mmengine': 'mmengine.runner', 'mmcv': 'mmcv.ops'}
         name = target.get(module, f'{module}.models')
         findings.append(
-            _try(
+            look_at(
                 f'import {name}',
                 partial(_imported, name),
                 f'pip install --force-reinstall "mmanchor[{_extra_of(found)}]"',
@@ -378,7 +307,25 @@ def check_checkpoints() -> list[Finding]:
             raise RuntimeError('MMEngine unpickles without the allow-list')
         return 'load through the allow-list, resume works'
 
-    return [_try('checkpoints', describe, 'import mmanchor before other packages')]
+    return [look_at('checkpoints', describe, 'import mmanchor before other packages')]
+
+
+def check_hook() -> list[Finding]:
+    """The import hook that brings the repairs to the toolboxes' own scripts."""
+    if os.environ.get('MMANCHOR_NO_HOOK', '0') not in ('', '0'):
+        value = 'switched off by MMANCHOR_NO_HOOK: start their scripts by `mmanchor run SCRIPT`'
+        return [Finding('import hook', OK, value)]
+    if '_mmanchor_hook' in sys.modules:
+        value = "registered as Python started: the toolboxes' own scripts have the repairs"
+        return [Finding('import hook', OK, value)]
+    return [
+        Finding(
+            'import hook',
+            WARNING,
+            "not installed: the toolboxes' own scripts go without the repairs",
+            'install mmanchor again by pip, or start their scripts by `mmanchor run SCRIPT`',
+        )
+    ]
 
 
 def check_shared_memory() -> list[Finding]:
@@ -412,6 +359,7 @@ CHECKS: tuple[tuple[str, Callable[[], list[Finding]]], ...] = (
     ('compiled operators', check_compiled_ops),
     ('the toolboxes', check_toolboxes),
     ('checkpoints', check_checkpoints),
+    ('the import hook', check_hook),
 )
 
 

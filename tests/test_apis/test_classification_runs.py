@@ -204,6 +204,7 @@ def test_good_data_pass_the_check(project):
     train, val = check_data(load_config(project))
     assert not train.problems and not val.problems
     assert train.counts == {'images': 12, 'classes': 3, 'files read': 12}
+    assert train.per_class == {name: dict(images=4) for name in COLOURS}
     assert (train.splits, val.splits) == (['train'], ['val', 'test'])
 
 

@@ -148,7 +148,7 @@ def test_toolbox_that_refuses_mmcv_has_its_cure(installed, monkeypatch):
 
     def fail(name):
         if name == 'mmdet.models':
-            assert False, 'MMCV==2.2.0 is used but incompatible.'
+            raise AssertionError('MMCV==2.2.0 is used but incompatible.')
 
     monkeypatch.setattr(doctor.importlib, 'import_module', fail)
     (finding,) = broken(doctor.check_toolboxes())
@@ -195,6 +195,22 @@ def test_unguarded_loading_is_broken(monkeypatch):
     monkeypatch.setattr(checkpoint, 'load_from_local', lambda path: None)
     (finding,) = doctor.check_checkpoints()
     assert finding.status == BROKEN
+
+
+def test_missing_hook_is_a_warning(monkeypatch):
+    monkeypatch.delenv('MMANCHOR_NO_HOOK', raising=False)
+    monkeypatch.delitem(sys.modules, '_mmanchor_hook', raising=False)
+    (finding,) = doctor.check_hook()
+    assert finding.status == WARNING and 'mmanchor run' in finding.cure
+    monkeypatch.setitem(sys.modules, '_mmanchor_hook', types.ModuleType('_mmanchor_hook'))
+    (finding,) = doctor.check_hook()
+    assert finding.status == OK and 'registered' in finding.value
+
+
+def test_hook_may_be_switched_off(monkeypatch):
+    monkeypatch.setenv('MMANCHOR_NO_HOOK', '1')
+    (finding,) = doctor.check_hook()
+    assert finding.status == OK and 'switched off' in finding.value
 
 
 def test_little_shared_memory_is_a_warning(monkeypatch):

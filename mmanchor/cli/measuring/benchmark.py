@@ -1,4 +1,4 @@
-"""``mmanchor benchmark``: models and attentions beside their rivals."""
+"""``mmanchor benchmark``: measure and compare models and attentions."""
 
 import argparse
 import importlib
@@ -7,15 +7,15 @@ from .checkout import add_checkout_command
 
 HELP = 'count, time and compare models and attentions'
 
-# What measures a user's own models is installed; what compares ours with
-# others' and with the paper's tables is run from a checkout.
+# What measures a user's own models is installed. What compares ours with other
+# attentions and with the paper's tables runs from a checkout only.
 INSTALLED = ('complexity', 'latency')
 OF_THE_CHECKOUT = {
-    'scaling': 'time and memory from 196 to 65536 tokens, beside rivals',
-    'large': 'the backbone on images of many megapixels, in bands and at once',
-    'training': 'shares of data loading and of SimOTA in the time of training',
-    'papers': 'set the costs that the paper reports beside those counted here',
-    'all': 'run every benchmark of the document, about an hour, and write it',
+    'scaling': 'time and memory from 196 to 65536 tokens, compared with other attentions',
+    'large': 'the backbone on images of many megapixels, in bands and at once, on the CPU',
+    'training': 'how much training time goes into data loading and SimOTA, on the CPU',
+    'papers': 'compare the costs that the paper reports with those counted here',
+    'all': 'run every benchmark of docs/benchmarks.md, which takes about an hour',
 }
 
 

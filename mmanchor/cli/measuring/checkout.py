@@ -1,4 +1,4 @@
-"""Commands that live in the checkout only: the project's benchmarks and studies."""
+"""Commands that exist in a checkout only: the project's benchmarks and studies."""
 
 import argparse
 import importlib
@@ -14,8 +14,8 @@ def add_checkout_command(parser: argparse.ArgumentParser, module: str) -> bool:
     """Let a parser run a command from a module below ``tools/``.
 
     Args:
-        parser: The command's parser. Without the checkout it accepts any
-            words, and running it says where the command can be found.
+        parser: The command's parser. Without a checkout it accepts any words,
+            and running it reports where the command exists.
         module: Dotted name of a module with ``add_arguments`` and ``run``,
             such as ``'tools.benchmarks.commands.scaling'``.
 
@@ -29,13 +29,14 @@ def add_checkout_command(parser: argparse.ArgumentParser, module: str) -> bool:
         command.add_arguments(parser)
         parser.set_defaults(run=command.run)
         return True
-    parser.add_argument('words', nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
+    parser.prefix_chars = ''  # options are words, too: they are not known here
+    parser.add_argument('words', nargs='*', help=argparse.SUPPRESS)
     parser.set_defaults(run=_refuse)
     return False
 
 
 def _refuse(args: argparse.Namespace) -> int:
     raise UserError(
-        'this command belongs to the source tree and is not installed with the package; '
-        'run it from a checkout of mmanchor'
+        'this command is not part of the installed package; run it in a clone of the '
+        'repository: git clone, pip install -e ., then the same command'
     )

@@ -1,0 +1,69 @@
+"""Functions of mmcv and mmpretrain that numpy 2 breaks.
+
+============================  ===============================================
+what                          symptom without the patch
+============================  ===============================================
+``mmcv.adjust_hue``           with a negative factor (half of the draws of
+                              mmpretrain's ``ColorJitter(hue=...)``, as SimCLR,
+                              MoCo and BYOL have it): ``OverflowError: Python
+                              integer -25 out of bounds for uint8``. numpy 2
+                              (NEP 50), mmcv 2.1
+``RetrievalRecall``,          ``AttributeError: module 'numpy' has no attribute
+``RetrievalAveragePrecision`` 'in1d'``. numpy 2.4, mmpretrain 1.2
+============================  ===============================================
+"""
+
+from functools import wraps
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from .after_import import after_import
+
+if TYPE_CHECKING:
+    import numpy as np
+
+# The package, and those that take the function from it when they are imported.
+HOLDERS_OF_ADJUST_HUE = ('mmcv.image.photometric', 'mmcv.image', 'mmcv')
+RETRIEVAL = 'mmpretrain.evaluation.metrics.retrieval'
+
+
+class _WrappingFactor(float):
+    """A share of the color circle whose steps of 1/255 wrap round as uint8 did."""
+
+    def __mul__(self, steps: float) -> int:
+        return int(float(self) * steps) % 256
+
+
+def _wrap_hue(module: ModuleType) -> None:
+    original = module.adjust_hue
+    if hasattr(original, '__wrapped__'):
+        return
+
+    @wraps(original)
+    def adjust_hue(img: 'np.ndarray', hue_factor: float, *args: Any, **kwargs: Any) -> 'np.ndarray':
+        return original(img, _WrappingFactor(hue_factor), *args, **kwargs)
+
+    module.adjust_hue = adjust_hue
+
+
+def _give_in1d(module: ModuleType) -> None:
+    numpy = module.np
+    if hasattr(numpy, 'in1d'):
+        return
+
+    class OldNumpy(ModuleType):
+        """numpy with the name that 2.4 removed, for this module alone."""
+
+        in1d = staticmethod(numpy.isin)
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(numpy, name)
+
+    module.np = OldNumpy(numpy.__name__)
+
+
+def install() -> None:
+    """Make the patches as the modules are imported; calling it again is harmless."""
+    for name in HOLDERS_OF_ADJUST_HUE:
+        after_import(name, _wrap_hue)
+    after_import(RETRIEVAL, _give_in1d)
