@@ -23,9 +23,8 @@ def measured_table(models: list[dict]) -> list[str]:
     lines = ['| config | parameters (M) | multiply-adds (G) |', '|---|---:|---:|']
     for model in models:
         meta = model['Metadata']
-        # The cost of a two-stage detector depends on the image.
-        macs = f'{meta["FLOPs"] / 1e9:.2f}G' if 'FLOPs' in meta else ''
-        lines.append(f'| `{model["Name"]}` | {meta["Parameters"] / 1e6:.2f}M | {macs} |')
+        parameters, macs = cost(meta, 'Parameters', 1e6), cost(meta, 'FLOPs', 1e9)
+        lines.append(f'| `{model["Name"]}` | {parameters} | {macs} |')
     return lines
 
 
