@@ -35,8 +35,8 @@ class _WrappingFactor(float):
 
 
 def _wrap_hue(module: ModuleType) -> None:
-    original = module.adjust_hue
-    if hasattr(original, '__wrapped__'):
+    original = getattr(module, 'adjust_hue', None)
+    if original is None or hasattr(original, '__wrapped__'):
         return
 
     @wraps(original)
