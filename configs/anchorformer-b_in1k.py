@@ -1,2 +1,2 @@
-# The entry point for AnchorFormer-B on ImageNet-1k, at 224 pixels.
+# Entry point for AnchorFormer-B on ImageNet-1k, at 224 pixels.
 _base_ = ['./anchorformer/anchorformer-b_8xb128-300e_in1k-224.py']

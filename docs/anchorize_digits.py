@@ -1,6 +1,6 @@
-"""How close anchors start to softmax attention: the table in conversion.md.
+"""Measures how close converted anchors are to softmax: the table in conversion.md.
 
-usage: python docs/anchorize_digits.py    (scikit-learn; about 8 minutes)
+usage: python docs/anchorize_digits.py    (needs scikit-learn; about 8 minutes)
 """
 
 import copy
@@ -46,7 +46,7 @@ class Classifier(nn.Module):
 
 
 def train(model: nn.Module, epochs: int, rate: float, seed: int = 0) -> list[float]:
-    """Train; the accuracy on what is held out, after each epoch."""
+    """Train, and return the held-out accuracy after each epoch."""
     torch.manual_seed(seed)
     images, labels = IMAGES[~HELD_OUT], LABELS[~HELD_OUT]
     num_batches = len(labels) // 32
@@ -69,13 +69,13 @@ def train(model: nn.Module, epochs: int, rate: float, seed: int = 0) -> list[flo
 
 @torch.no_grad()
 def accuracy(model: nn.Module) -> float:
-    """In percent."""
+    """Accuracy on the held-out images, in percent."""
     right = model(IMAGES[HELD_OUT]).argmax(1) == LABELS[HELD_OUT]
     return 100 * float(right.float().mean())
 
 
 def error(new: Tensor, old: Tensor) -> float:
-    """Of all numbers together, relative to what they were."""
+    """Relative error of all numbers together, by Euclidean norm."""
     return float((new - old).norm() / old.norm())
 
 
@@ -112,8 +112,8 @@ def semidefinite(weights: Tensor) -> Tensor:
 def with_weights(model: nn.Module, change: Callable, scores: Tensor) -> tuple[float, float]:
     """Error of the scores, and accuracy, if attention weights are changed.
 
-    ``change`` sees the true weights of every image: what it makes of them is
-    the best that weights of its kind can do for one layer.
+    ``change`` gets the true weights of every image. What it returns is the
+    best approximation of its kind (such as symmetric) for one layer.
     """
     model = copy.deepcopy(model)
     for name in find_softmax(model):
@@ -151,7 +151,7 @@ def main() -> None:
 
 @torch.no_grad()
 def anchorized(model: nn.Module, num_anchors: int, source: str, sample: Tensor) -> nn.Module:
-    """A copy of the model with anchors, which are made in several ways."""
+    """A copy of the model with anchors from one of several sources."""
     _, watched = attention_outputs(model, sample)
     new = anchorize(copy.deepcopy(model), num_anchors, [sample] if source == 'both' else None)
     for name, softmax in find_softmax(model).items():
@@ -167,7 +167,7 @@ def anchorized(model: nn.Module, num_anchors: int, source: str, sample: Tensor) 
 
 @torch.no_grad()
 def compare(new: nn.Module, watched: dict[str, tuple[Tensor, Tensor]], scores: Tensor) -> str:
-    """Mean error of attention outputs, from true inputs; that of scores."""
+    """Mean error of the attention outputs, given true inputs; error of the scores."""
     errors = [
         error(new.get_submodule(name)(tokens), out) for name, (tokens, out) in watched.items()
     ]

@@ -25,6 +25,8 @@ extensions = [
     'model_zoo',
     'svg_math',
 ]
+# Dashes and ellipses, but quotes stay as they are typed.
+smartquotes_action = 'De'
 exclude_patterns = ['_build', 'benchmarks/**']
 
 myst_enable_extensions = ['colon_fence', 'deflist', 'dollarmath', 'fieldlist']

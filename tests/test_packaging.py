@@ -118,8 +118,10 @@ def test_module_imports(name):
 
 def test_every_command_has_its_module():
     modules = {
-        module.name
-        for module in pkgutil.iter_modules(importlib.import_module('mmanchor.cli').__path__)
+        module.name.removeprefix('mmanchor.cli.')
+        for module in pkgutil.walk_packages(
+            importlib.import_module('mmanchor.cli').__path__, 'mmanchor.cli.'
+        )
     }
     assert set(COMMANDS.values()) <= modules
 

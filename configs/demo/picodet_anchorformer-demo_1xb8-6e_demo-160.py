@@ -1,11 +1,11 @@
-# The COCO recipe at a size that two CPU cores train in minutes, on the scenes
-# of `mmanchor make-demo-data`. Only data, sizes and schedule differ.
+# The COCO recipe, small enough to train in minutes on two CPU cores, on the
+# scenes of `mmanchor make-demo-data`. Only data, sizes and schedule differ.
 _base_ = ['../picodet/picodet_anchorformer-t_4xb80-300e_coco-320.py']
 
 data_root = 'data/demo/coco/'
 metainfo = dict(
     classes=('disc', 'star', 'spiral', 'rectangle', 'zigzag', 'cross', 'ring', 'triangle'),
-    # Tuples, as mmdet's visualizer takes no lists of colors.
+    # Tuples: mmdet's visualizer does not take lists.
     palette=[
         (230, 40, 40),
         (255, 190, 0),
@@ -17,14 +17,14 @@ metainfo = dict(
         (255, 90, 190),
     ],
 )
-# How many scenes the demo command draws.
+# Number of scenes that `mmanchor demo` draws.
 num_train = 3000
 num_val = 150
 image_size = 160
 max_epochs = 6
 
 model = dict(
-    # So short a training does not need more variety than the scenes have.
+    # No random size: the scenes vary enough for so short a training.
     data_preprocessor=dict(batch_augments=None),
     backbone=dict(scale=0.5),
     neck=dict(in_channels=(64, 128, 256), out_channels=64),
@@ -42,7 +42,7 @@ train_pipeline = [
 test_pipeline = [_base_.load, resize, *_base_.load_boxes_and_pack]
 tta_pipeline = [_base_.load, dict(type='TestTimeAug', transforms=[[resize], *_base_.flip_and_pack])]
 loading = dict(num_workers=0, persistent_workers=False)
-# Scenes without objects are kept: the validation split has such scenes too.
+# Scenes without objects are kept, as the validation split has some too.
 train_dataloader = dict(
     batch_size=8,
     dataset=dict(
@@ -77,7 +77,7 @@ param_scheduler = [
 ]
 train_cfg = dict(max_epochs=max_epochs, val_interval=max_epochs)
 default_hooks = dict(logger=dict(interval=20), checkpoint=dict(interval=1, max_keep_ckpts=2))
-# An average as long as this training can fill: decay 0.998, no restart.
+# A moving average over fewer iterations: decay 0.998, no restart.
 custom_hooks = [
     dict(
         type='mmanchor.RestartedEMAHook',

@@ -1,4 +1,4 @@
-# The ADE20K recipe at a size that two CPU cores train in minutes, on the
+# The ADE20K recipe, small enough to train in minutes on two CPU cores, on the
 # scenes of `mmanchor make-demo-data`. Only data, sizes and schedule differ.
 _base_ = ['../upernet/upernet_anchorformer-s_8xb2-160k_ade20k-512.py']
 
@@ -29,7 +29,7 @@ metainfo = dict(
         [255, 90, 190],
     ],
 )
-# How many scenes the demo command draws.
+# Number of scenes that `mmanchor demo` draws.
 num_train = 1500
 num_val = 150
 crop_size = (128, 128)
@@ -44,7 +44,7 @@ model = dict(
         drop_path_rate=0.0,
         out_indices=(2, 3, 4, 5),
     ),
-    # Patches of 8 pixels: the same strides 4 to 32 are other scales.
+    # With patches of 8 pixels, other scales give the same strides 4 to 32.
     neck=dict(in_channels=128, out_channels=(32, 64, 128, 128), scales=(2, 1, 0.5, 0.25)),
     decode_head=dict(in_channels=[32, 64, 128, 128], channels=64, num_classes=10),
     auxiliary_head=dict(in_channels=128, channels=64, num_classes=10),

@@ -1,5 +1,5 @@
-# The ablations at a small scale: 3 layers of 64 channels on 64 tokens, from
-# which `mmanchor ablation` makes its rows.
+# The ablations at a small scale: 3 layers of 64 channels on 64 tokens. The rows
+# of `mmanchor ablation` derive from this config.
 _base_ = ['../_base_/datasets/digits_32.py', '../_base_/runtimes/mmpretrain.py']
 model = dict(
     type='ImageClassifier',
@@ -18,7 +18,7 @@ model = dict(
         num_classes=10,
         in_channels=64,
         loss=dict(type='LabelSmoothLoss', label_smooth_val=0.1, mode='original'),
-        # DeiT's 0.02 takes longer to grow than this training lasts.
+        # With DeiT's 0.02, weights would not grow enough in so short a training.
         init_cfg=dict(type='Normal', layer='Linear', std=0.07),
     ),
 )

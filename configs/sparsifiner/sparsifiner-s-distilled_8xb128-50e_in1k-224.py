@@ -4,13 +4,13 @@
 _base_ = ['./sparsifiner-s_8xb128-300e_in1k-224.py']
 model = dict(
     type='mmanchor.DistilledClassifier',
-    # timm downloads its weights. A file of your own is given as
+    # timm downloads its weights; a checkpoint of your own is given as
     # model.teacher_checkpoint.
     teacher=dict(
         type='TimmClassifier', model_name='deit_small_patch16_224.fb_in1k', pretrained=True
     ),
     distillation='soft',
-    # Labels : teacher = 1 : 0.5
+    # Labels to teacher as 1 to 0.5: 0.5 / 1.5
     distillation_weight=1 / 3,
 )
 optim_wrapper = dict(

@@ -23,8 +23,8 @@ model = dict(
         loss=dict(type='LabelSmoothLoss', label_smooth_val=0.1, mode='original'),
         init_cfg=dict(type='TruncNormal', layer='Linear', std=0.02),
     ),
-    # One of the two for each batch.
+    # Each batch gets one of the two.
     train_cfg=dict(augments=[dict(type='Mixup', alpha=0.8), dict(type='CutMix', alpha=1.0)]),
 )
-# It lets the predictor of the connections learn.
+# Without it the predictor of the attention would not learn.
 custom_hooks = [*_base_.custom_hooks, dict(type='mmanchor.AuxiliaryLossHook')]

@@ -1,4 +1,4 @@
-"""Peak memory of a call and of a process, and how much there is."""
+"""Peak memory of a call and of a process, and the memory of a machine."""
 
 import os
 import sys
@@ -11,25 +11,24 @@ from torch.profiler import ProfilerActivity, profile
 
 from ..utils.errors import UserError
 
-# What a container may use, where the system's groups of version 2 and of
-# version 1 have it.
+# The memory limit of a container, in control groups of version 2 and 1.
 _LIMITS = (Path('/sys/fs/cgroup/memory.max'), Path('/sys/fs/cgroup/memory/memory.limit_in_bytes'))
 
 
 def peak_memory(call: Callable[[], object], device: str = 'cpu') -> int:
-    """Most memory that a call held at once.
+    """Most memory that a call holds at once.
 
-    On a CPU it is the sum of the allocations and releases that torch's
-    profiler notes: the same in every run, and blind to what libraries take
-    for themselves (oneDNN's scratch pads) and to memory that the process
-    keeps after a release. On a GPU it is the caching allocator's own peak.
+    On a CPU it is the peak of the allocations that torch's profiler records.
+    It is the same in every run, but leaves out what libraries allocate
+    themselves (oneDNN's scratch pads) and memory that the process keeps after
+    a release. On a GPU it is the peak of torch's caching allocator.
 
     Args:
-        call: What to run, once.
+        call: Called once.
         device: 'cpu' or a CUDA device.
 
     Returns:
-        Bytes beyond what was held before. What the call returns counts.
+        Bytes beyond those held before, including what the call returns.
 
     Example:
         >>> held = torch.zeros(1000)
@@ -43,16 +42,16 @@ def peak_memory(call: Callable[[], object], device: str = 'cpu') -> int:
         call()
         torch.cuda.synchronize(device)
         return torch.cuda.max_memory_allocated(device) - before
-    # Where there is no GPU its library says so, as an error.
+    # Without a GPU the profiler's library logs an error.
     os.environ.setdefault('KINETO_LOG_LEVEL', '99')
     with warnings.catch_warnings():
-        # It warns that it forgets what came before this call.
+        # It warns that it discards earlier profiles.
         warnings.simplefilter('ignore')
         with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
             returned = call()
     del returned
-    # The public list keeps only the operators, each with its balance; the
-    # single allocations are among the raw events.
+    # The public list has one balance per operator; single allocations are
+    # among the raw events only.
     events = profiler.profiler.kineto_results.events()
     changes = [(event.start_ns(), event.nbytes()) for event in events if event.name() == '[memory]']
     held = peak = 0
@@ -63,12 +62,10 @@ def peak_memory(call: Callable[[], object], device: str = 'cpu') -> int:
 
 
 def process_peak() -> int:
-    """Most memory that this process has had, in bytes.
-
-    What the system counts: interpreter, libraries and all.
+    """Peak memory of this process in bytes, interpreter and libraries included.
 
     Raises:
-        UserError: If the system does not tell, as Windows.
+        UserError: If the system does not report it, as on Windows.
     """
     try:
         lines = Path('/proc/self/status').read_text().splitlines()
@@ -80,21 +77,21 @@ def process_peak() -> int:
         import resource
     except ImportError as error:
         raise UserError(
-            f'the peak memory of a process is not to be had from {sys.platform}; use Linux or macOS'
+            f'{sys.platform} does not report the peak memory of a process; use Linux or macOS'
         ) from error
-    # It may be the peak of the process that started this one.
+    # A fallback: it may include the peak of the process that started this one.
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == 'darwin' else peak * 1024
 
 
 def machine_memory(device: str = 'cpu') -> int:
-    """Bytes of memory that a device has, or that a container may use of it.
+    """Memory of a device in bytes, or what a container may use of it.
 
     Args:
         device: 'cpu' or a CUDA device.
 
     Raises:
-        UserError: If the system does not tell.
+        UserError: If the system does not report it.
     """
     if device.startswith('cuda'):
         return torch.cuda.get_device_properties(device).total_memory
@@ -103,7 +100,7 @@ def machine_memory(device: str = 'cpu') -> int:
     # Windows has no such function, and other systems not every name.
     except (AttributeError, ValueError, OSError) as error:
         raise UserError(
-            'this system does not tell how much memory it has; give --max-memory'
+            'this system does not report how much memory it has; give --max-memory'
         ) from error
     for file in _LIMITS:
         try:

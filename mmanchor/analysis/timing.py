@@ -1,4 +1,4 @@
-"""Times of several calls, taken in turn so that noise hits all alike."""
+"""Times of several calls, taken in turn so that noise affects all of them."""
 
 import math
 import time
@@ -8,24 +8,24 @@ from dataclasses import dataclass
 import torch
 
 Call = Callable[[], object]
-# Draws of the bootstrap; more change the interval less than a new run does.
+# Draws of the bootstrap. More would change the interval less than another run.
 _DRAWS = 2000
-# The median of fewer has no 95 % interval: they all lie on one side of it too
-# often.
+# With fewer, all lie on one side of the true median in over 5 % of cases, so
+# that no 95 % interval exists.
 MIN_ROUNDS = 6
 
 
 @dataclass
 class Timing:
-    """What the rounds of one call say.
+    """Summary of the rounds of one call.
 
     Args:
         median: Median of its times, in seconds.
-        p90: The time that nine of ten rounds stay below, in seconds.
+        p90: 90th percentile, in seconds.
         speedup: How many times faster than the first call it is: the median
             of the ratios of the two times in each round.
         low, high: 95 % interval of ``speedup``, by bootstrap of the rounds;
-            of fewer than :data:`MIN_ROUNDS` the smallest and the largest.
+            with fewer than :data:`MIN_ROUNDS`, the smallest and the largest.
     """
 
     median: float
@@ -36,7 +36,7 @@ class Timing:
 
 
 def interval_of(rounds: int) -> str:
-    """What ``low`` and ``high`` of a :class:`Timing` are, in words.
+    """Name what ``low`` and ``high`` of a :class:`Timing` are.
 
     Args:
         rounds: Number of rounds.
@@ -57,17 +57,17 @@ def interleave(
 ) -> dict[str, list[float]]:
     """Time calls in turn, each once a round.
 
-    A machine that slows down for a while then slows all of them, and ratios
-    within a round stay what they are.
+    If the machine slows down for a while, it slows down all of them, and the
+    ratios within a round hardly change.
 
     Args:
-        calls: What to time, by name.
+        calls: Functions by name.
         rounds: Number of timed rounds.
-        warmup: Rounds before them that do not count, at least 1: they also
-            find out how often a short call is repeated.
-        device: 'cpu', or a CUDA device, whose own events are the clock.
+        warmup: Rounds before them, at least 1. They also find out how often
+            a short call is repeated.
+        device: 'cpu', or a CUDA device, which is timed by its events.
         min_seconds: Calls shorter than this are repeated within a round
-            until they take about this long.
+            until they take about this many seconds.
 
     Returns:
         Seconds per call, by name, a number for each round.
@@ -115,10 +115,10 @@ def _cuda_seconds(call: Call, repeats: int) -> float:
 
 
 def summarize(times: Mapping[str, Sequence[float]]) -> dict[str, Timing]:
-    """Medians, and how much faster than the first each call is.
+    """Summarize times, and compare each call with the first.
 
     Args:
-        times: What :func:`interleave` gave.
+        times: From :func:`interleave`.
 
     Returns:
         A :class:`Timing` by name. The same times give the same intervals.
@@ -136,7 +136,7 @@ def summarize(times: Mapping[str, Sequence[float]]) -> dict[str, Timing]:
     for name, each in times.items():
         own = torch.tensor(each, dtype=torch.float64)
         ratios = first / own
-        # `quantile` and not `median`, which takes the lower of two middles.
+        # Not `median`, which takes the lower of the two middle values.
         medians = ratios[draws].quantile(0.5, dim=1)
         low, high = medians.quantile(torch.tensor([0.025, 0.975], dtype=torch.float64)).tolist()
         if len(first) < MIN_ROUNDS:

@@ -33,7 +33,7 @@ def images_of_folder(folder: PathLike, cfg: Config) -> Iterator[dict[str, Any]]:
         UserError: If there is no image, or one cannot be read.
     """
     source = open_input(str(folder))
-    if source.is_video:
+    if source.clips:
         raise UserError(
             f'{folder} is a video; give a folder of images ({", ".join(IMAGE_SUFFIXES)})'
         )

@@ -90,7 +90,7 @@ def convert_checkpoint(
     _require_fit(report, source, cfg, model, strict)
     if anchors_from is not None:
         anchors = _cluster(kind, entries, cfg, target, anchors_from)
-        state, report = KINDS[kind].convert(entries, target, anchors)
+        state, report = KINDS[kind].convert(entries, target, anchors)  # type: ignore[call-arg]
     model.load_state_dict(state, strict=report.is_complete)
     meta = dict(
         mmanchor_version=__version__,
@@ -137,7 +137,7 @@ def _cluster(
             f'the kinds {", ".join(takers)}; got {kind} and {cfg.filename}'
         )
     twin_cfg = Config(cfg.copy().to_dict(), filename=cfg.filename)
-    find = find_softmax
+    find: Callable[..., dict[str, Any]] = find_softmax
     twin_cfg.model.backbone.attention = dict(
         type='mmanchor.SoftmaxAttention', qkv_bias='blocks.0.attn.qkv.bias' in entries
     )

@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from mmengine.config import Config
@@ -72,29 +73,13 @@ def export_deploy(cfg: Config, checkpoint: PathLike, out: PathLike) -> DeployRep
         model = MODELS.build(cfg.model).eval()
     loaded = read_checkpoint(source)
     load_weights(model, loaded, source)
-    # A backbone passes the call on to its parts, if there are any.
-    if not any(
-        hasattr(part, 'switch_to_deploy')
-        for part in model.backbone.modules()
-        if part is not model.backbone
-    ):
-        raise UserError(
-            f'the backbone {type(model.backbone).__name__} of {cfg.filename} has no deploy form'
-        )
+    _require_deploy_form(model, cfg)
     params_before = _num_params(model)
     # Classifiers may know one size only.
     size = default_size(cfg) if toolbox(cfg) == 'mmpretrain' else (128, 160)
     difference = _switch_and_compare(model, torch.rand(1, 3, *size))
 
-    deploy_cfg = Config(
-        {key: value for key, value in cfg.to_dict().items() if key not in _OF_A_RUN},
-        filename=cfg.filename,
-    )
-    deploy_cfg.model.backbone.deploy = True
-    if hasattr(getattr(model, 'head', None), 'switch_to_deploy'):
-        deploy_cfg.model.head.deploy = True
-    with building(deploy_cfg):  # heads of mmpretrain fail at it
-        MODELS.build(deploy_cfg.model)
+    deploy_cfg = _deploy_config(model, cfg)
     meta = dict(mmanchor_version=__version__)
     old = loaded.get('meta')
     if isinstance(old, dict) and 'dataset_meta' in old:
@@ -106,8 +91,34 @@ def export_deploy(cfg: Config, checkpoint: PathLike, out: PathLike) -> DeployRep
     return DeployReport(out, out.with_suffix('.py'), params_before, _num_params(model), difference)
 
 
+def _require_deploy_form(model: Any, cfg: Config) -> None:
+    backbone = getattr(model, 'backbone', None)
+    # A backbone passes the call on to its parts, if there are any.
+    parts = (
+        [] if backbone is None else [each for each in backbone.modules() if each is not backbone]
+    )
+    if not any(hasattr(part, 'switch_to_deploy') for part in parts):
+        raise UserError(
+            f'the backbone {type(backbone).__name__} of {cfg.filename} has no deploy form'
+        )
+
+
+def _deploy_config(model: Any, cfg: Config) -> Config:
+    """The config that builds the deploy form; it is built once to be sure."""
+    deploy_cfg = Config(
+        {key: value for key, value in cfg.to_dict().items() if key not in _OF_A_RUN},
+        filename=cfg.filename,
+    )
+    deploy_cfg.model.backbone.deploy = True
+    if hasattr(getattr(model, 'head', None), 'switch_to_deploy'):
+        deploy_cfg.model.head.deploy = True
+    with building(deploy_cfg):  # heads of mmpretrain fail at it
+        MODELS.build(deploy_cfg.model)
+    return deploy_cfg
+
+
 @torch.no_grad()
-def _switch_and_compare(model: torch.nn.Module, image: torch.Tensor) -> float:
+def _switch_and_compare(model: Any, image: torch.Tensor) -> float:
     """Switch ``model`` in place; the relative change of its features."""
     # A classifier's own output too, as its head may have been switched.
     parts = [model.backbone]

@@ -9,11 +9,12 @@ from mmengine.dist import is_main_process
 from ..compat.trust import trust_checkpoint as trust_file
 from ..data_check.preflight import check_before_testing
 from ..data_check.sources import data_sources, require_data
-from ..engine.checkpoints import TRAINING_ONLY, WeightsGuard, read_checkpoint
+from ..engine.checkpoints import TRAINING_ONLY, read_checkpoint
 from ..engine.choose_checkpoint import choose_checkpoint
-from ..engine.hooks import SameClassesHook, SaveDrawingsHook
-from ..engine.running import build_runner
-from ..inference.checks import require_test_cfg, require_topk
+from ..engine.class_guard import ClassGuard
+from ..engine.hooks import SaveDrawingsHook, WeightsGuard
+from ..engine.runner import build_runner
+from ..inference.checks import require_test_cfg
 from ..utils.config import building, require_model, toolbox
 from ..utils.errors import UserError
 from ..utils.files import PathLike, make_folder, write_json
@@ -68,7 +69,6 @@ def test_model(
             raise UserError(f'the config {cfg.filename} has no {key}, so there is nothing to test')
     require_data(cfg, ['test'])
     require_test_cfg(cfg)
-    require_topk(cfg)
     cfg.load_from = choose_checkpoint(checkpoint, 'CHECKPOINT', cfg.work_dir)
     cfg.resume = False
     if trust_checkpoint:
@@ -89,10 +89,10 @@ def test_model(
     runner = build_runner(cfg)
     with building(cfg):
         runner.test_loop  # noqa: B018  (MMEngine builds data and metrics late)
-    runner.register_hook(SameClassesHook(cfg.load_from), 'LOWEST')
     runner.register_hook(WeightsGuard(cfg.load_from, TRAINING_ONLY))
     if show_dir and toolbox(cfg) == 'mmseg':
         runner.register_hook(SaveDrawingsHook(show_dir))
+    runner.register_hook(ClassGuard(cfg.load_from))
     metrics = {name: _plain(value) for name, value in runner.test().items()}
     if is_main_process():
         write_json(

@@ -2,17 +2,19 @@
 
 from mmengine.config import Config
 from mmengine.device import get_device
+from mmengine.dist import is_main_process
 from mmengine.logging import print_log
 from mmengine.runner import Runner
 
 from ..compat.trust import trust_checkpoint as trust_file
 from ..data_check.preflight import check_before_training
 from ..data_check.sources import require_data
-from ..engine.checkpoints import WeightsGuard, latest_checkpoint, require_checkpoint
-from ..engine.repeatable import make_repeatable
-from ..engine.running import build_runner
+from ..engine.checkpoints import latest_checkpoint, require_checkpoint
+from ..engine.hooks import StartWeightsHook, WeightsGuard
+from ..engine.runner import build_runner, make_repeatable, require_room, running
+from ..utils.config import building
 from ..utils.errors import UserError
-from ..utils.files import PathLike
+from ..utils.files import PathLike, remove_leftovers
 
 
 def train_model(
@@ -25,7 +27,7 @@ def train_model(
     """Train as a config says, from the start or from a checkpoint.
 
     A resumed run continues as if it had never been stopped
-    (:mod:`mmanchor.engine.repeatable`).
+    (:class:`~mmanchor.engine.hooks.ExactResumeHook`).
 
     Args:
         cfg: What :func:`~mmanchor.utils.config.load_config` returned; changed
@@ -49,6 +51,8 @@ def train_model(
             raise UserError(f'the config {cfg.filename} has no {key}, so there is nothing to train')
     splits = ['train'] if cfg.get('val_cfg') is None else ['train', 'val']
     require_data(cfg, splits)
+    if is_main_process():
+        remove_leftovers(cfg.work_dir)
     _choose_start(cfg, resume)
     if cfg.get('load_from') and trust_checkpoint:
         trust_file(cfg.load_from)
@@ -59,9 +63,12 @@ def train_model(
     check_before_training(cfg)
     make_repeatable(cfg)
     runner = build_runner(cfg)
-    if cfg.get('resume'):
-        runner.register_hook(WeightsGuard(cfg.load_from))
-    runner.train()
+    if cfg.get('load_from'):
+        hook = WeightsGuard if cfg.get('resume') else StartWeightsHook
+        runner.register_hook(hook(cfg.load_from))
+    require_room(runner)
+    with building(cfg), running(runner):
+        runner.train()
     return runner
 
 
@@ -78,7 +85,7 @@ def _choose_start(cfg: Config, resume: PathLike | None) -> None:
         print_log(
             f'resuming from {newest}'
             if newest
-            else f'there is nothing to resume in {cfg.work_dir}: training starts anew',
+            else f'there is nothing to resume in {cfg.work_dir}: training starts at the beginning',
             logger='current',
         )
     if cfg.get('load_from') and cfg.load_from == start:

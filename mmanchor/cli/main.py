@@ -2,6 +2,7 @@
 
 import argparse
 import importlib
+import re
 import sys
 import tempfile
 import traceback
@@ -23,14 +24,16 @@ COMMANDS = {
     'predict': 'predict',
     'demo': 'demo',
     'make-demo-data': 'make_demo_data',
+    'list-configs': 'list_configs',
+    'print-config': 'print_config',
     'check-data': 'check_data',
-    'complexity': 'complexity',
-    'benchmark': 'benchmark',
-    'ablation': 'ablation',
-    'export': 'export',
-    'export-deploy': 'export_deploy',
-    'publish': 'publish',
-    'convert': 'convert',
+    'complexity': 'measuring.complexity',
+    'benchmark': 'measuring.benchmark',
+    'ablation': 'measuring.ablation',
+    'export': 'checkpoints.export',
+    'export-deploy': 'checkpoints.export_deploy',
+    'publish': 'checkpoints.publish',
+    'convert': 'checkpoints.convert',
     'run': 'run',
     'doctor': 'doctor',
 }
@@ -144,7 +147,8 @@ def _message(error: Exception, with_traceback: bool) -> str:
     """One line about an error, and how to see more of one that was not foreseen."""
     if isinstance(error, (UserError, StackError)):
         return str(error)
-    message = in_one_line(error)
+    missing = re.fullmatch(r"'ConfigDict' object has no attribute '(\w+)'", str(error))
+    message = f'the config has no {missing[1]}' if missing else in_one_line(error)
     if isinstance(error, OSError) and error.filename and str(error.filename) not in message:
         message += f': {error.filename}'
     if with_traceback:

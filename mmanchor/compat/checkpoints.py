@@ -92,7 +92,8 @@ def _load_pickled(file: BinaryIO, name: str, map_location: Any, trusted: bool) -
 
     if trusted:
         return _checked(torch.load(file, map_location, weights_only=False), name)
-    from .safe_pickle import DAMAGE, Finisher, RefusedError, pickle_module
+    from .pickle_values import Finisher
+    from .safe_pickle import DAMAGE, RefusedError, pickle_module
 
     size = _size(file)
     try:

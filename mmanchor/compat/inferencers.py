@@ -106,7 +106,7 @@ def _takes_our_names(function: Callable) -> Callable:
     return wrapper
 
 
-def _init_takes_our_names(cls: type) -> None:
+def _init_takes_our_names(cls: Any) -> None:
     """The same for a constructor."""
     original = cls.__init__
 

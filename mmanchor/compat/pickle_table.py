@@ -20,20 +20,9 @@ HISTORY_BUFFER = 'mmengine.logging.history_buffer.HistoryBuffer'
 STATISTICS = ('mean', 'max', 'min', 'current')
 # Booleans, integers, floats, complex numbers, bytes and strings.
 DTYPE = re.compile(r'[<>|=]?(\?|[biufc]\d{1,2}|[SU]\d{1,9})')
-DTYPE_NAMES = [
-    'float64',
-    'float32',
-    'float16',
-    'bfloat16',
-    'complex64',
-    'complex128',
-    'int64',
-    'int32',
-    'int16',
-    'int8',
-    'uint8',
-    'bool',
-]
+DTYPE_NAMES = """
+    float64 float32 float16 bfloat16 complex64 complex128 int64 int32 int16 int8 uint8 bool
+""".split()  # noqa: SIM905
 KEYS = (str, bytes, int, float, bool, type(None))
 SCALARS = (*KEYS, complex)
 # Python spreads whole numbers below this over a table; from here on, chosen

@@ -24,7 +24,10 @@ SET_BY_THE_RUN = frozenset(
     ('cfg', 'dataset_meta', 'experiment_name', 'last_ckpt', 'loop_stage', 'mmengine_version')
 )
 # Entries of a checkpoint's meta that MMEngine or a hook reads after resuming.
-META_KEYS = ('epoch', 'iter', 'seed', 'dataset_meta', 'time', 'mmengine_version')
+META_KEYS = (
+    'epoch', 'iter', 'seed', 'dataset_meta', 'time', 'mmengine_version',
+    'num_processes', 'batch_size', 'num_samples', 'accumulative_counts',
+)  # fmt: skip
 BEST_NAME = re.compile(r'best_[^/\\\0]+\.pth')
 LONGEST_NAME = 200
 MOST_KEPT = 100_000

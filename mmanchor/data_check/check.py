@@ -47,29 +47,30 @@ def check_data(
         if key in seen:
             seen[key].splits.append(source.split)
             continue
-        report = seen[key] = _check(source, limit, track)
-        if source.classes:
-            _check_num_classes(cfg, source, report)
-        reports.append(report)
+        seen[key] = _check(cfg, source, limit, track)
+        reports.append(seen[key])
     folders = [source for source in sources if source.task == 'classification']
     if folders and reports:
         classification.compare_splits(folders, reports[-1])
     return reports
 
 
-def _check(source: DataSource, limit: int | None, track: Track) -> SplitReport:
+def _check(cfg: Config, source: DataSource, limit: int | None, track: Track) -> SplitReport:
     """The check of the data set's task."""
     report = SplitReport([source.split], source.cls.__name__)
     fault = text_fault((source.cfg.get('metainfo') or {}).get('classes'))
     if fault:
         report.add('classes_text', fault, fatal=True)
-    elif source.task in _CHECKS:
+        return report
+    if source.task in _CHECKS:
         report = _CHECKS[source.task](source, limit, track)
     else:
         report.notes.append(
             f'{source.cls.__name__} is not a BaseSegDataset, CocoDataset or '
             'CustomDataset; its files were not read'
         )
+    if source.classes:
+        _check_num_classes(cfg, source, report)
     return report
 
 

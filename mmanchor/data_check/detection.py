@@ -53,8 +53,11 @@ def check(source: DataSource, limit: int | None, track: Track) -> SplitReport:
     )
     names = [each['name'] for each in categories if isinstance(each.get('name'), str)]
     _check_names(report, source, names)
-    _add_faults(report, source, find_faults(data), len(annotations))
-    _check_boxes(report, source, data)
+    faults = find_faults(data)
+    if _add_unit_problem(report, data):
+        faults.pop('box_outside', None)
+    _add_faults(report, source, faults, len(annotations))
+    _check_emptiness(report, source, data)
     _count_classes(report, source, data)
     _check_images(report, source, images, limit, track)
     return report
@@ -111,14 +114,15 @@ def _check_names(report: SplitReport, source: DataSource, names: Sequence[str]) 
         )
 
 
-def _check_boxes(report: SplitReport, source: DataSource, data: dict[str, list[Entry]]) -> None:
-    """Boxes in other units, too small ones, and splits without any."""
+def _add_unit_problem(report: SplitReport, data: dict[str, list[Entry]]) -> bool:
+    """Record boxes in other units than pixels, or corners; True if there are."""
     sizes = {each['id']: each for each in data['images'] if is_id(each.get('id'))}
     boxes = []
     for each in data['annotations']:
         image = sizes.get(each.get('image_id')) if is_id(each.get('image_id')) else None
         if image is not None and is_box(each.get('bbox')) and _has_size(image):
             boxes.append((each['bbox'], image['width'], image['height']))
+    narrow = sum(0 < min(box[2:]) < 1 for box, _, _ in boxes)
     if boxes and all(max(map(abs, box)) <= 1 for box, _, _ in boxes):
         report.add(
             'normalized_boxes',
@@ -126,7 +130,8 @@ def _check_boxes(report: SplitReport, source: DataSource, data: dict[str, list[E
             'width by the width, y and height by the height of the image',
             fatal=True,
         )
-    elif _are_corners(boxes):
+        return True
+    if _are_corners(boxes):
         report.add(
             'corner_boxes',
             'the boxes are corners [left, top, right, bottom], because read as [x, y, width, '
@@ -134,19 +139,18 @@ def _check_boxes(report: SplitReport, source: DataSource, data: dict[str, list[E
             'bottom - top]',
             fatal=True,
         )
-    narrow = sum(0 < min(box[2:]) < 1 for box, _, _ in boxes)
+        return True
     if narrow:
         report.notes.append(f'{narrow} boxes are narrower than one pixel; mmdet leaves them out')
-    _check_emptiness(report, source, data, sizes)
+    return False
 
 
-def _check_emptiness(
-    report: SplitReport, source: DataSource, data: dict[str, list[Entry]], sizes: dict[int, Entry]
-) -> None:
+def _check_emptiness(report: SplitReport, source: DataSource, data: dict[str, list[Entry]]) -> None:
     """Images without boxes, and files without any box to find."""
-    used = [each for each in data['annotations'] if is_id(each.get('image_id'))]
-    empty = len(sizes.keys() - {each['image_id'] for each in used})
-    report.counts['images without boxes'] = empty
+    images = {each['id'] for each in data['images'] if is_id(each.get('id'))}
+    used = (each.get('image_id') for each in data['annotations'])
+    images -= {image for image in used if is_id(image)}
+    report.counts['images without boxes'] = len(images)
     if not data['images']:
         report.add('no_images', f'{source.ann_file} lists no images', fatal=True)
     elif all(each.get('iscrowd') == 1 for each in data['annotations']):
@@ -216,9 +220,11 @@ def _check_images(
         if fact.size and fact.size != recorded:
             swapped += recorded == fact.size[::-1] and not fact.turned
             wrong.append(f'{path}: {_sizes(fact, recorded)}')
-    cure = 'record the size after the EXIF orientation was applied, as the pipeline reads it'
+    cure = 'correct width and height in the file'
     if 2 * swapped > len(wrong):
         cure = 'swap width and height in the file'
+    elif 2 * sum(fact.turned for fact in facts) > len(wrong):
+        cure = 'record the size after the EXIF orientation was applied, as the pipeline reads it'
     report.add_files(
         'size', f'images of another size than the file records; {cure}', wrong, len(there)
     )

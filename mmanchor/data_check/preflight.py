@@ -59,6 +59,8 @@ def _finish(cfg: Config, reports: Sequence[SplitReport]) -> None:
     for report in reports:
         for note in report.notes if not report.splits else ():
             _warn(note)
+    if not isinstance(cfg.get('custom_hooks') or [], (list, tuple)):
+        raise UserError(f'custom_hooks must be a list of dicts, got {cfg.custom_hooks!r}')
     hooks = [*(cfg.get('custom_hooks') or ()), *(cfg.get('default_hooks') or {}).values()]
     types = [str(hook.get('type')) for hook in hooks if isinstance(hook, dict)]
     if not any(name.endswith(_HOOKS) for name in types):

@@ -66,6 +66,11 @@ def _repeats(dataset: Any) -> int:
 def _check_learning_rate(report: SplitReport, cfg: Config, batch_size: int) -> None:
     """Compare the batch with the one that the learning rate is for."""
     scaling, wrapper = cfg.get('auto_scale_lr') or {}, cfg.get('optim_wrapper') or {}
+    if not isinstance(scaling, dict):
+        report.add(
+            'auto_scale_lr', f'must be a dict such as dict(base_batch_size=16), got {scaling!r}'
+        )
+        return
     base = scaling.get('base_batch_size')
     accumulated = wrapper.get('accumulative_counts', 1)
     processes = _world_size(cfg)

@@ -2,6 +2,7 @@
 
 import difflib
 import os.path as osp
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -89,22 +90,28 @@ def class_fault(classes: Sequence[str], names: Sequence[str]) -> str | None:
 def order_fault(trained: Sequence[str], scored: Sequence[str]) -> str | None:
     """Say why the classes of a checkpoint do not fit those of a data set.
 
+    Names that only one of them has may be another spelling; a name that both
+    have must be the same label, and there must be such names.
+
     Args:
         trained: Class names in the checkpoint.
         scored: Class names of the data set, in the order of the labels.
 
     Returns:
-        The first difference; ``None`` if both lists are equal.
+        The first difference; ``None`` if there is none.
 
     Example:
         >>> order_fault(('cat', 'dog'), ('dog', 'cat'))
-        "label 0 is 'cat' in the checkpoint and 'dog' in the data set"
+        "label 0 is 'cat' in the checkpoint, and 'dog' in the data set"
+        >>> order_fault(('cat', 'motorbike'), ('Cat', 'motorcycle'))
     """
-    if len(trained) != len(scored):
-        return f'the checkpoint has {len(trained)} classes and the data set {len(scored)}'
-    for label, (one, other) in enumerate(zip(trained, scored, strict=True)):
-        if one != other:
-            return f'label {label} is {one!r} in the checkpoint and {other!r} in the data set'
+    trained, scored = ([_spelled(name) for name in names] for names in (trained, scored))
+    both = set(trained) & set(scored)
+    if trained and scored and not both:
+        return f'they have no class in common ({_some(trained)}; {_some(scored)})'
+    for label, (one, other) in enumerate(zip(trained, scored, strict=False)):
+        if one != other and {one, other} & both:
+            return f'label {label} is {one!r} in the checkpoint, and {other!r} in the data set'
     return None
 
 
@@ -112,3 +119,7 @@ def _some(names: Sequence[str], limit: int = 12) -> str:
     """The names, or the first of them and how many there are more."""
     more = f' and {len(names) - limit} more' if names[limit:] else ''
     return ', '.join(names[:limit]) + more
+
+
+def _spelled(name: str) -> str:
+    return re.sub(r'[\s_-]', '', str(name)).lower()

@@ -5,7 +5,7 @@ import os
 import cv2
 import mmcv
 from mmengine.fileio import get
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from ..utils.errors import UserError
 
@@ -15,6 +15,7 @@ _JPEG_SCAN = 0xDA
 _PNG_START = b'\x89PNG\r\n\x1a\n'
 # A full-range image has some pixel beyond a sixteenth of the range.
 _TWELVE_BITS = 4095
+_DAMAGED = 'cannot be decoded: it is damaged or not an image'
 
 
 class UnreadableImageError(UserError):
@@ -129,6 +130,8 @@ def _decoder_message(path: str, error: Exception) -> str:
             f'has {_size(path)}, more than OpenCV decodes; make it smaller, or set the '
             'environment variable OPENCV_IO_MAX_IMAGE_PIXELS to a larger number of pixels'
         )
+    if isinstance(error, UnidentifiedImageError):
+        return _DAMAGED
     if isinstance(error, Image.DecompressionBombError):
         return f'has {_size(path)}, more than Pillow decodes; make it smaller'
     return f'cannot be decoded: {type(error).__name__}: {lines[0] if lines else "no message"}'
@@ -141,7 +144,7 @@ def _not_decoded(path: str) -> str:
             mode, kind = image.mode, image.format
     # Pillow raises what its many decoders raise, SyntaxError included.
     except Exception:
-        return 'cannot be decoded: it is damaged or not an image'
+        return _DAMAGED
     if mode in ('F', 'I'):
         return f'is a {kind} of 32 bits a pixel, which OpenCV does not read; save it with 8 bits'
     return f'cannot be decoded: OpenCV does not read this {kind} (mode {mode})'

@@ -92,7 +92,7 @@ class MaskCheck:
         if fault is None and size and mask.shape != size:
             fault = (
                 f'is {mask.shape[1]} x {mask.shape[0]} pixels, but its image is '
-                f'{size[1]} x {size[0]} as the pipeline reads it (by its EXIF orientation)'
+                f'{size[1]} x {size[0]} as the pipeline reads it'
             )
         if fault is None and self.num_classes is not None:
             fault = label_fault(mask, self.num_classes, self.ignored)

@@ -11,7 +11,7 @@ from mmengine.registry import DATASETS
 
 from ..analysis.complexity import Complexity, complexity_of_forms
 from ..apis.test import test_model
-from ..engine.running import build_runner
+from ..engine.runner import build_runner
 from ..inference.loading import load
 from ..utils.config import load_config
 from ..utils.data_root import set_data_root

@@ -1,5 +1,6 @@
 """Checkpoints: which file, and whether its weights are the model's."""
 
+import logging
 import re
 import zipfile
 from collections.abc import Iterable, Sequence
@@ -7,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from mmengine.hooks import Hook
+from mmengine.logging import print_log
 from mmengine.model import BaseTTAModel, is_model_wrapper
 from mmengine.runner import CheckpointLoader
 from torch import nn
@@ -44,39 +45,61 @@ def require_checkpoint(path: PathLike, name: str) -> str:
 def latest_checkpoint(work_dir: PathLike) -> str | None:
     """The newest whole checkpoint of a run.
 
-    A run that was killed while saving leaves a torn file, or a
-    ``last_checkpoint`` that names a file already removed: such are passed
-    over.
+    Of files with the same number the newer one counts. ``last_checkpoint``,
+    which MMEngine writes, is not needed: a run killed between two files
+    leaves an old one, and in a copied folder it names the original.
 
     Args:
         work_dir: The folder of the run.
 
     Returns:
-        A path; ``None`` if there is nothing to resume from.
+        A path in this folder; ``None`` if there is nothing to resume from.
+        Damaged files are passed over with a warning.
     """
-    folder = Path(work_dir)
     numbers = {}
-    for path in folder.glob('*.pth'):
-        match = re.fullmatch(r'(?:iter|epoch)_(\d+)', path.stem)
-        if match:
+    for path in Path(work_dir).glob('*.pth'):
+        match = re.fullmatch(r'(?:iter|epoch)_(\d{1,18})', path.stem)
+        if match and path.is_file():
+            # An epoch counts more than an iteration, so files of both kinds
+            # are compared by their age.
             numbers[path] = int(match[1])
-    candidates = sorted(numbers, key=numbers.get, reverse=True)
-    pointer = folder / 'last_checkpoint'
-    if pointer.is_file():
-        last = Path(pointer.read_text(encoding='utf-8').strip())
-        # The folder may have been moved since.
-        candidates = [last, folder / last.name, *candidates]
-    for path in candidates:
-        if path.is_file() and _is_whole(path):
+    kinds = {path.stem.partition('_')[0] for path in numbers}
+    order = numbers.get if len(kinds) < 2 else (lambda path: path.stat().st_mtime)
+    for path in sorted(numbers, key=order, reverse=True):
+        fault = find_fault(path)
+        if fault is None:
             return str(path)
+        print_log(
+            f'{path} is damaged ({fault}) and passed over; resuming takes the checkpoint before '
+            'it, if there is one',
+            'current',
+            logging.WARNING,
+        )
     return None
 
 
-def _is_whole(path: Path) -> bool:
-    """Whether a file of torch's zip format has its end."""
-    with path.open('rb') as file:
-        is_zip = file.read(2) == b'PK'
-    return not is_zip or zipfile.is_zipfile(path)
+def find_fault(path: Path) -> str | None:
+    """What is wrong with a checkpoint that a run has written.
+
+    Args:
+        path: A file in the zip format that ``torch.save`` writes.
+
+    Returns:
+        The fault; ``None`` if each part of the file is as it was written.
+    """
+    if path.stat().st_size == 0:
+        return 'it is empty'
+    try:
+        with zipfile.ZipFile(path) as archive:
+            broken = archive.testzip()
+            names = archive.namelist()
+    except (zipfile.BadZipFile, OSError, EOFError, RuntimeError, NotImplementedError) as error:
+        return f'{type(error).__name__}: {error}'
+    if broken is not None:
+        return f'{broken} differs from its checksum'
+    if not any(name.endswith('/data.pkl') for name in names):
+        return 'it is a zip file without data.pkl'
+    return None
 
 
 def read_checkpoint(path: str) -> dict[str, Any]:
@@ -105,9 +128,67 @@ def read_checkpoint(path: str) -> dict[str, Any]:
             f'{path!r} holds {type(checkpoint).__name__}, not a '
             'dict of weights; it is no checkpoint'
         )
-    if 'state_dict' in checkpoint:
-        return checkpoint
-    return dict(state_dict=checkpoint, meta={})
+    if 'state_dict' not in checkpoint:
+        checkpoint = dict(state_dict=checkpoint, meta={})
+    checkpoint['state_dict'] = plain_weights(checkpoint['state_dict'], path)
+    checkpoint['meta'] = _plain_meta(checkpoint.get('meta'))
+    return checkpoint
+
+
+def plain_weights(state: Any, source: str) -> dict[str, torch.Tensor]:
+    """The tensors of a ``state_dict``, without the prefix of wrapped models.
+
+    Args:
+        state: What a checkpoint holds as ``state_dict``.
+        source: The file, for messages.
+
+    Returns:
+        Names and tensors; other entries are left out.
+
+    Raises:
+        UserError: If it is no dict of names, or a tensor is no plain one.
+    """
+    if not isinstance(state, dict) or not all(isinstance(name, str) for name in state):
+        raise UserError(
+            f'the checkpoint {source!r} has no dict of named weights as its state_dict, but a '
+            f'{type(state).__name__}; save dict(state_dict=model.state_dict())'
+        )
+    weights = {
+        name.removeprefix('module.'): value
+        for name, value in state.items()
+        if isinstance(value, torch.Tensor)
+    }
+    for name, value in weights.items():
+        if value.is_meta or value.layout is not torch.strided or value.is_quantized:
+            raise UserError(
+                f'the checkpoint {source!r} holds {name} as a tensor without plain values '
+                f'({value.layout}, {value.device}); save it as a dense tensor'
+            )
+        if value.is_floating_point() and not bool(value.isfinite().all()):
+            print_log(f'{source}: {name} holds NaN or Inf', 'current', logging.WARNING)
+    return weights
+
+
+def _plain_meta(meta: Any) -> dict[str, Any]:
+    """The ``meta`` of a checkpoint; names and colors of classes checked."""
+    meta = dict(meta) if isinstance(meta, dict) else {}
+    data = meta.pop('dataset_meta', None)
+    data = dict(data) if isinstance(data, dict) else {}
+    names = next((data[key] for key in ('classes', 'CLASSES') if key in data), None)
+    if not isinstance(names, (list, tuple)) or not all(isinstance(each, str) for each in names):
+        return meta
+    for key in ('palette', 'PALETTE'):
+        if key in data and not _is_palette(data[key]):
+            del data[key]
+    return dict(meta, dataset_meta=data)
+
+
+def _is_palette(value: Any) -> bool:
+    try:
+        colors = torch.as_tensor(value)
+    except (TypeError, ValueError, RuntimeError):
+        return False
+    return colors.ndim == 2 and colors.shape[1] == 3
 
 
 def load_weights(
@@ -132,11 +213,7 @@ def load_weights(
     """
     while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
         model = model.module
-    state = {
-        re.sub(r'^module\.', '', name): value
-        for name, value in checkpoint['state_dict'].items()
-        if isinstance(value, torch.Tensor)
-    }
+    state = plain_weights(checkpoint['state_dict'], source)
     wrong: list[str] = []
     try:
         keys = model.load_state_dict(state, strict=False)
@@ -157,42 +234,16 @@ def load_weights(
         raise UserError(
             f'the checkpoint {source!r} is not of this model: of '
             f'{len(model.state_dict())} weights, {len(missing)} are missing'
-            f'{_some(missing)} and {len(wrong)} have another shape'
-            f'{_some(wrong)}; {len(unknown)} are unknown to the model'
-            f'{_some(unknown)}. Give the config that the checkpoint was '
+            f'{some_of(missing)} and {len(wrong)} have another shape'
+            f'{some_of(wrong)}; {len(unknown)} are unknown to the model'
+            f'{some_of(unknown)}. Give the config that the checkpoint was '
             'trained with'
         )
     return unknown
 
 
-def _some(names: Iterable[str]) -> str:
+def some_of(names: Iterable[str]) -> str:
     """The first few names in brackets; nothing if there are none."""
     names = list(names)
     more = ', ...' if names[3:] else ''
     return f' ({", ".join(names[:3])}{more})' if names else ''
-
-
-class WeightsGuard(Hook):
-    """Refuses, when a run loads a checkpoint, weights of another model.
-
-    Args:
-        source: The file, for messages.
-        optional: Prefixes of weights that need not be in the checkpoint.
-    """
-
-    # After hooks that rearrange the checkpoint, as EMAHook does.
-    priority = 'LOWEST'
-
-    def __init__(self, source: str, optional: Sequence[str] = ()) -> None:
-        self.source = source
-        self.optional = tuple(optional)
-
-    def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
-        """Try the weights before MMEngine loads them."""
-        if 'state_dict' not in checkpoint:
-            checkpoint = dict(state_dict=checkpoint)
-        unknown = load_weights(runner.model, checkpoint, self.source, self.optional)
-        if unknown:
-            runner.logger.warning(
-                f'{len(unknown)} weights of {self.source} are not used{_some(unknown)}'
-            )

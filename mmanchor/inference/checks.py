@@ -35,28 +35,6 @@ def require_test_cfg(cfg: Config) -> None:
             )
 
 
-def require_topk(cfg: Config) -> None:
-    """Make sure that a classifier has as many classes as its accuracy asks for.
-
-    Args:
-        cfg: A config with ``test_evaluator``.
-
-    Raises:
-        UserError: If ``topk`` is larger than the number of classes.
-    """
-    number = (cfg.model.get('head') or {}).get('num_classes')
-    if toolbox(cfg) != 'mmpretrain' or not isinstance(number, int):
-        return
-    evaluators = cfg.test_evaluator
-    for each in evaluators if isinstance(evaluators, (list, tuple)) else [evaluators]:
-        topk = each.get('topk', 1) if str(each.get('type')).endswith('Accuracy') else 1
-        if max(topk if isinstance(topk, (list, tuple)) else [topk]) > number:
-            raise UserError(
-                f'test_evaluator.topk={topk} asks for more classes than model.head.num_classes, '
-                f'which is {number}; give --cfg-options test_evaluator.topk=1'
-            )
-
-
 def _is_size(value: Any) -> bool:
     return (
         isinstance(value, (list, tuple))

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ..datasets.coco_rules import class_fault
+from ..datasets.class_names import class_fault
 from ..utils.errors import UserError
 from ..utils.files import PathLike, write_json
 

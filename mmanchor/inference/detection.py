@@ -82,10 +82,10 @@ class DetectionResult(Result, DetDataSample):
         return draw_boxes(
             image,
             self.boxes,
-            self.labels,
+            self.labels.tolist(),
             self.classes,
             self.origin.palette,
-            self.scores,
+            self.scores.tolist(),
             opacity=opacity,
         )
 

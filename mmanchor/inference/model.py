@@ -64,8 +64,9 @@ class Model:
         self.classes: tuple[str, ...] = ()
         self.palette: Palette = ()
         self._pipeline = array_pipeline(cfg, tta)
-        self.module = _build_module(cfg).to(device).eval()
-        self._stepper = _average_views(cfg, self.module) if tta else self.module
+        # Modules of toolboxes have methods that nn.Module does not know.
+        self.module: Any = _build_module(cfg).to(device).eval()
+        self._stepper: Any = _average_views(cfg, self.module) if tta else self.module
 
     @overload
     def predict(
@@ -249,14 +250,18 @@ def _batches(frames: Iterable[Frame], size: int) -> Iterator[list[Frame]]:
     """Runs of up to ``size`` neighbors of equal size; unreadable ones alone."""
     batch: list[Frame] = []
     for frame in frames:
-        fits = batch and frame.image is not None and batch[0].image is not None
-        fits = fits and len(batch) < size and frame.image.shape == batch[0].image.shape
-        if batch and not fits:
+        if batch and (len(batch) == size or not _fit_together(frame, batch[0])):
             yield batch
             batch = []
         batch.append(frame)
     if batch:
         yield batch
+
+
+def _fit_together(one: Frame, other: Frame) -> bool:
+    if one.image is None or other.image is None:
+        return False
+    return one.image.shape == other.image.shape
 
 
 def _build_module(cfg: Config) -> torch.nn.Module:

@@ -37,7 +37,7 @@ class VideoFile(AbstractContextManager['VideoFile']):
         if self._writer is None:
             self._writer = cv2.VideoWriter(
                 str(self._path),
-                cv2.VideoWriter_fourcc(*'mp4v'),
+                cv2.VideoWriter.fourcc(*'mp4v'),
                 self._fps,
                 (image.shape[1], image.shape[0]),
             )

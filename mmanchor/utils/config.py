@@ -118,8 +118,9 @@ def parse_options(words: Sequence[str] | None) -> dict[str, Any]:
     """
     parser = argparse.ArgumentParser(add_help=False)
     parser.add_argument('options', nargs='*', action=DictAction)
-    for word in words or ():
-        if '=' not in word:
+    words = words or ()
+    for word in words:
+        if not word.partition('=')[0].strip() or '=' not in word:
             raise UserError(f'--cfg-options takes KEY=VALUE pairs, got {word!r}')
     try:
         options = parser.parse_args(['--', *words]).options if words else {}
@@ -192,22 +193,25 @@ def building(cfg: Config) -> Iterator[None]:
         cfg: The config that is built inside.
 
     Raises:
-        UserError: If a ``type`` is not registered, or a constructor refuses
-            its arguments; the message says where.
+        UserError: If a ``type`` is not registered, or a constructor fails for
+            whatever reason; the message says where. What fails later, while
+            batches are computed, is left as it is.
     """
     try:
         yield
     except (UserError, KeyboardInterrupt):
         raise
-    # A constructor may raise anything.
+    # Constructors of four packages get what a user wrote: they raise anything.
     except Exception as error:
+        frames = traceback.extract_tb(error.__traceback__)
+        if any(each.name in ('run_iter', 'run_epoch') for each in frames):
+            raise
         reason = f'{type(error).__name__}: {error}'
         if isinstance(error, KeyError) and 'is not in the' in str(error):
             # MMEngine's way to say that a type is not registered.
             reason = error.args[0]
         else:
-            place = traceback.extract_tb(error.__traceback__)[-1]
-            reason += f' ({place.filename}, line {place.lineno})'
+            reason += f' ({frames[-1].filename}, line {frames[-1].lineno})'
         raise UserError(f'the config {cfg.filename} cannot be built: {reason}') from error
 
 

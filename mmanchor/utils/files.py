@@ -1,8 +1,10 @@
 """Folders and files that the commands write: checked first, never torn."""
 
+import errno
 import json
 import math
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -100,6 +102,50 @@ def replacing(path: PathLike) -> Iterator[Path]:
     part = path.with_name(f'.{path.stem}.{os.getpid()}{path.suffix}')
     try:
         yield part
+        # After a power cut the file is the old one or the new one, whole.
+        _sync(part)
         os.replace(part, path)
+        _sync(path.parent)
     finally:
         part.unlink(missing_ok=True)
+
+
+def _sync(path: Path) -> None:
+    """Wait until a file or folder is on the disk."""
+    number = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(number)
+    except OSError as error:
+        # Some network file systems cannot do it for folders.
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
+    finally:
+        os.close(number)
+
+
+def remove_leftovers(folder: PathLike) -> list[Path]:
+    """Remove half checkpoints that killed runs left of :func:`replacing`.
+
+    Args:
+        folder: Where the checkpoints are.
+
+    Returns:
+        The files removed.
+    """
+    removed = []
+    for path in Path(folder).glob('.*.pth'):
+        match = re.fullmatch(r'\.(?:iter|epoch|best)_.+\.(\d+)\.pth', path.name)
+        if match and path.is_file() and not _is_running(int(match[1])):
+            path.unlink(missing_ok=True)
+            removed.append(path)
+    return removed
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except OSError:
+        pass
+    return True

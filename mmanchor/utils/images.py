@@ -152,7 +152,7 @@ def _bits(image: Image.Image) -> int:
     if stored:
         return max(stored)
     # Of a PNG the raw mode, such as 'RGB;16B'.
-    return 16 if any(';16' in str(tile[3]) for tile in image.tile) else 8
+    return 16 if any(';16' in str(tile[3]) for tile in getattr(image, 'tile', ())) else 8
 
 
 def _one_line(error: Exception | None) -> str:

@@ -108,16 +108,17 @@ class ImageInput:
         files = self.files
         for item, file, name in zip(self._items, files, distinct_names(files), strict=True):
             if isinstance(item, Path):
-                yield self._read(Frame(name, file, None, item))
+                yield self._read(name, file, item)
             else:
                 yield Frame(name, file, item)
 
-    def _read(self, frame: Frame) -> Frame:
+    def _read(self, name: str, file: str, path: Path) -> Frame:
+        frame = Frame(name, file, None, path)
         try:
             if self._check is not None:
-                self._check(frame.path)
-            frame.image = read_image(frame.path)
-            if reads_black(frame.path, frame.image):
+                self._check(path)
+            frame.image = read_image(path)
+            if reads_black(path, frame.image):
                 frame.note = (
                     'more than 8 bits, of which only the upper 8 are read: nearly black '
                     '(12 bits in a 16-bit file? scale the values to the full range)'
@@ -193,13 +194,22 @@ class Inputs:
     @property
     def total(self) -> int | None:
         """Number of images and frames, if it is known."""
-        totals = [part.total for part in self.parts]
-        return None if None in totals else sum(totals)
+        total = 0
+        for part in self.parts:
+            if part.total is None:
+                return None
+            total += part.total
+        return total
 
     @property
     def files(self) -> list[str]:
         """What the image files are called in lists of results."""
         return [file for part in self.parts for file in part.files]
+
+    @property
+    def paths(self) -> list[Path]:
+        """The image files."""
+        return [path for part in self.parts for path in part.paths]
 
     @property
     def clips(self) -> list[Clip]:

@@ -12,7 +12,7 @@ ENTRY_POINTS = [path for path in PATHS if path.parent == ROOT]
 NAMED = [path for path in PATHS if path.parent != ROOT]
 
 NAME = re.compile(
-    r'(?P<model>[a-z]+)_(?P<backbone>[a-z]+)-(?P<arch>\w+)_'
+    r'(?P<model>[a-z-]+)_(?P<backbone>[a-z]+)-(?P<arch>\w+)_'
     r'(?P<gpus>\d+)xb(?P<batch>\d+)-(?P<length>\d+[ke]?)_'
     r'(?P<dataset>\w+)-(?P<size>\d+)'
 )
@@ -22,7 +22,9 @@ CLASSIFIER = re.compile(
     r'(?P<dataset>in1k|digits)-(?P<size>\d+)'
 )
 CLASSIFICATION = [path for path in NAMED if CLASSIFIER.fullmatch(path.stem)]
-DETECTION = [path for path in NAMED if path.stem.startswith('picodet_')]
+DETECTORS = {'picodet': 'mmanchor.PicoDet', 'retinanet': 'RetinaNet', 'mask-rcnn': 'MaskRCNN'}
+DETECTION = [path for path in NAMED if path.stem.partition('_')[0] in DETECTORS]
+PICODET = [path for path in DETECTION if path.stem.startswith('picodet_')]
 SEGMENTATION = [path for path in NAMED if path not in DETECTION + CLASSIFICATION]
 ARCHS = dict(t='tiny', s='small', b='base')
 TRUNKS = dict(

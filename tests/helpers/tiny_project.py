@@ -332,7 +332,13 @@ def _add_to_coco(coco: dict, name: str, kind: int, x: int, y: int) -> None:
     coco['images'].append(dict(id=index, file_name=name, width=SIZE, height=SIZE))
     coco['annotations'].append(
         dict(
-            id=index, image_id=index, category_id=kind + 1, bbox=[x, y, 14, 14], area=196, iscrowd=0
+            id=index,
+            image_id=index,
+            category_id=kind + 1,
+            bbox=[x, y, 14, 14],
+            segmentation=[[x, y, x + 14, y, x + 14, y + 14, x, y + 14]],
+            area=196,
+            iscrowd=0,
         )
     )
 

@@ -264,7 +264,7 @@ def test_channels_are_checked_without_numbers_too():
         count_macs(model, torch.rand(1, 3, 8, 8))
 
 
-def test_operators_that_nobody_knows_are_named():
+def test_unknown_operators_are_named():
     own = torch.library.Library('counted', 'FRAGMENT')
     own.define('double(Tensor x) -> Tensor')
     own.impl('double', lambda x: 2 * x, 'CompositeExplicitAutograd')

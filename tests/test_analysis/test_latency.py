@@ -263,6 +263,6 @@ def test_a_segmentors_whole_test_holds_more_than_its_network(tiny, classifier):
     # Logits of 4 classes at the resolution of the image are among it.
     assert seg['test_memory'] > max(4 * 4 * 64 * 64, seg['peak_memory'])
     assert other['test_memory'] is None
-    told = f'seg {seg["test_memory"] / 1e6:.1f} MB'
+    tested = f'seg {seg["test_memory"] / 1e6:.1f} MB'
     assert 'whole test of one image' in latency_table(results)
-    assert told in latency_table(results)
+    assert tested in latency_table(results)

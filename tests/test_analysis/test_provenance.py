@@ -1,4 +1,4 @@
-"""What measured numbers say of the code that gave them."""
+"""The commit that is stated with measured numbers."""
 
 import json
 import subprocess
@@ -6,7 +6,6 @@ import subprocess
 import pytest
 
 from mmanchor.analysis import provenance
-from mmanchor.analysis.provenance import provenance as told
 
 PARTS = (
     'mmanchor/__init__.py',
@@ -39,19 +38,19 @@ def test_the_commit_is_marked_if_code_or_configs_changed(checkout):
     git(checkout, 'add', '.')
     git(checkout, 'commit', '-m', 'a')
     commit = git(checkout, 'rev-parse', '--short', 'HEAD')
-    assert told()['commit'] == commit
+    assert provenance.provenance()['commit'] == commit
     for part in PARTS:
         (checkout / part).write_text('2')
         mark = '' if part == 'README.md' else '+'
-        assert told()['commit'] == commit + mark
+        assert provenance.provenance()['commit'] == commit + mark
         (checkout / part).write_text('1')
 
 
-def test_the_commit_of_another_project_is_not_told(checkout):
+def test_the_commit_of_another_project_is_not_taken(checkout):
     git(checkout, 'init')
     git(checkout, 'add', 'README.md')
     git(checkout, 'commit', '-m', 'a')
-    assert told()['commit'] == 'unknown'
+    assert provenance.provenance()['commit'] == 'unknown'
 
 
 @pytest.mark.parametrize(
@@ -69,14 +68,14 @@ def test_the_commit_that_pip_installed_from(checkout, monkeypatch, origin, commi
     if origin is not None:
         (info / 'direct_url.json').write_text(json.dumps(origin))
     monkeypatch.syspath_prepend(checkout)
-    assert told()['commit'] == commit
+    assert provenance.provenance()['commit'] == commit
 
 
-def test_the_commit_of_another_copy_is_not_told(checkout, tmp_path, monkeypatch):
+def test_the_commit_of_another_copy_is_not_taken(checkout, tmp_path, monkeypatch):
     other = tmp_path / 'other'
     info = other / 'mmanchor-1.dist-info'
     info.mkdir(parents=True)
     (info / 'METADATA').write_text('Name: mmanchor\nVersion: 1\n')
     (info / 'direct_url.json').write_text('{"vcs_info": {"commit_id": "0123456789abcdef"}}')
     monkeypatch.syspath_prepend(other)
-    assert told()['commit'] == 'unknown'
+    assert provenance.provenance()['commit'] == 'unknown'

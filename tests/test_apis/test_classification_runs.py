@@ -71,7 +71,7 @@ def test_views_are_averaged(project, checkpoint, tmp_path):
 
 def test_more_best_classes_than_there_are_stop_before_testing(project, checkpoint, tmp_path):
     cfg = load_config(project, {'test_evaluator.topk': (1, 5)}, tmp_path)
-    with pytest.raises(UserError, match=r'topk=.*5.* model.head.num_classes, which is 3'):
+    with pytest.raises(UserError, match=r'top-5 accuracy of 3 classes; write test_evaluator.topk='):
         score(cfg, checkpoint)
 
 
@@ -203,7 +203,8 @@ def test_a_batch_of_a_class_too_many_is_refused(project, tmp_path):
 def test_good_data_pass_the_check(project):
     train, val = check_data(load_config(project))
     assert not train.problems and not val.problems
-    assert train.counts == dict(images=12, classes=3)
+    assert train.counts == {'images': 12, 'classes': 3, 'files read': 12}
+    assert train.per_class == {name: dict(images=4) for name in COLOURS}
     assert (train.splits, val.splits) == (['train'], ['val', 'test'])
 
 
@@ -216,7 +217,7 @@ def test_torn_pictures_and_empty_classes_are_found(tmp_path):
     cfg = load_config(write_config(tmp_path, CLASSIFICATION, data))
     train, val = check_data(cfg)
     (problem,) = train.problems
-    assert problem.code == 'unreadable' and str(torn) in problem.examples[0]
+    assert problem.code == 'unreadable_image' and str(torn) in problem.examples[0]
     # mmpretrain itself refuses a folder without pictures, or counts none.
     assert [problem.code for problem in val.problems] == ['empty_class']
     assert val.problems[0].examples == ['blue']
@@ -247,5 +248,5 @@ def test_missing_pictures_are_told_with_their_layout(project, tmp_path):
     cfg = load_config(project, {key: str(tmp_path / 'none')}, tmp_path)
     with pytest.raises(UserError) as error:
         train_model(cfg)
-    assert 'train/CLASS/    pictures of one class' in str(error.value)
+    assert 'train/CLASS/    images of one class' in str(error.value)
     assert 'mmanchor ablation' in str(error.value)

@@ -6,7 +6,7 @@ from mmengine.model import MMDistributedDataParallel
 
 from mmanchor.apis import train as train_module
 from mmanchor.apis.train import train_model
-from mmanchor.engine import launch
+from mmanchor.engine import runner as launch
 from mmanchor.utils.config import load_config
 from mmanchor.utils.errors import UserError
 
@@ -31,6 +31,9 @@ def started(monkeypatch):
     cfgs = []
 
     class Runner:
+        model = torch.nn.Identity()
+        work_dir = '.'
+
         def train(self):
             """Train nothing."""
 
@@ -117,12 +120,131 @@ def test_sampler_and_hook_are_added_once(cfg, started):
     assert cfg.train_dataloader.sampler == dict(
         type='mmanchor.SeededSampler', sampler=dict(type='InfiniteSampler', shuffle=True)
     )
-    assert cfg.custom_hooks == [dict(type='mmanchor.ExactResumeHook')]
+    types = [hook['type'] for hook in cfg.custom_hooks]
+    assert sorted(types) == ['mmanchor.ExactResumeHook', 'mmanchor.SkippedImagesHook']
 
 
-def test_weights_of_another_model_are_not_resumed(cfg, det_checkpoint):
-    with pytest.raises(UserError, match='d.pth.* is not of this model'):
+def test_weights_of_another_model_are_not_resumed(cfg, det_checkpoint, tmp_path):
+    with pytest.raises(UserError, match=r'resume from .*d.pth: its meta .*load_from'):
         train_model(cfg, resume=det_checkpoint)
+    saved = torch.load(det_checkpoint, weights_only=False)
+    hub = dict(log_scalars={}, runtime_info={}, resumed_keys={})
+    torch.save(dict(saved, meta=dict(epoch=0, iter=1), message_hub=hub), tmp_path / 'other.pth')
+    with pytest.raises(UserError, match=r'other.pth.* is not of this model'):
+        train_model(cfg, resume=tmp_path / 'other.pth')
+
+
+def messages(monkeypatch, *modules):
+    """What modules print by MMEngine's logger."""
+    told = []
+    for module in modules:
+        monkeypatch.setattr(module, 'print_log', lambda text, *_, **__: told.append(text))
+    return told
+
+
+def test_start_from_another_model_is_refused(cfg, det_checkpoint):
+    cfg.load_from = str(det_checkpoint)
+    with pytest.raises(UserError, match=r'loaded \d+ of \d+ weights .*Almost nothing fits'):
+        train_model(cfg)
+
+
+def test_start_from_weights_says_in_one_line_what_fits(cfg, seg_checkpoint, tmp_path, caplog):
+    saved = torch.load(seg_checkpoint, weights_only=False)
+    weights = saved['state_dict']
+    changed = [name for name in weights if 'conv_seg' in name and 'decode' in name]
+    for name in changed:
+        weights[name] = torch.zeros(7)
+    torch.save(dict(saved, state_dict=dict(weights, extra=torch.ones(1))), tmp_path / 'start.pth')
+    cfg.load_from = str(tmp_path / 'start.pth')
+    cfg.log_level = 'INFO'
+    runner = train_model(cfg)
+    log = next(tmp_path.glob('*/*.log')).read_text()
+    (line,) = [line for line in log.splitlines() if 'load_from: loaded' in line]
+    total = len(runner.model.state_dict())
+    assert f'loaded {total - len(changed)} of {total} weights' in line
+    assert f'other shape: {len(changed)} ({changed[0]}' in line
+    assert 'not in the model: 1 (extra)' in line
+    assert 'do not match exactly' not in log
+
+
+@pytest.mark.parametrize(
+    'auto, options, factor',
+    [
+        (dict(base_batch_size=16), {}, '0.125'),
+        (dict(base_batch_size=16), {'optim_wrapper.accumulative_counts': 4}, '0.5'),
+        (dict(base_batch_size=2), {}, None),
+        (dict(base_batch_size=16, enable=True), {}, None),
+        (None, {}, None),
+    ],
+)
+def test_learning_rate_for_another_batch_size_is_warned_of_once(
+    auto, options, factor, tiny, tmp_path, started, monkeypatch
+):
+    told = messages(monkeypatch, train_module)
+    cfg = load_config(tiny / 'seg.py', {**SHORT, **options}, tmp_path)
+    cfg.auto_scale_lr = auto
+    train_model(cfg)
+    told = [text for text in told if '--auto-scale-lr' in text]
+    assert len(told) == (factor is not None)
+    assert factor is None or f'multiplies it by {factor}' in told[0]
+
+
+@pytest.mark.parametrize(
+    'options, message',
+    [
+        ({'train_dataloader.batch_size': 0}, 'batch_size should be a positive integer'),
+        ({'train_dataloader.num_workers': -1}, 'num_workers option should be non-negative'),
+        ({'optim_wrapper.optimizer.type': 'NoSuch'}, 'NoSuch'),
+        ({'optim_wrapper.optimizer.lr': 'abc'}, 'cannot be built'),
+        ({'optim_wrapper.optimizer.lr': float('nan')}, 'Invalid learning rate'),
+        ({'param_scheduler': [dict(type='NoSched')]}, 'NoSched is not in the'),
+        ({'train_cfg.type': 'NoLoop'}, 'NoLoop is not in the'),
+        ({'train_cfg.max_iters': 'abc'}, 'abc'),
+        ({'train_dataloader.dataset.pipeline': [dict(type='NoTf')]}, 'NoTf is not in the'),
+        ({'log_level': 'LOUD'}, 'LOUD'),
+        ({'env_cfg': 5}, 'cannot be built'),
+        ({'custom_hooks': 5}, 'custom_hooks must be a list'),
+        ({'model.decode_head.num_classes': -1}, 'negative dimension'),
+    ],
+)
+def test_what_is_built_late_is_an_error_of_the_config(tiny, tmp_path, options, message):
+    cfg = load_config(tiny / 'seg.py', SHORT, tmp_path)
+    for key, value in options.items():
+        *path, last = key.split('.')
+        node = cfg
+        for part in path:
+            node = node[part]
+        node[last] = value
+    with pytest.raises(UserError, match=message):
+        train_model(cfg)
+
+
+def test_full_disk_is_one_line_with_the_newest_checkpoint(cfg, tmp_path, monkeypatch):
+    from mmengine.runner import checkpoint
+
+    cfg.train_cfg.max_iters = 2
+    cfg.default_hooks = dict(
+        checkpoint=dict(type='CheckpointHook', by_epoch=False, interval=1, max_keep_ckpts=1)
+    )
+    saved, real = [], checkpoint.get_file_backend
+
+    def full(*args, **kwargs):
+        saved.append(1)
+        if len(saved) > 1:
+            raise OSError(28, 'No space left on device')
+        return real(*args, **kwargs)
+
+    monkeypatch.setattr(checkpoint, 'get_file_backend', full)
+    with pytest.raises(UserError, match=r'iter_2.pth was not written \(No space.*iter_1.pth'):
+        train_model(cfg)
+    assert (tmp_path / 'iter_1.pth').is_file()
+
+
+def test_no_room_for_a_checkpoint_is_said_before_training(cfg, monkeypatch):
+    usage = type('Usage', (), dict(free=1000))
+    monkeypatch.setattr(launch.shutil, 'disk_usage', lambda path: usage)
+    with pytest.raises(UserError, match=r'0.0 MiB left.*make room'):
+        train_model(cfg)
 
 
 def test_distributed_training_works_on_a_cpu(tiny, tmp_path, monkeypatch):

@@ -223,7 +223,8 @@ def test_skipped_cells_are_dashes_with_a_reason_below(monkeypatch):
     cells = [line.split(' | ')[2] for line in lines if '| power 2 |' in line]
     assert cells == ['-', '-']
     (line,) = [line for line in lines if line.startswith('- power 2, 4096')]
-    assert line.endswith(results['rows'][-1]['skipped'])
+    assert line.replace('`', '').endswith(results['rows'][-1]['skipped'])
+    assert '`--max-memory`' in line
 
 
 def test_the_plot_has_time_and_memory_of_each_part_and_phase(small_run):

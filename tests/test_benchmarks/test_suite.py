@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from mmanchor.cli.benchmark import INSTALLED, OF_THE_CHECKOUT
 from mmanchor.cli.main import main
+from mmanchor.cli.measuring.benchmark import INSTALLED, OF_THE_CHECKOUT
 from mmanchor.utils.config import find_config
 from mmanchor.utils.errors import UserError
 from mmanchor.utils.files import read_json, write_json

@@ -24,8 +24,7 @@ def test_the_command_writes_a_row_for_each_share(tiny, tmp_path, monkeypatch, ca
     assert main(['benchmark', 'training', *words, '--out-dir', str(out)]) == 0
     results = json.loads((out / 'training.json').read_text())
     loading, assignment = results['rows']
-    assert (loading['kind'], loading['config'], loading['iters']) == (
-        'loading', 'seg', 2)  # yapf: disable
+    assert (loading['kind'], loading['config'], loading['iters']) == ('loading', 'seg', 2)
     assert (assignment['kind'], assignment['iters']) == ('assignment', 1)
     assert assignment['config'] == str(tiny / 'picodet.py')
     table = (out / 'training.md').read_text()

@@ -99,7 +99,7 @@ def test_check_data_tells_by_its_status(tiny, tmp_path, capsys):
     assert main(words) == 1
     out = capsys.readouterr().out
     assert 'PROBLEM mask_without_image: 1' in out and 'train_000' in out
-    (report,) = json.loads((tmp_path / 'report.json').read_text())
+    report, _recipe = json.loads((tmp_path / 'report.json').read_text())
     assert report['problems'][0]['examples'] == ['train_000']
 
 

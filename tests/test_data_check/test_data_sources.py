@@ -28,7 +28,7 @@ def test_wrappers_are_taken_off():
     first, second = data_sources(cfg, ['train', 'val'])
     assert first.get('data_root') == 'a' and second.get('data_root') == 'b'
     assert [step['type'] for step in first.pipeline] == ['A', 'B']
-    assert (first.split, first.kind) == ('train', 'segmentation')
+    assert (first.split, first.task) == ('train', 'segmentation')
 
 
 def test_defaults_come_from_the_class():
@@ -53,12 +53,12 @@ def test_paths_are_joined_as_the_data_set_joins_them():
             'mmdet',
         )
     )
-    assert source.ann_file == 'root/a.json' and source.kind == 'detection'
+    assert source.ann_file == 'root/a.json' and source.task == 'detection'
     assert source.folder('img') == '/absolute'
 
 
 def test_unknown_data_set():
-    with pytest.raises(UserError, match="train_.*'NoSuchData' .* mmseg"):
+    with pytest.raises(UserError, match=r"train_.*'NoSuchData' .* mmseg"):
         data_sources(wrapped(dict(type='NoSuchData')))
 
 
@@ -107,14 +107,14 @@ def test_missing_coco_is_offered_unless_the_classes_are_others(own_classes):
     assert '--data-root FOLDER' in message
 
 
-def test_folder_without_pictures(tiny, tmp_path):
+def test_folder_without_images(tiny, tmp_path):
     cfg = load_config(tiny / 'seg.py')
     data = tmp_path / 'data'
     shutil.copytree(tiny / 'data', data)
     for path in (data / 'images/validation').iterdir():
         path.rename(path.with_suffix('.jpeg'))
     cfg.val_dataloader.dataset.data_root = str(data)
-    with pytest.raises(UserError, match=r'val_.*holds no picture \*.jpg'):
+    with pytest.raises(UserError, match=r'val_.*has no image \*.jpg'):
         require_data(cfg, ['val'])
 
 

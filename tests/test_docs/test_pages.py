@@ -79,12 +79,13 @@ def empty_folder(tmp_path, monkeypatch):
     """An empty working folder; modules that a page writes there can be imported."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr(MODELS, '_module_dict', dict(MODELS.module_dict))
-    before = set(sys.modules)
     yield
-    for path in tmp_path.glob('*.py'):
-        if path.stem not in before:
-            sys.modules.pop(path.stem, None)
+    written = {path.stem for path in tmp_path.glob('*.py')}
+    for name, registered in list(MODELS.module_dict.items()):
+        if registered.__module__ in written:
+            del MODELS.module_dict[name]
+    for name in written:
+        sys.modules.pop(name, None)
 
 
 @by_page

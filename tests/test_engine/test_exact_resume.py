@@ -68,9 +68,13 @@ def test_by_epochs(tiny, tmp_path):
 def test_without_a_seed_in_the_config(tiny, tmp_path):
     train(tiny / 'seg.py', tmp_path / 'a', randomness=dict(seed=None))
     # The whole run goes on to 4, so its checkpoint of 2 is the stopped run.
-    (tmp_path / 'a' / 'last_checkpoint').write_text('iter_2.pth')
     whole = torch.load(tmp_path / 'a' / 'iter_4.pth', weights_only=False)
-    resumed = train(tiny / 'seg.py', tmp_path / 'a', resume='auto', randomness=dict(seed=None))
+    resumed = train(
+        tiny / 'seg.py',
+        tmp_path / 'b',
+        resume=tmp_path / 'a' / 'iter_2.pth',
+        randomness=dict(seed=None),
+    )
     assert same(whole['state_dict'], resumed)
 
 
@@ -80,3 +84,42 @@ def test_mmengine_alone_does_not_repeat(tiny, tmp_path, monkeypatch):
     whole = train(tiny / 'seg.py', tmp_path / 'a')
     resumed = stop_and_resume(tiny / 'seg.py', tmp_path / 'b', dict(train_cfg__max_iters=2))
     assert not same(whole, resumed)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('stop', [1, 2, 3])
+def test_inside_a_sum_of_gradients(tiny, tmp_path, stop):
+    options = dict(optim_wrapper__accumulative_counts=2, default_hooks__checkpoint__interval=1)
+    options['default_hooks__checkpoint__max_keep_ckpts'] = 9
+    whole = train(tiny / 'seg.py', tmp_path / 'a', **options)
+    path = tmp_path / 'a' / f'iter_{stop}.pth'
+    assert ('gradients' in torch.load(path, weights_only=False)) == (stop % 2 == 1)
+    assert same(whole, train(tiny / 'seg.py', tmp_path / 'b', resume=path, **options))
+
+
+@pytest.mark.slow
+def test_inside_an_epoch(tiny, tmp_path):
+    options = dict(
+        default_hooks__checkpoint=dict(
+            type='CheckpointHook', by_epoch=False, interval=1, max_keep_ckpts=9
+        )
+    )
+    whole = train(tiny / 'det.py', tmp_path / 'a', **options)
+    for stop in (1, 3):
+        resumed = train(
+            tiny / 'det.py', tmp_path / 'b', tmp_path / 'a' / f'iter_{stop}.pth', **options
+        )
+        assert same(whole, resumed), stop
+
+
+@pytest.mark.slow
+def test_another_batch_size_is_warned_of(tiny, tmp_path, capsys):
+    train(tiny / 'seg.py', tmp_path / 'a', train_cfg__max_iters=2)
+    cfg = load_config(
+        tiny / 'seg.py',
+        {'train_dataloader.batch_size': 1, 'train_cfg.max_iters': 3, 'val_cfg': None,
+         'val_dataloader': None, 'val_evaluator': None},
+        tmp_path / 'a',
+    )  # fmt: skip
+    train_module.train_model(cfg, 'auto')
+    assert 'batch_size is 1 and was 2: the resumed run goes on, but' in capsys.readouterr().out

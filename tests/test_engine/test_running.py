@@ -3,7 +3,7 @@
 import tiny_project
 from mmengine.visualization import Visualizer
 
-from mmanchor.engine.running import build_runner
+from mmanchor.engine.runner import build_runner
 from mmanchor.utils.config import load_config
 
 

@@ -59,7 +59,7 @@ def test_epochs_differ_and_repeat():
 
 def test_sampler_that_ends_cannot_skip():
     sampler = SeededSampler(dict(type='DefaultSampler'), Noise(), seed=1)
-    with pytest.raises(ValueError, match='skipped must be 0 .* got 3'):
+    with pytest.raises(ValueError, match=r'skipped must be 0 .* got 3'):
         sampler.restart(1, 3)
 
 

@@ -2,9 +2,11 @@ import pytest
 import torch
 from torch import nn
 
+from mmanchor.engine import checkpoints
 from mmanchor.engine.checkpoints import (
     latest_checkpoint,
     load_weights,
+    plain_weights,
     read_checkpoint,
     require_checkpoint,
 )
@@ -26,14 +28,41 @@ def test_newest_whole_checkpoint_is_taken(tmp_path):
     assert latest_checkpoint(tmp_path) == str(tmp_path / 'iter_4.pth')
 
 
-def test_pointer_comes_first_unless_its_file_is_gone(tmp_path):
+def test_pointer_of_a_copied_folder_or_an_older_run_counts_nothing(tmp_path):
     for number in (2, 4):
         save(tmp_path / f'iter_{number}.pth', a=torch.zeros(1))
-    pointer = tmp_path / 'last_checkpoint'
-    pointer.write_text('/before/it/was/moved/iter_2.pth')
+    other = save(tmp_path / 'other.pth', a=torch.zeros(1))
+    for text in (b'iter_2.pth', str(other).encode(), b'\377\376\0', b'a' * 5000, b'/' + b'a' * 300):
+        (tmp_path / 'last_checkpoint').write_bytes(text)
+        assert latest_checkpoint(tmp_path) == str(tmp_path / 'iter_4.pth')
+
+
+def damaged(data):
+    """Ways in which a power cut or a disk damages a file."""
+    half = len(data) // 2
+    return dict(
+        empty=b'',
+        one_byte=data[:1],
+        cut=data[:half],
+        zeros=bytes(len(data)),
+        first_kilobyte=bytes(1024) + data[1024:],
+        middle=data[: half - 64] + bytes(128) + data[half + 64 :],
+        a_flipped_bit=data[:half] + bytes([data[half] ^ 1]) + data[half + 1 :],
+        text=b'no checkpoint',
+    )
+
+
+@pytest.mark.parametrize('kind', damaged(b' '))
+def test_damaged_newest_checkpoint_falls_back_to_the_one_before(kind, tmp_path, monkeypatch):
+    told = []
+    monkeypatch.setattr(checkpoints, 'print_log', lambda text, *_: told.append(text))
+    for number in (2, 4):
+        save(tmp_path / f'iter_{number}.pth', a=torch.arange(1000.0))
+    newest = tmp_path / 'iter_4.pth'
+    newest.write_bytes(damaged(newest.read_bytes())[kind])
+    (tmp_path / 'last_checkpoint').write_text(str(newest))
     assert latest_checkpoint(tmp_path) == str(tmp_path / 'iter_2.pth')
-    pointer.write_text(str(tmp_path / 'iter_3.pth'))
-    assert latest_checkpoint(tmp_path) == str(tmp_path / 'iter_4.pth')
+    assert len(told) == 1 and 'iter_4.pth is damaged' in told[0]
 
 
 def test_nothing_to_resume(tmp_path):
@@ -94,3 +123,36 @@ def test_optional_weights_may_be_missing():
     model = nn.ModuleDict(dict(head=nn.Linear(1, 1), aux=nn.BatchNorm1d(1)))
     state = nn.ModuleDict(dict(head=nn.Linear(1, 1))).state_dict()
     assert load_weights(model, dict(state_dict=state), 'x', ['aux.']) == []
+
+
+@pytest.mark.parametrize(
+    'state, message',
+    [
+        (None, 'NoneType'),
+        ([1], 'list'),
+        ({1: torch.ones(1)}, 'named weights'),
+        (dict(a=torch.ones(1).to_sparse()), 'holds a as a tensor without plain values'),
+        (dict(a=torch.ones(1, device='meta')), 'holds a as a tensor without plain values'),
+    ],
+)
+def test_odd_weights_are_named(state, message):
+    with pytest.raises(UserError, match=message):
+        plain_weights(state, 'x.pth')
+
+
+@pytest.mark.parametrize(
+    'meta', [None, 'x', [1], dict(dataset_meta='x'), dict(dataset_meta=dict(classes=5))]
+)
+def test_odd_meta_is_left_out(meta, tmp_path):
+    torch.save(dict(state_dict=dict(a=torch.ones(1)), meta=meta), tmp_path / 'a.pth')
+    assert 'dataset_meta' not in read_checkpoint(str(tmp_path / 'a.pth'))['meta']
+
+
+def test_class_names_and_colors_are_kept(tmp_path):
+    data = dict(classes=('a', 'b'), palette=[(1, 2, 3), (4, 5, 6)])
+    torch.save(dict(state_dict={}, meta=dict(dataset_meta=data)), tmp_path / 'a.pth')
+    assert read_checkpoint(str(tmp_path / 'a.pth'))['meta']['dataset_meta'] == data
+    data['palette'] = 'red'
+    torch.save(dict(state_dict={}, meta=dict(dataset_meta=data)), tmp_path / 'a.pth')
+    kept = read_checkpoint(str(tmp_path / 'a.pth'))['meta']['dataset_meta']
+    assert kept == dict(classes=('a', 'b'))

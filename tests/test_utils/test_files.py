@@ -34,3 +34,9 @@ def test_file_in_the_way_of_a_folder(tmp_path):
     for path in (tmp_path / 'file', tmp_path / 'file' / 'below'):
         with pytest.raises(UserError, match=r'--out .*file'):
             make_folder(path, '--out')
+
+
+def test_nan_and_infinity_become_null(tmp_path):
+    path = tmp_path / 'a.json'
+    write_json(path, {'nan': float('nan'), 'many': np.array([1.0, np.inf]), 'text': 'NaN'})
+    assert json.loads(path.read_text()) == {'nan': None, 'many': [1.0, None], 'text': 'NaN'}

@@ -13,7 +13,7 @@ train_pipeline = [
     dict(type='PhotoMetricDistortion'),
     dict(type='PackSegInputs'),
 ]
-# Labels are loaded after resizing: scores are taken at the image's own size.
+# The mask is loaded after resizing, so that scores are taken at its own size.
 test_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='Resize', scale=scale, keep_ratio=True),

@@ -1,4 +1,4 @@
-# scikit-learn's digits, enlarged from 8 to 32 pixels, moved by up to 4.
+# scikit-learn's digits, enlarged from 8 to 32 pixels and shifted by up to 4.
 dataset_type = 'mmanchor.Digits'
 data_preprocessor = dict(num_classes=10, mean=[127.5] * 3, std=[127.5] * 3, to_rgb=True)
 train_pipeline = [dict(type='RandomCrop', crop_size=32, padding=4), dict(type='PackInputs')]

@@ -1,4 +1,4 @@
-# As size S, for a trunk of 768 channels.
+# As size S, with a backbone of 768 channels.
 _base_ = ['./fpn_anchorformer-s.py']
 model = dict(
     backbone=dict(arch='base', drop_path_rate=0.2),

@@ -1,5 +1,5 @@
-# LeViT-256, which learns from labels and from LeViT's teacher. The class has
-# softmax attention and anchor attention.
+# LeViT-256, which learns from labels and from LeViT's teacher. AnchorLeViT
+# takes softmax attention or anchor attention.
 model = dict(
     type='mmanchor.DistilledClassifier',
     backbone=dict(

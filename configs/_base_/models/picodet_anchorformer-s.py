@@ -1,6 +1,6 @@
-# PicoDet-M with AnchorFormer blocks in ESNet's last stage: AnchorFormer-S.
-# At M's width of 128 neck and towers would bring it to 1.78 GMACs at 416
-# pixels, above the paper's 1.7.
+# PicoDet-M with AnchorFormer blocks in ESNet's last stage: AnchorFormer-S. With
+# neck and head 128 wide, as in M, it would have 1.78 GMACs at 416 pixels, above
+# the paper's 1.7.
 _base_ = ['./picodet_esnet-m.py']
 model = dict(
     backbone=dict(type='mmanchor.AnchorESNet'),

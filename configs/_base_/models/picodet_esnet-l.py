@@ -1,4 +1,4 @@
-# PicoDet-L: ESNet at 1.25 of its width, longer towers.
+# PicoDet-L: ESNet at 1.25 of its width, more convolutions in the head.
 _base_ = ['./picodet_esnet-s.py']
 model = dict(
     backbone=dict(

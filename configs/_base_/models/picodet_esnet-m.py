@@ -1,4 +1,4 @@
-# PicoDet-M: ESNet at 1.0 of its width, longer towers.
+# PicoDet-M: ESNet at 1.0 of its width, more convolutions in the head.
 _base_ = ['./picodet_esnet-s.py']
 model = dict(
     backbone=dict(

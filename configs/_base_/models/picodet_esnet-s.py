@@ -1,5 +1,5 @@
-# PicoDet-S: ESNet at 0.75 of its width, CSP-PAN and towers of 96 channels. The
-# batch augmentation comes with the resolution.
+# PicoDet-S: ESNet at 0.75 of its width, CSP-PAN and head of 96 channels. The
+# batch augmentation is set together with the image size.
 model = dict(
     type='mmanchor.PicoDet',
     data_preprocessor=dict(
@@ -32,7 +32,7 @@ model = dict(
         min_bbox_size=0,
     ),
 )
-# Views are merged by the same NMS.
+# Test-time augmentation merges its views by the same NMS.
 tta_model = dict(
     type='DetTTAModel', tta_cfg=dict(nms=dict(type='nms', iou_threshold=0.6), max_per_img=100)
 )

@@ -1,4 +1,4 @@
-# AdamW over 1000 epochs as LeViT is trained (arXiv 2104.01136, Section 5.1,
+# LeViT's schedule: AdamW over 1000 epochs (arXiv 2104.01136, Section 5.1,
 # and its code).
 optim_wrapper = dict(
     type='OptimWrapper',
@@ -7,8 +7,8 @@ optim_wrapper = dict(
     paramwise_cfg=dict(
         norm_decay_mult=0.0,
         bias_decay_mult=0.0,
-        # An anchor's length is the temperature of its softmax, and what tells
-        # positions is no weight either: neither is decayed.
+        # Not decayed: the length of an anchor is the temperature of its
+        # softmax, and position biases and embeddings are not weights.
         custom_keys=dict(
             attention_biases=dict(decay_mult=0.0),
             pos_embed=dict(decay_mult=0.0),
@@ -17,7 +17,7 @@ optim_wrapper = dict(
     ),
 )
 param_scheduler = [
-    # From 1e-6.
+    # Starts at 2e-3 * 5e-4 = 1e-6.
     dict(
         type='LinearLR',
         start_factor=5e-4,

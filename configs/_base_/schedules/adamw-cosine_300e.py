@@ -1,4 +1,4 @@
-# AdamW over 300 epochs as DeiT is trained (arXiv 2012.12877, Table 9).
+# DeiT's schedule: AdamW over 300 epochs (arXiv 2012.12877, Table 9).
 optim_wrapper = dict(
     type='OptimWrapper',
     # 5e-4 * 1024 images / 512
@@ -6,8 +6,8 @@ optim_wrapper = dict(
     paramwise_cfg=dict(
         norm_decay_mult=0.0,
         bias_decay_mult=0.0,
-        # An anchor's length is the temperature of its softmax, and a position
-        # embedding is no weight either: neither is decayed.
+        # Not decayed: the length of an anchor is the temperature of its
+        # softmax, and a position embedding is not a weight.
         custom_keys=dict(
             cls_token=dict(decay_mult=0.0),
             dist_token=dict(decay_mult=0.0),

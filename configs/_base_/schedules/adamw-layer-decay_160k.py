@@ -7,8 +7,8 @@ optim_wrapper = dict(
     paramwise_cfg=dict(
         layer_decay_rate=0.75,
         norm_decay_mult=0.0,
-        # An anchor's length is the temperature of its softmax, and a position
-        # embedding is no weight either: neither is decayed.
+        # Not decayed: the length of an anchor is the temperature of its
+        # softmax, and a position embedding is not a weight.
         custom_keys=dict(anchors=dict(decay_mult=0.0), pos_embed=dict(decay_mult=0.0)),
     ),
 )

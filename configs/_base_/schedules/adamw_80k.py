@@ -5,8 +5,8 @@ optim_wrapper = dict(
     optimizer=dict(type='AdamW', lr=0.0001, betas=(0.9, 0.999), weight_decay=1e-4),
     paramwise_cfg=dict(
         norm_decay_mult=0.0,
-        # An anchor's length is the temperature of its softmax, and a position
-        # embedding is no weight either: neither is decayed.
+        # Not decayed: the length of an anchor is the temperature of its
+        # softmax, and a position embedding is not a weight.
         custom_keys=dict(anchors=dict(decay_mult=0.0), pos_embed=dict(decay_mult=0.0)),
     ),
 )

@@ -1,5 +1,5 @@
-# As over 300 epochs, but stopped after 250 of them with the cosine not at its
-# end, at a lower learning rate: PicoDet-L's schedule.
+# PicoDet-L's schedule: a lower learning rate, and the cosine over 300 epochs
+# is stopped after 250, before its end.
 _base_ = ['./sgd-cosine_300e.py']
 optim_wrapper = dict(optimizer=dict(lr=0.3))
 param_scheduler = [

@@ -1,16 +1,16 @@
-# SGD with a cosine over 300 epochs, as PicoDet is trained: learning rate 0.4
-# for a total batch of 320 (4 x 80), warm-up of 300 iterations from a tenth.
+# PicoDet's schedule: SGD with a cosine over 300 epochs, learning rate 0.4 for a
+# total batch of 320 (4 x 80), 300 iterations of warm-up from a tenth of it.
 optim_wrapper = dict(
     type='OptimWrapper',
     optimizer=dict(type='SGD', lr=0.4, momentum=0.9, weight_decay=4e-5),
     paramwise_cfg=dict(
-        # PaddleDetection decays everything except batch norm in backbone and
-        # head; that of the neck it does decay.
+        # As in PaddleDetection: batch norms are not decayed in backbone and
+        # head, but are in the neck.
         norm_decay_mult=0.0,
         custom_keys={
             'neck.': dict(decay_mult=1.0),
-            # An anchor's length is the temperature of its softmax, and a
-            # position embedding is no weight either: neither is decayed.
+            # Not decayed: the length of an anchor is the temperature of
+            # its softmax, and a position embedding is not a weight.
             'anchors': dict(decay_mult=0.0),
             'pos_embed': dict(decay_mult=0.0),
         },

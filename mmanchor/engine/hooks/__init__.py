@@ -4,18 +4,19 @@ from .auxiliary_loss import AuxiliaryLossHook
 from .exact_resume import ExactResumeHook
 from .progress import ProgressHook
 from .restarted_ema import RestartedEMAHook
-from .same_classes import SameClassesHook
 from .save_drawings import SaveDrawingsHook
 from .skipped_images import SkippedImagesHook
 from .stop_on_nan import StopOnNanHook
+from .weights_guard import StartWeightsHook, WeightsGuard
 
 __all__ = [
     'AuxiliaryLossHook',
     'ExactResumeHook',
     'ProgressHook',
     'RestartedEMAHook',
-    'SameClassesHook',
     'SaveDrawingsHook',
     'SkippedImagesHook',
+    'StartWeightsHook',
     'StopOnNanHook',
+    'WeightsGuard',
 ]

@@ -80,7 +80,7 @@ class SeededSampler(Sampler):
 
         Args:
             seed: Seed of order and augmentation.
-            skipped: Number of samples of this rank to pass over; an endless
+            skipped: Number of samples of this rank to skip; for an endless
                 sampler only, as others start with every epoch.
         """
         if skipped and not self.is_infinite:
@@ -104,7 +104,7 @@ class SeededSampler(Sampler):
         else:
             first, drawn = self.epoch * len(self._inner), self._inner
         indices = islice(drawn, self._skipped, None)
-        for number, index in zip(count(first), indices):
+        for number, index in zip(count(first), indices, strict=False):
             yield SeededIndex.make(index, mix_seed(self.seed, self.rank, number, 0))
 
     def __len__(self) -> int:

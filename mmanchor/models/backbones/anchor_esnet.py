@@ -69,9 +69,8 @@ class AnchorESNet(ESNet):
     'Pretrained'); the transformer blocks then start as they would without.
 
     Args:
-        scale, ratios, out_indices, frozen_stages, norm_eval, norm_cfg,
-            act_cfg, init_cfg: As :class:`ESNet` has them; ``norm_cfg`` is
-            of the convolutions.
+        scale, ratios, out_indices, frozen_stages, norm_eval, norm_cfg, act_cfg, init_cfg: As
+            :class:`ESNet` has them; ``norm_cfg`` is of the convolutions.
         anchor_stages: Stages that are replaced, from 0, increasing, negative
             ones counted from the end.
         attention: As :class:`AnchorFormer` has it.

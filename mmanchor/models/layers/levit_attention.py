@@ -116,7 +116,7 @@ class LevitAttention(nn.Module):
 class LevitSoftmaxAttention(LevitAttention):
     """LeViT's own: softmax over all tokens, with a bias for their offset.
 
-    Each head has one bias for every pair of |dy|, |dx|, so for a map of
+    Each head has one bias for every pair of ``|dy|, |dx|``, so for a map of
     h x w tokens a table of h x w. A map of another size stretches the table
     to its own size, and so does a checkpoint of another size when it is
     loaded: both ends of an axis stay where they are, and between them is

@@ -1,5 +1,6 @@
 """A table and a figure of how time and memory grow."""
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -136,10 +137,15 @@ def _times(ratio: float | None) -> str:
 
 def _skipped(rows: list[Row]) -> list[str]:
     return [
-        f'- {row["name"]}, {row["tokens"]} tokens: {row["skipped"]}'
+        f'- {row["name"]}, {row["tokens"]} tokens: {_as_code(row["skipped"])}'
         for row in rows
         if row['skipped']
     ]
+
+
+def _as_code(reason: str) -> str:
+    """Mark options as code: in text, Markdown turns their -- into a dash."""
+    return re.sub(r'--[a-z][a-z-]+', r'`\g<0>`', reason)
 
 
 def format_seconds(seconds: float) -> str:

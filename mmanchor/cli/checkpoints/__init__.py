@@ -1,0 +1,1 @@
+"""Commands that turn checkpoint files into others."""

@@ -1,0 +1,85 @@
+"""`train` and `test` run the checks before anything is built."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mmanchor.data_check import preflight
+from mmanchor.data_check.preflight import check_before_testing, check_before_training
+from mmanchor.utils.config import load_config
+from mmanchor.utils.errors import UserError
+
+
+@pytest.fixture
+def data(tiny, tmp_path):
+    shutil.copytree(tiny / 'data', tmp_path / 'data')
+    return tmp_path / 'data'
+
+
+@pytest.fixture
+def warned(monkeypatch):
+    texts = []
+    monkeypatch.setattr(preflight, 'print_log', lambda text, **_: texts.append(text))
+    return texts
+
+
+def config(tiny, data, name='seg'):
+    cfg = load_config(tiny / f'{name}.py')
+    for split in ('train', 'val', 'test'):
+        cfg[f'{split}_dataloader'].dataset.data_root = str(data)
+    return cfg
+
+
+def test_sound_data_pass_and_files_will_be_named(tiny, data, warned):
+    cfg = config(tiny, data)
+    check_before_training(cfg)
+    check_before_training(cfg)
+    assert cfg.custom_hooks == [dict(type='mmanchor.SkippedImagesHook')]
+    assert not warned
+
+
+def test_a_few_bad_files_are_warned_of(tiny, data, warned):
+    path = data / 'images/training/train_002.jpg'
+    path.write_bytes(path.read_bytes()[:-60])
+    check_before_training(config(tiny, data))
+    (text,) = warned
+    assert text.startswith(f'train data ({data}/images/training): 1 images that cannot be read')
+    assert 'train_002.jpg is a JPEG that ends too early' in text
+
+
+def test_many_bad_files_stop_the_training(tiny, data, warned):
+    for path in (data / 'annotations/training').iterdir():
+        Image.fromarray(np.zeros((32, 32, 3), np.uint8)).save(path)
+    with pytest.raises(UserError, match=r'6 masks that do not hold .*train_000 has 3 channels'):
+        check_before_training(config(tiny, data))
+
+
+def test_rank_zero_alone_warns(tiny, data, warned, monkeypatch):
+    (data / 'images/training/train_002.jpg').write_bytes(b'')
+    monkeypatch.setenv('RANK', '1')
+    check_before_training(config(tiny, data))
+    assert not warned
+
+
+def test_annotations_that_no_evaluation_stands_stop_the_training(tiny, data):
+    path = data / 'annotations' / 'instances_train.json'
+    content = json.loads(path.read_text())
+    for each in content['annotations']:
+        each.pop('iscrowd')
+    path.write_text(json.dumps(content))
+    cfg = config(tiny, data, 'det')
+    for check in (check_before_training, check_before_testing):
+        with pytest.raises(UserError, match=r'6 annotations whose iscrowd .*write "iscrowd": 0'):
+            check(cfg)
+    cfg.val_cfg = None
+    check_before_training(cfg)
+
+
+def test_test_data_are_checked_before_scoring(tiny, data):
+    for path in (data / 'annotations/validation').iterdir():
+        Image.fromarray(np.full((32, 32), 60, np.uint8)).save(path)
+    with pytest.raises(UserError, match=r'test data .*2 masks with labels beyond num_classes=4'):
+        check_before_testing(config(tiny, data))
