@@ -68,7 +68,9 @@ def _check_learning_rate(report: SplitReport, cfg: Config, batch_size: int) -> N
     scaling, wrapper = cfg.get('auto_scale_lr') or {}, cfg.get('optim_wrapper') or {}
     if not isinstance(scaling, dict):
         report.add(
-            'auto_scale_lr', f'must be a dict such as dict(base_batch_size=16), got {scaling!r}'
+            'auto_scale_lr',
+            f'auto_scale_lr must be a dict such as dict(base_batch_size=16), got {scaling!r}',
+            fatal=True,
         )
         return
     base = scaling.get('base_batch_size')

@@ -6,6 +6,7 @@ from mmengine.model import MMDistributedDataParallel
 
 from mmanchor.apis import train as train_module
 from mmanchor.apis.train import train_model
+from mmanchor.data_check import preflight
 from mmanchor.engine import runner as launch
 from mmanchor.utils.config import load_config
 from mmanchor.utils.errors import UserError
@@ -180,7 +181,7 @@ def test_start_from_weights_says_in_one_line_what_fits(cfg, seg_checkpoint, tmp_
 def test_learning_rate_for_another_batch_size_is_warned_of_once(
     auto, options, factor, tiny, tmp_path, started, monkeypatch
 ):
-    told = messages(monkeypatch, train_module)
+    told = messages(monkeypatch, preflight)
     cfg = load_config(tiny / 'seg.py', {**SHORT, **options}, tmp_path)
     cfg.auto_scale_lr = auto
     train_model(cfg)
@@ -204,7 +205,7 @@ def test_learning_rate_for_another_batch_size_is_warned_of_once(
         ({'log_level': 'LOUD'}, 'LOUD'),
         ({'env_cfg': 5}, 'cannot be built'),
         ({'custom_hooks': 5}, 'custom_hooks must be a list'),
-        ({'model.decode_head.num_classes': -1}, 'negative dimension'),
+        ({'model.decode_head.num_classes': -1}, 'num_classes is -1'),
     ],
 )
 def test_what_is_built_late_is_an_error_of_the_config(tiny, tmp_path, options, message):
