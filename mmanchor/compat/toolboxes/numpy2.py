@@ -19,7 +19,7 @@ from functools import wraps
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from .after_import import after_import
+from ..after_import import after_import
 
 if TYPE_CHECKING:
     import numpy as np
