@@ -173,7 +173,8 @@ def test_start_from_weights_says_in_one_line_what_fits(cfg, seg_checkpoint, tmp_
 def test_learning_rate_for_another_batch_size_is_warned_of_once(
     auto, options, factor, tiny, tmp_path, started, monkeypatch
 ):
-    told = messages(monkeypatch, preflight)
+    told = []
+    monkeypatch.setattr(preflight, 'print_log', lambda text, *_, **__: told.append(text))
     cfg = load_config(tiny / 'seg.py', {**SHORT, **options}, tmp_path)
     cfg.auto_scale_lr = auto
     train_model(cfg)
