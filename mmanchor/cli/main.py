@@ -2,6 +2,7 @@
 
 import argparse
 import importlib
+import re
 import sys
 import tempfile
 import traceback
