@@ -6,6 +6,7 @@ from mmengine.model import MMDistributedDataParallel
 
 from mmanchor.apis import train as train_module
 from mmanchor.apis.train import train_model
+from mmanchor.data_check import preflight
 from mmanchor.engine import runner as launch
 from mmanchor.utils.config import load_config
 from mmanchor.utils.errors import UserError
@@ -160,6 +161,29 @@ def test_start_from_weights_says_in_one_line_what_fits(cfg, seg_checkpoint, tmp_
 
 
 @pytest.mark.parametrize(
+    'auto, options, factor',
+    [
+        (dict(base_batch_size=16), {}, '0.125'),
+        (dict(base_batch_size=16), {'optim_wrapper.accumulative_counts': 4}, '0.5'),
+        (dict(base_batch_size=2), {}, None),
+        (dict(base_batch_size=16, enable=True), {}, None),
+        (None, {}, None),
+    ],
+)
+def test_learning_rate_for_another_batch_size_is_warned_of_once(
+    auto, options, factor, tiny, tmp_path, started, monkeypatch
+):
+    told = []
+    monkeypatch.setattr(preflight, 'print_log', lambda text, *_, **__: told.append(text))
+    cfg = load_config(tiny / 'seg.py', {**SHORT, **options}, tmp_path)
+    cfg.auto_scale_lr = auto
+    train_model(cfg)
+    told = [text for text in told if '--auto-scale-lr' in text]
+    assert len(told) == (factor is not None)
+    assert factor is None or f'multiplies it by {factor}' in told[0]
+
+
+@pytest.mark.parametrize(
     'options, message',
     [
         ({'train_dataloader.batch_size': 0}, 'batch_size should be a positive integer'),
@@ -174,6 +198,7 @@ def test_start_from_weights_says_in_one_line_what_fits(cfg, seg_checkpoint, tmp_
         ({'log_level': 'LOUD'}, 'LOUD'),
         ({'env_cfg': 5}, 'cannot be built'),
         ({'custom_hooks': 5}, 'custom_hooks must be a list'),
+        ({'model.decode_head.num_classes': -1}, 'num_classes is -1'),
     ],
 )
 def test_what_is_built_late_is_an_error_of_the_config(tiny, tmp_path, options, message):

@@ -143,7 +143,8 @@ class PicoDetHead(GFLHead):
         if is_pretrained(self.init_cfg):
             return
         for pred in self.preds:
-            nn.init.constant_(pred.bias[: self.cls_out_channels], bias_init_with_prob(0.01))
+            class_bias = pred.get_parameter('bias')[: self.cls_out_channels]
+            nn.init.constant_(class_bias, bias_init_with_prob(0.01))
 
     def forward(self, x: Sequence[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
         """Logits of classes and boxes.
