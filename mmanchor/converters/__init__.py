@@ -1,4 +1,4 @@
-"""From foreign state dicts to ours: pure functions, which touch no files."""
+"""Convert foreign state dicts to ours: pure functions that access no files."""
 
 from ..anchorization.anchors import kmeans, queries_as_anchors
 from ..compat.torch_files import TRAINING_STATE, arrays_of_torch
