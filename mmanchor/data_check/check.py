@@ -49,9 +49,8 @@ def check_data(
             continue
         seen[key] = _check(cfg, source, limit, track)
         reports.append(seen[key])
-    folders = [source for source in sources if source.task == 'classification']
-    if folders and reports:
-        classification.compare_splits(folders, reports[-1])
+    if reports:
+        classification.compare_splits(sources, reports[-1])
     return reports
 
 

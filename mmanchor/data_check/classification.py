@@ -74,7 +74,7 @@ def _check_labels(report: SplitReport, labels: Sequence[Any], classes: Sequence[
 def _check_folders(report: SplitReport, folders: Sequence[str], classes: Sequence[str]) -> None:
     """Compare the names of the folders, which number the labels, with the classes."""
     if not set(folders) & set(classes) or list(folders) == list(classes):
-        return  # Names such as ImageNet's are no folders.
+        return  # The folders of ImageNet, for example, do not have the names of its classes.
     if set(folders) == set(classes):
         report.add(
             'class_order',
@@ -100,9 +100,10 @@ def compare_splits(sources: Sequence[DataSource], report: SplitReport) -> None:
     """Compare the folders of the splits, each of which numbers its own labels.
 
     Args:
-        sources: The data sets of all splits.
+        sources: The data sets of all splits; those of other tasks are skipped.
         report: Receives a problem for each split that differs from the first.
     """
+    sources = [source for source in sources if source.task == 'classification']
     folders = [(source, class_folders(source)) for source in sources]
     folders = [(source, names) for source, names in folders if names]
     for source, names in folders[1:]:

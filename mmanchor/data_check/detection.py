@@ -226,7 +226,11 @@ def _check_images(
     elif 2 * sum(fact.turned for fact in facts) > len(wrong):
         cure = 'record the size after the EXIF orientation was applied, as the pipeline reads it'
     report.add_files(
-        'size', f'images of another size than the file records; {cure}', wrong, len(there)
+        'size',
+        f'images of another size than the file records; {cure}',
+        wrong,
+        len(there),
+        unreadable=False,
     )
 
 

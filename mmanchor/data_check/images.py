@@ -104,6 +104,7 @@ def add_image_problems(
         'images of 16 bits that use only the lower part of their range',
         [f'{path} {each.dark}' for path, each in pairs if each.dark],
         len(pairs),
+        unreadable=False,
     )
 
 

@@ -1,4 +1,4 @@
-"""Labels of masks that are no class, or teach nothing."""
+"""Labels of masks: those without a class, and masks without anything to learn."""
 
 from collections import Counter
 

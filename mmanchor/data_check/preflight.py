@@ -9,11 +9,15 @@ from mmengine.logging import print_log
 
 from ..utils.errors import UserError
 from .check import check_data
+from .classification import compare_splits
 from .recipe import check_recipe
 from .report import Problem, SplitReport
+from .sources import data_sources
 
-# Files of each data set that are read; `mmanchor check-data` reads all.
-_NUM_FILES = 64
+# Files of each data set that are read; `mmanchor check-data` reads all. Training
+# skips single bad files, but the first one ends a validation or a test.
+_NUM_TRAIN = 64
+_NUM_TEST = 1000
 _HOOKS = ('SkippedImagesHook', 'SkippedPicturesHook')
 
 
@@ -28,8 +32,10 @@ def check_before_training(cfg: Config) -> None:
     Raises:
         UserError: If training would fail, or learn something wrong.
     """
-    splits = ['train'] if cfg.get('val_cfg') is None else ['train', 'val']
-    reports = check_data(cfg, splits, _NUM_FILES)
+    reports = check_data(cfg, ['train'], _NUM_TRAIN)
+    if cfg.get('val_cfg') is not None:
+        reports += check_data(cfg, ['val'], _NUM_TEST)
+        compare_splits(data_sources(cfg, ['train', 'val']), reports[-1])
     _finish(cfg, [*reports, check_recipe(cfg, reports)])
 
 
@@ -43,7 +49,7 @@ def check_before_testing(cfg: Config) -> None:
     Raises:
         UserError: If scoring would fail, or score something wrong.
     """
-    reports = check_data(cfg, ['test'], _NUM_FILES)
+    reports = check_data(cfg, ['test'], _NUM_TEST)
     _finish(cfg, [*reports, check_recipe(cfg.copy(), reports)])
 
 

@@ -13,7 +13,7 @@ from .report import SplitReport
 # Heads that normalize a map pooled to 1 x 1, one value per channel and image.
 _POOLING_HEADS = ('ASPPHead', 'PSPHead', 'UPerHead')
 _WARM_UPS = ('ConstantLR', 'LinearLR')
-# A warm-up that takes more of the training than this is no warm-up.
+# A warm-up that takes a larger part of the training than this is reported.
 _LONGEST_WARM_UP = 0.5
 
 
@@ -29,8 +29,9 @@ def check_recipe(cfg: Config, reports: Sequence[SplitReport] = ()) -> SplitRepor
     """
     report = SplitReport([], 'recipe')
     add_key_problems(report, cfg)
-    _check_slide(report, cfg)
-    _check_topk(report, cfg)
+    _add_fault(report, 'slide', slide_fault(cfg))
+    for split in ('val', 'test'):
+        _add_fault(report, 'top_k', topk_fault(cfg, split))
     loader = cfg.get('train_dataloader')
     if not isinstance(loader, dict) or not isinstance(loader.get('batch_size'), int):
         return report
@@ -68,7 +69,9 @@ def _check_learning_rate(report: SplitReport, cfg: Config, batch_size: int) -> N
     scaling, wrapper = cfg.get('auto_scale_lr') or {}, cfg.get('optim_wrapper') or {}
     if not isinstance(scaling, dict):
         report.add(
-            'auto_scale_lr', f'must be a dict such as dict(base_batch_size=16), got {scaling!r}'
+            'auto_scale_lr',
+            f'auto_scale_lr must be a dict such as dict(base_batch_size=16), got {scaling!r}',
+            fatal=True,
         )
         return
     base = scaling.get('base_batch_size')
@@ -114,7 +117,7 @@ def _check_warm_up(report: SplitReport, cfg: Config, images: int, batch: int) ->
         iterations = epochs * per_epoch
     if not isinstance(iterations, int):
         return
-    for scheduler in _schedulers(cfg.get('param_scheduler')):
+    for scheduler in _dicts(cfg.get('param_scheduler')):
         name, end = str(scheduler.get('type')), scheduler.get('end')
         if not name.endswith(_WARM_UPS) or not isinstance(end, int):
             continue
@@ -136,7 +139,7 @@ def _total_epochs(cfg: Config) -> int | None:
     return epochs if isinstance(epochs, int) else None
 
 
-def _schedulers(node: Any) -> Iterator[dict[str, Any]]:
+def _dicts(node: Any) -> Iterator[dict[str, Any]]:
     for each in node if isinstance(node, (list, tuple)) else [node]:
         if isinstance(each, dict):
             yield each
@@ -175,46 +178,71 @@ def _nodes(node: Any) -> Iterator[dict[str, Any]]:
         yield from _nodes(each)
 
 
-def _check_topk(report: SplitReport, cfg: Config) -> None:
-    """Accuracy over more classes than there are."""
-    classes = ((cfg.get('model') or {}).get('head') or {}).get('num_classes')
-    if not isinstance(classes, int):
-        return
-    for split in ('val', 'test'):
-        for metric in _schedulers(cfg.get(f'{split}_evaluator')):
-            topk = metric.get('topk', 1)
-            numbers = [k for k in (topk if isinstance(topk, (list, tuple)) else [topk])
-                       if isinstance(k, int)]  # fmt: skip
-            if str(metric.get('type')).endswith('Accuracy') and max(numbers, default=0) > classes:
-                report.add(
-                    'top_k',
-                    f'{split}_evaluator asks for the top-{max(numbers)} accuracy of {classes} '
-                    f'classes; write {split}_evaluator.topk='
-                    f'{tuple(k for k in numbers if k <= classes) or (1,)}',
-                    fatal=True,
-                )
+def _add_fault(report: SplitReport, code: str, fault: str | None) -> None:
+    if fault:
+        report.add(code, fault, fatal=True)
 
 
-def _check_slide(report: SplitReport, cfg: Config) -> None:
-    """Sliding windows without a size or a stride."""
-    settings = (cfg.get('model') or {}).get('test_cfg')
-    if not isinstance(settings, dict) or settings.get('mode') != 'slide':
-        return
-    for key, example in (('crop_size', '(512,512)'), ('stride', '(341,341)')):
-        value = settings.get(key)
-        if not isinstance(value, (list, tuple)) or len(value) != 2:
-            found = 'is missing' if value is None else f'must be height and width, got {value}'
-            report.add(
-                'slide',
-                f"model.test_cfg.mode is 'slide', but model.test_cfg.{key} {found}; write "
-                f'--cfg-options "model.test_cfg.{key}={example}"',
-                fatal=True,
+def topk_fault(cfg: Config, split: str) -> str | None:
+    """Say why an accuracy asks for more classes than a classifier has.
+
+    Args:
+        cfg: A config.
+        split: ``'val'`` or ``'test'``.
+
+    Returns:
+        The reason and the cure; ``None`` if it does not.
+    """
+    number = ((cfg.get('model') or {}).get('head') or {}).get('num_classes')
+    if cfg.get('default_scope') != 'mmpretrain' or not isinstance(number, int):
+        return None
+    for each in _dicts(cfg.get(f'{split}_evaluator')):
+        topk = each.get('topk', 1) if str(each.get('type')).endswith('Accuracy') else 1
+        topk = tuple(topk) if isinstance(topk, (list, tuple)) else (topk,)
+        if max((k for k in topk if isinstance(k, int)), default=0) > number:
+            fitting = ','.join(str(k) for k in topk if k <= number) or '1'
+            return (
+                f'{split}_evaluator.topk={topk} asks for more classes than model.head.num_classes, '
+                f'which is {number}; give --cfg-options {split}_evaluator.topk={fitting}'
             )
-            return
-    if any(s > c for s, c in zip(settings['stride'], settings['crop_size'], strict=True)):
-        report.add(
-            'slide',
-            f'model.test_cfg.stride {tuple(settings["stride"])} is larger than crop_size '
-            f'{tuple(settings["crop_size"])}, so windows would leave gaps',
-            fatal=True,
+    return None
+
+
+def slide_fault(cfg: Config) -> str | None:
+    """Say why a segmentor of mmseg cannot slide its window.
+
+    Args:
+        cfg: A config.
+
+    Returns:
+        The reason and the cure; ``None`` if it can, or does not slide.
+    """
+    test_cfg = (cfg.get('model') or {}).get('test_cfg')
+    if cfg.get('default_scope') != 'mmseg' or not isinstance(test_cfg, dict):
+        return None
+    mode = test_cfg.get('mode', 'whole')
+    if mode not in ('slide', 'whole'):
+        return f"model.test_cfg.mode must be 'slide' or 'whole', got {mode!r}"
+    if mode == 'whole':
+        return None
+    for name in ('crop_size', 'stride'):
+        value = test_cfg.get(name)
+        if not _is_size(value):
+            return (
+                f"model.test_cfg.mode='slide' needs model.test_cfg.{name}, two whole numbers of "
+                f'pixels (height, width), such as (512, 512); got {value!r}'
+            )
+    if any(s > c for s, c in zip(test_cfg['stride'], test_cfg['crop_size'], strict=True)):
+        return (
+            f'model.test_cfg.stride {tuple(test_cfg["stride"])} is larger than crop_size '
+            f'{tuple(test_cfg["crop_size"])}, so windows would leave gaps'
         )
+    return None
+
+
+def _is_size(value: Any) -> bool:
+    return (
+        isinstance(value, (list, tuple))
+        and len(value) == 2
+        and all(isinstance(each, int) and each > 0 for each in value)
+    )

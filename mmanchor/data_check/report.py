@@ -83,16 +83,23 @@ class SplitReport:
             shown = [str(each) for each in found[:MAX_EXAMPLES]]
             self.problems.append(Problem(code, message, len(found), shown, fatal))
 
-    def add_files(self, code: str, message: str, found: Sequence[Any], total: int) -> None:
-        """Record a fault of single files, fatal if many have it.
+    def add_files(
+        self, code: str, message: str, found: Sequence[Any], total: int, unreadable: bool = True
+    ) -> None:
+        """Record a fault of single files.
+
+        In training, a few files that cannot be read are skipped, so only many
+        of them are fatal. A validation or a test ends at the first.
 
         Args:
             code: Short name.
             message: What is wrong and what would be right.
             found: The files.
             total: How many files were read.
+            unreadable: Whether a run could not read these files.
         """
-        self.add(code, message, found, fatal=len(found) >= max(1, MANY * total))
+        many = len(found) >= max(1, MANY * total)
+        self.add(code, message, found, fatal=many or (unreadable and self.splits[0] != 'train'))
 
     def as_dict(self) -> dict[str, Any]:
         """Plain dicts and lists, for JSON."""

@@ -10,16 +10,16 @@ from mmengine.logging import print_log
 from .image_files import UnreadableImageError, decoding_fault, image_fault
 from .mask_files import BadMaskError, MaskCheck
 
-# This many unreadable files in a row are no accident.
+# More unreadable files in a row than single bad files explain.
 _PATIENCE = 100
 
 
 class GuardedReading:
     """Takes the place of ``prepare_data`` of a data set.
 
-    In a test, an image or a mask that cannot be read is an error that names
-    the file, because leaving it out would change the scores. In training it
-    is skipped: another sample takes its place, drawn from the generator of
+    In a validation or test, an image or a mask that cannot be read is an error
+    that names the file, because leaving it out would change the scores. In
+    training it is skipped: another sample takes its place, drawn from the generator of
     the sample, so that a seeded run stays the same. A warning names the file,
     and ``skipped_files`` of the sample is counted by
     :class:`~mmanchor.engine.hooks.SkippedImagesHook`. Truncated JPEGs are only
@@ -28,10 +28,15 @@ class GuardedReading:
     Args:
         dataset: MMEngine's ``BaseDataset``.
         ignored: Labels of masks that the loss ignores.
+        skip: Whether to skip what cannot be read; ``None`` does so unless the
+            data set is in test mode.
     """
 
-    def __init__(self, dataset: BaseDataset, ignored: Collection[int] = ()) -> None:
+    def __init__(
+        self, dataset: BaseDataset, ignored: Collection[int] = (), skip: bool | None = None
+    ) -> None:
         self.dataset = dataset
+        self.skip = skip
         self._faults: dict[str, str] = {}
         self._num_faults = 0
         _add_mask_check(dataset, {255, getattr(dataset, 'ignore_index', 255), *ignored})
@@ -47,14 +52,15 @@ class GuardedReading:
             tried.
 
         Raises:
-            UnreadableImageError: If a file cannot be read and this is a test,
-                or very many in a row cannot be read.
+            UnreadableImageError: If a file cannot be read and is not to be
+                skipped, or very many in a row cannot be read.
         """
         data = self.dataset.get_data_info(idx)
         try:
             sample = self._read(data, idx)
         except UnreadableImageError as error:
-            if self.dataset.test_mode:
+            skip = not self.dataset.test_mode if self.skip is None else self.skip
+            if not skip:
                 raise
             self._num_faults += 1
             if self._num_faults >= _PATIENCE:
@@ -105,17 +111,19 @@ class GuardedReading:
         return decoding_fault(path, backend_args, flag=flag, backend=backend)
 
 
-def guard_reading(dataset: Any, ignored: Collection[int] = ()) -> None:
+def guard_reading(dataset: Any, ignored: Collection[int] = (), skip: bool | None = None) -> None:
     """Guard the reading of every data set inside wrappers.
 
     Args:
         dataset: A built data set; MMEngine's ``BaseDataset`` and what wraps
             such (``dataset``, ``datasets``). Others stay as they are.
         ignored: Labels of masks that the loss ignores.
+        skip: As :class:`GuardedReading` has it.
     """
     for each in _leaves(dataset):
         if not isinstance(vars(each).get('prepare_data'), GuardedReading):
             each.prepare_data = GuardedReading(each, ignored)
+        each.prepare_data.skip = skip
 
 
 def _leaves(dataset: Any) -> Iterator[BaseDataset]:

@@ -6,6 +6,7 @@ from mmengine.model import MMDistributedDataParallel
 
 from mmanchor.apis import train as train_module
 from mmanchor.apis.train import train_model
+from mmanchor.data_check import preflight
 from mmanchor.engine import runner as launch
 from mmanchor.utils.config import load_config
 from mmanchor.utils.errors import UserError
@@ -134,14 +135,6 @@ def test_weights_of_another_model_are_not_resumed(cfg, det_checkpoint, tmp_path)
         train_model(cfg, resume=tmp_path / 'other.pth')
 
 
-def messages(monkeypatch, *modules):
-    """What modules print by MMEngine's logger."""
-    told = []
-    for module in modules:
-        monkeypatch.setattr(module, 'print_log', lambda text, *_, **__: told.append(text))
-    return told
-
-
 def test_start_from_another_model_is_refused(cfg, det_checkpoint):
     cfg.load_from = str(det_checkpoint)
     with pytest.raises(UserError, match=r'loaded \d+ of \d+ weights .*Almost nothing fits'):
@@ -180,7 +173,7 @@ def test_start_from_weights_says_in_one_line_what_fits(cfg, seg_checkpoint, tmp_
 def test_learning_rate_for_another_batch_size_is_warned_of_once(
     auto, options, factor, tiny, tmp_path, started, monkeypatch
 ):
-    told = messages(monkeypatch, train_module)
+    told = messages(monkeypatch, preflight)
     cfg = load_config(tiny / 'seg.py', {**SHORT, **options}, tmp_path)
     cfg.auto_scale_lr = auto
     train_model(cfg)
@@ -204,7 +197,7 @@ def test_learning_rate_for_another_batch_size_is_warned_of_once(
         ({'log_level': 'LOUD'}, 'LOUD'),
         ({'env_cfg': 5}, 'cannot be built'),
         ({'custom_hooks': 5}, 'custom_hooks must be a list'),
-        ({'model.decode_head.num_classes': -1}, 'negative dimension'),
+        ({'model.decode_head.num_classes': -1}, 'num_classes is -1'),
     ],
 )
 def test_what_is_built_late_is_an_error_of_the_config(tiny, tmp_path, options, message):

@@ -50,6 +50,13 @@ def test_a_few_bad_files_are_warned_of(tiny, data, warned):
     assert 'train_002.jpg is a JPEG that ends too early' in text
 
 
+def test_one_bad_file_stops_what_would_be_scored(tiny, data, warned):
+    Image.new('L', (9, 32)).save(data / 'annotations/validation/valid_001.png')
+    for check in (check_before_training, check_before_testing):
+        with pytest.raises(UserError, match=r'1 masks of another size .*valid_001: image 32 x 32'):
+            check(config(tiny, data))
+
+
 def test_many_bad_files_stop_the_training(tiny, data, warned):
     for path in (data / 'annotations/training').iterdir():
         Image.fromarray(np.zeros((32, 32, 3), np.uint8)).save(path)

@@ -21,6 +21,11 @@ def recipe(images=100, **cfg):
     return check_recipe(Config({**base, **cfg}), [report])
 
 
+def sliding(**settings):
+    settings = {'mode': 'slide', **settings}
+    return recipe(model=dict(test_cfg=settings), default_scope='mmseg')
+
+
 def codes(report):
     return {problem.code: problem for problem in report.problems}
 
@@ -90,33 +95,32 @@ def test_batch_norm_of_one_image():
 @pytest.mark.parametrize('topk, fatal', [((1, 5), True), (5, True), ((1, 3), False), (1, False)])
 def test_accuracy_over_more_classes_than_there_are(topk, fatal):
     evaluator = [dict(type='Accuracy', topk=topk)]
-    found = codes(recipe(model=dict(head=dict(num_classes=3)), val_evaluator=evaluator))
+    model = dict(head=dict(num_classes=3))
+    found = codes(recipe(model=model, val_evaluator=evaluator, default_scope='mmpretrain'))
     assert ('top_k' in found) is fatal
     if fatal:
         assert found['top_k'].fatal
-        assert (
-            'top-5 accuracy of 3 classes; write val_evaluator.topk=(1,)' in found['top_k'].message
-        )
+        assert 'which is 3; give --cfg-options val_evaluator.topk=1' in found['top_k'].message
 
 
 @pytest.mark.parametrize(
     'settings, message',
     [
-        (dict(crop_size=(8, 8)), 'model.test_cfg.stride is missing'),
-        (dict(stride=(8, 8)), 'model.test_cfg.crop_size is missing'),
-        (dict(crop_size=8, stride=8), 'crop_size must be height and width, got 8'),
+        (dict(crop_size=(8, 8)), 'needs model.test_cfg.stride, two whole numbers'),
+        (dict(stride=(8, 8)), 'needs model.test_cfg.crop_size'),
+        (dict(crop_size=8, stride=8), 'pixels (height, width), such as (512, 512); got 8'),
         (dict(crop_size=(8, 8), stride=(9, 8)), 'windows would leave gaps'),
     ],
 )
 def test_sliding_windows_need_size_and_stride(settings, message):
-    problem = codes(recipe(model=dict(test_cfg=dict(mode='slide', **settings))))['slide']
+    problem = codes(sliding(**settings))['slide']
     assert problem.fatal and message in problem.message
 
 
 def test_complete_sliding_windows_and_whole_images_are_fine():
-    slide = dict(mode='slide', crop_size=(8, 8), stride=(6, 6))
-    assert not recipe(model=dict(test_cfg=slide)).problems
-    assert not recipe(model=dict(test_cfg=dict(mode='whole'))).problems
+    assert not sliding(crop_size=(8, 8), stride=(6, 6)).problems
+    assert not sliding(mode='whole').problems
+    assert 'slide' in codes(sliding(mode='hole'))
 
 
 @pytest.mark.parametrize(

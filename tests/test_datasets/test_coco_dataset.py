@@ -228,8 +228,7 @@ def test_crowds_are_not_trained_on(build):
 def test_images_without_boxes_can_be_left_out(build, change):
     assert len(build(change)) == 4
     assert len(build(filter_cfg=dict(filter_empty_gt=True))) == 3
-    assert len(build(filter_cfg=dict(filter_empty_gt=True),
-                     test_mode=True)) == 4  # yapf: disable
+    assert len(build(filter_cfg=dict(filter_empty_gt=True), test_mode=True)) == 4
 
 
 def test_nothing_left_is_an_error(build):

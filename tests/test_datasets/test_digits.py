@@ -26,7 +26,7 @@ def test_every_class_is_in_both_splits():
         assert set(counts) == set(range(10)) and min(counts.values()) >= 40
 
 
-def test_images_are_grey_and_of_the_size_asked_for():
+def test_images_are_gray_and_of_the_size_asked_for():
     sample = Digits('test', img_size=28)[3]
     assert sample['img'].shape == (28, 28, 3)
     assert sample['img'].dtype == np.uint8

@@ -1,4 +1,4 @@
-"""Torn images are told from whole ones without decoding them."""
+"""Truncated images are found without decoding them."""
 
 import io
 

@@ -105,6 +105,17 @@ def test_a_guarded_data_set_can_be_sent_to_a_worker(build):
     assert 'skipped_files' in copy[1]['data_samples']
 
 
+@pytest.mark.parametrize('test_mode', [False, True])
+def test_the_run_decides_whether_to_skip(build, test_mode):
+    dataset = build(BAD_MASKS[0][0], test_mode=test_mode)
+    guard_reading(dataset, skip=False)
+    with pytest.raises(UnreadableImageError):
+        dataset[1]
+    guard_reading(dataset, skip=True)
+    dataset.test_mode = False
+    assert 'skipped_files' in dataset[1]['data_samples']
+
+
 def test_classification_skips_a_truncated_image(tmp_path):
     root = make_folders(tmp_path)
     path = root / 'train' / 'red' / '0.JPEG'

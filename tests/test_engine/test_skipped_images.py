@@ -3,6 +3,7 @@
 from types import SimpleNamespace
 
 import pytest
+from mmengine.dataset import BaseDataset, ConcatDataset
 from mmengine.registry import HOOKS
 from mmengine.structures import BaseDataElement
 
@@ -58,3 +59,12 @@ def test_other_processes_count_too(run, monkeypatch):
 
 def test_name_of_earlier_configs_is_registered():
     assert HOOKS.get('mmanchor.SkippedPicturesHook') is SkippedImagesHook
+
+
+@pytest.mark.parametrize('stage, skips', [('train', True), ('val', False), ('test', False)])
+def test_only_training_skips(stage, skips):
+    dataset = BaseDataset(lazy_init=True)
+    loader = SimpleNamespace(dataset=ConcatDataset([dataset], lazy_init=True))
+    runner = SimpleNamespace(model=SimpleNamespace(), **{f'{stage}_dataloader': loader})
+    getattr(SkippedImagesHook(), f'before_{stage}')(runner)
+    assert dataset.prepare_data.skip is skips

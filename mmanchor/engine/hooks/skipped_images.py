@@ -30,15 +30,15 @@ class SkippedImagesHook(Hook):
 
     def before_train(self, runner) -> None:
         """Guard the reading of the training data."""
-        guard_reading(runner.train_dataloader.dataset, _ignored(runner))
+        guard_reading(runner.train_dataloader.dataset, _ignored(runner), skip=True)
 
     def before_val(self, runner) -> None:
         """Guard the reading of the validation data."""
-        guard_reading(runner.val_dataloader.dataset, _ignored(runner))
+        guard_reading(runner.val_dataloader.dataset, _ignored(runner), skip=False)
 
     def before_test(self, runner) -> None:
         """Guard the reading of the test data."""
-        guard_reading(runner.test_dataloader.dataset, _ignored(runner))
+        guard_reading(runner.test_dataloader.dataset, _ignored(runner), skip=False)
 
     def before_train_epoch(self, runner) -> None:
         """Start counting."""
