@@ -133,7 +133,7 @@ def test_what_is_built_late_is_one_message_too(tiny, tmp_path, seg_checkpoint, k
 
 def test_the_classes_of_checkpoint_and_data_agree_in_order(tiny, tmp_path, seg_checkpoint):
     for classes, message in (
-        (('red', 'ground', 'green', 'blue'), "class 0 is 'ground' in the checkpoint and 'red'"),
+        (('red', 'ground', 'green', 'blue'), "label 0 is 'ground' in the checkpoint, and 'red'"),
         (('Ground', 'RED', 'green', 'blue'), None),
     ):
         cfg = config(tiny, tmp_path, test_dataloader__dataset__metainfo__classes=classes)
