@@ -28,6 +28,7 @@ _MODELS = (
     'SimpleFeaturePyramid',
     'Sparsifiner',
     'VarifocalSimOTAAssigner',
+    'WithAuxiliaryLosses',
 )
 _MODULES = {
     **dict.fromkeys(_MODELS, '.models'),

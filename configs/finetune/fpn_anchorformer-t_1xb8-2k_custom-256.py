@@ -17,9 +17,8 @@ image_size = 256  # length of the shorter side, and of the square crops to train
 batch_size = 8
 max_iters = 2000
 load_from = None  # checkpoint to start from; layers of other classes start at random
+lr = 5e-4  # for a start from random weights; with load_from use less, such as 1e-4
 
-# The learning rate grows with the batch: 1e-4 for 16 images on ADE20K.
-lr = 1e-4 * batch_size / 16
 crop_size = (image_size, image_size)
 scale = (4 * image_size, image_size)  # at most 4 times as long as high
 model = dict(

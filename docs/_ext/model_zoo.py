@@ -8,6 +8,8 @@ from docutils.statemachine import StringList
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
+from tools.docs.model_tables import cost
+
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
 
 
@@ -18,12 +20,11 @@ def read_models(folder: str) -> list[dict]:
 
 def measured_table(models: list[dict]) -> list[str]:
     """Lines of a Markdown table of the costs that this project counted."""
-    lines = ['| config | parameters | multiply-adds |', '|---|---:|---:|']
+    lines = ['| config | parameters (M) | multiply-adds (G) |', '|---|---:|---:|']
     for model in models:
         meta = model['Metadata']
-        # The cost of a two-stage detector depends on the image.
-        macs = f'{meta["FLOPs"] / 1e9:.2f}G' if 'FLOPs' in meta else ''
-        lines.append(f'| `{model["Name"]}` | {meta["Parameters"] / 1e6:.2f}M | {macs} |')
+        parameters, macs = cost(meta, 'Parameters', 1e6), cost(meta, 'FLOPs', 1e9)
+        lines.append(f'| `{model["Name"]}` | {parameters} | {macs} |')
     return lines
 
 

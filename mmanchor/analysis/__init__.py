@@ -1,24 +1,21 @@
-"""What a user measures of a model: multiply-adds, parameters, latency, memory."""
+"""What a user measures of a model; each name is imported when it is first used."""
 
-from .complexity import Complexity, complexity_of_forms, count_complexity, run_complexity
-from .engines import ENGINES, Engine
-from .flops import MacCount, count_macs
-from .latency import LatencyOptions, run_latency
-from .memory import peak_memory
-from .timing import interleave, summarize
+from ..utils.lazy import lazy_names
 
-__all__ = [
-    'ENGINES',
-    'Complexity',
-    'Engine',
-    'LatencyOptions',
-    'MacCount',
-    'complexity_of_forms',
-    'count_complexity',
-    'count_macs',
-    'interleave',
-    'peak_memory',
-    'run_complexity',
-    'run_latency',
-    'summarize',
-]
+_MODULES = {
+    'ENGINES': '.engines',
+    'Complexity': '.complexity',
+    'Engine': '.engines',
+    'LatencyOptions': '.latency',
+    'MacCount': '.flops',
+    'complexity_of_forms': '.complexity',
+    'count_complexity': '.complexity',
+    'count_macs': '.flops',
+    'interleave': '.timing',
+    'peak_memory': '.memory',
+    'run_complexity': '.complexity',
+    'run_latency': '.latency',
+    'summarize': '.timing',
+}
+__all__ = sorted(_MODULES)
+__getattr__, __dir__ = lazy_names(__name__, _MODULES)

@@ -124,7 +124,8 @@ def _shared_out(
     def add_growth() -> None:
         nonlocal before
         now = total()
-        by_module[running[-1]] += now - before
+        if now > before:
+            by_module[running[-1]] += now - before
         before = now
 
     def entering(name: str) -> Callable:

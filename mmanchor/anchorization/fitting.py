@@ -215,7 +215,7 @@ def _as_at_test(model: nn.Module) -> Iterator[None]:
         with torch.no_grad():
             yield
     finally:
-        for module, mode in zip(model.modules(), modes):
+        for module, mode in zip(model.modules(), modes, strict=True):
             module.training = mode
 
 

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..models.layers.conv_bn import LinearBN, fold_batch_norm
-from ..models.layers.levit_attention import LevitSoftmaxAttention
+from ..models.layers.levit import LevitSoftmaxAttention
 
 
 @dataclass

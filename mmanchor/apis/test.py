@@ -11,8 +11,7 @@ from ..data_check.preflight import check_before_testing
 from ..data_check.sources import data_sources, require_data
 from ..engine.checkpoints import TRAINING_ONLY, read_checkpoint
 from ..engine.choose_checkpoint import choose_checkpoint
-from ..engine.class_guard import ClassGuard
-from ..engine.hooks import SaveDrawingsHook, WeightsGuard
+from ..engine.hooks import ClassGuard, SaveDrawingsHook, WeightsGuard
 from ..engine.runner import build_runner
 from ..inference.checks import require_test_cfg
 from ..utils.config import building, require_model, toolbox

@@ -7,9 +7,10 @@
 """
 
 from ..utils.errors import UserError
-from . import inferencers, mmcv_ops, mmengine_patches, numpy2
+from . import mmcv_ops, mmengine_patches
 from .checkpoints import load_checkpoint
 from .errors import CheckpointError, NotSavedError, UnsafeCheckpointError
+from .toolboxes import inferencers, numpy2
 from .trust import is_trusted, trust_checkpoint
 
 __all__ = [

@@ -92,8 +92,7 @@ def _load_pickled(file: BinaryIO, name: str, map_location: Any, trusted: bool) -
 
     if trusted:
         return _checked(torch.load(file, map_location, weights_only=False), name)
-    from .pickle_values import Finisher
-    from .safe_pickle import DAMAGE, RefusedError, pickle_module
+    from .safe_pickle import DAMAGE, Finisher, RefusedError, pickle_module
 
     size = _size(file)
     try:
@@ -240,6 +239,9 @@ def load_url(
 
     Returns:
         As :func:`load_checkpoint`.
+
+    Raises:
+        CheckpointError: If it cannot be downloaded.
     """
     from urllib.parse import urlparse
 
@@ -251,5 +253,11 @@ def load_url(
     if not path.exists():
         match = hub.HASH_REGEX.search(path.name) if check_hash else None
         prefix = match.group(1) if match else None
-        hub.download_url_to_file(url, str(path), prefix, progress=progress)
+        try:
+            hub.download_url_to_file(url, str(path), prefix, progress=progress)
+        except (OSError, ValueError, RuntimeError) as error:
+            raise CheckpointError(
+                f'{url} cannot be downloaded ({error}); check the address and the network, or '
+                'download it yourself and give the path of the file'
+            ) from error
     return load_checkpoint(path, map_location)

@@ -1,6 +1,6 @@
 """The released AnchorDeiT classifiers (github.com/hyzhang98/AnchorFormer).
 
-Their code is a distilled ``VisionTransformer`` of timm with another attention.
+Their model is timm's distilled ``VisionTransformer`` with another attention.
 """
 
 from collections.abc import Mapping
@@ -8,21 +8,23 @@ from typing import Any
 
 from torch import Tensor
 
-from .deit import MADE, TRUNK_RULES, UNUSED, explain_classes, fit_positions
+from .deit import ADVICE, MADE, TRUNK_RULES, UNUSED, fit_positions
+from .entries import Entries
 from .renaming import Renaming, convert_state_dict
 from .report import ConversionReport
 
-# Keys and values lie in one matrix as ours do, keys first; the anchors are
-# the rows of a linear map of a head's width, without bias.
+# Keys and values are in one matrix, keys first, as in our model. The anchors
+# are the rows of a linear layer without bias on the channels of a head.
 ANCHOR_DEIT = Renaming(
-    rules=TRUNK_RULES
-    + (
+    rules=(
+        *TRUNK_RULES,
         (r'\.attn\.x_to_emb\.', '.attn.in_proj.'),
         (r'\.attn\.dist_anchor_B\.weight$', '.attn.anchors'),
         (r'\.attn\.to_out\.0\.', '.attn.proj.'),
     ),
     unused=UNUSED,
     made=MADE,
+    advice=ADVICE,
 )
 
 
@@ -32,16 +34,14 @@ def convert_anchor_deit(
     """Weights of a released classifier, exactly.
 
     Args:
-        source: What ``compat.torch_files.arrays_of_torch`` gives.
-        target: The state dict of a classifier on an ``AnchorFormer`` with
-            shared anchors, whose input projection has no bias.
+        source: Result of ``compat.torch_files.arrays_of_torch``.
+        target: The state dict of a classifier with an ``AnchorFormer`` with
+            shared anchors and no bias in the input projection.
 
     Returns:
         As :func:`~.renaming.convert_state_dict`. A position embedding of
-        another size is resized; the report says so.
+        another size is resized, and the report says so.
     """
-    entries, resized = fit_positions(source, target)
-    state, report = convert_state_dict(entries, target, ANCHOR_DEIT)
-    report.adapted.update(resized)
-    explain_classes(report)
-    return state, report
+    entries = Entries.of(source)
+    fit_positions(entries, target)
+    return convert_state_dict(entries, target, ANCHOR_DEIT)

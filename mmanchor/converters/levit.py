@@ -1,7 +1,7 @@
-"""LeViT, as timm, its authors and mmpretrain save it.
+"""LeViT, from timm, its authors or mmpretrain.
 
-The softmax twin gets every number as it is. Where the model has anchors,
-queries of all tokens and biases of positions have no place; the rest stays.
+For softmax attention all weights are copied. For learned anchors, the queries
+of all tokens and the position biases are dropped and the rest is kept.
 """
 
 import math
@@ -16,16 +16,16 @@ from torch import Tensor
 
 from ..anchorization.anchors import queries_as_anchors
 from ..compat.torch_files import TRAINING_STATE
-from ..models.layers.levit_attention import stretch_biases
-from .deit import DRAWN, GIVEN
+from ..models.layers.levit import stretch_biases
+from .deit import DRAWN, GIVEN, KEPT
+from .entries import Entries
 from .renaming import Renaming, convert_state_dict
 from .report import ConversionReport
 
-KEPT = 'keys and values kept, queries left out'
 FLAT = 'a 1 x 1 convolution is a linear layer'
 
 ATTN = r'(backbone\.stages\.\d+\.\d+\.attn\.)'
-# The parts of a block, under the names of all three.
+# The parts of a block, under the names that all three use.
 PART_RULES = (
     (r'\.(qkv|kv)\.', '.in_proj.'),
     (r'\.q\.(ln|1)\.', '.query_proj.'),
@@ -39,10 +39,10 @@ HEAD_RULES = (
 )
 UNUSED = (
     TRAINING_STATE,
-    (r'\.attention_bias_idxs$', 'the places of the biases, which follow from the size'),
+    (r'\.attention_bias_idxs$', 'indices of the biases, which follow from the size'),
 )
-NO_BIASES = (r'\battention_biases$', 'biases of positions on N x N scores')
-# Adds nothing until it is trained.
+NO_BIASES = (r'\battention_biases$', 'position biases of N x N scores')
+# A position embedding of zeros contributes nothing until it is trained.
 MADE = ((r'\.num_batches_tracked$', torch.zeros), (r'^backbone\.pos_embed$', torch.zeros))
 
 
@@ -53,31 +53,30 @@ def convert_levit(
 ) -> tuple[dict[str, Tensor], ConversionReport]:
     r"""Weights of a LeViT, plain or distilled.
 
-    Learned anchors take the place of the queries of all tokens; a subsampling
+    Learned anchors replace the queries of all tokens; a subsampling attention
     keeps its queries. Values, keys, output projections, MLPs, convolutions
-    and heads stay, each with its normalisation. Anchors that are not given
-    are drawn from the query projection: its normalisation tells mean b and
-    deviation g of every channel of a query, and for tokens x of independent
-    channels
+    and heads are kept, each with its normalization. Anchors that are not
+    given are drawn from the query projection. Its normalization has the mean
+    b and the standard deviation g of every channel of a query, and so has
 
     .. math:: b + g \, W_q x / \|W_q\|, \quad x \sim N(0, 1),
 
-    has both (the norm is that of a row). The position embedding starts at
-    zero, so that positions are to be learned by fine-tuning.
+    for tokens x of independent channels (the norm is that of a row). The
+    position embedding starts at zero and is learned by fine-tuning.
 
     Args:
-        source: What ``compat.torch_files.arrays_of_torch`` gives: timm's
-            names, for linear layers or 1 x 1 convolutions, the authors' or
-            mmpretrain's.
-        target: The state dict of a classifier on an ``AnchorLeViT`` in its
-            training form, with mmpretrain's ``LeViTClsHead`` or ours.
+        source: Result of ``compat.torch_files.arrays_of_torch``, with the
+            names of timm (for linear layers or 1 x 1 convolutions), of the
+            authors or of mmpretrain.
+        target: The state dict of a classifier with an ``AnchorLeViT`` in its
+            training form, and mmpretrain's ``LeViTClsHead`` or ours.
         anchors: Name of an attention, such as
-            ``'backbone.stages.0.0.attn'``, -> its anchors, of the shape in
-            ``target``; ``None`` draws them.
+            ``'backbone.stages.0.0.attn'``, -> its anchors, in the shape that
+            they have in ``target``; ``None`` draws them.
 
     Returns:
         As :func:`~.renaming.convert_state_dict`. Biases of another square
-        map are stretched; the report says so.
+        map are resized, and the report says so.
     """
     learned = any(name.endswith('.anchors') for name in target)
     renaming = Renaming(
@@ -86,25 +85,20 @@ def convert_levit(
         MADE,
     )
     given = {renaming.rename(name): value for name, value in source.items()}
-    entries, adapted = {}, {}
+    entries = Entries.of(source)
     for name, value in source.items():
         ours = renaming.rename(name)
-        entries[name], how = _fit(ours, value, target)
+        fitted, how = _fit(ours, value, target)
         if how:
-            adapted[ours] = how
-    state, report = convert_state_dict(entries, target, renaming)
-    report.adapted.update(adapted)
-    for name in [name for name in report.missing if name.endswith('.anchors')]:
-        attn = name.removesuffix('anchors')
-        if anchors is None:
-            value, how = _draw_anchors(attn, given, target), DRAWN
-        else:
-            value, how = anchors[attn.rstrip('.')], GIVEN
-        if value is not None:
-            state[name] = value.to('cpu', target[name].dtype)
-            report.adapted[name] = how
-            report.missing.remove(name)
-    return {name: state[name] for name in target if name in state}, report
+            entries.change(name, fitted, ours, how)
+    for ours in target.keys() - given.keys():
+        if ours.endswith('.anchors'):
+            attn = ours.removesuffix('anchors')
+            if anchors is not None:
+                entries.add(ours, anchors[attn.rstrip('.')], GIVEN)
+            elif (drawn := _draw_anchors(attn, given, target)) is not None:
+                entries.add(ours, drawn, DRAWN)
+    return convert_state_dict(entries, target, renaming)
 
 
 def _block_rules(target: Mapping[str, Tensor]) -> tuple:
@@ -125,12 +119,12 @@ def _block_rules(target: Mapping[str, Tensor]) -> tuple:
         return _prefix(stage, block, part)
 
     def staged(match: Match) -> str:
-        """mmpretrain counts them in each stage."""
+        """mmpretrain counts them per stage."""
         block, part = divmod(int(match[2]), 2)
         return _prefix(int(match[1]), block, part)
 
     def later(match: Match) -> str:
-        """timm has the subsampling apart from the blocks."""
+        """timm has the subsampling outside the blocks."""
         stage = int(match[1])
         return f'backbone.stages.{stage}.{int(match[2]) + (stage > 0)}.'
 
@@ -149,14 +143,15 @@ def _block_rules(target: Mapping[str, Tensor]) -> tuple:
 
 
 def _prefix(stage: int, block: int, part: int) -> str:
-    """Our prefix of a block's attention, part 0, or MLP, part 1."""
+    """Our prefix of a block's attention (part 0) or MLP (part 1)."""
     return f'backbone.stages.{stage}.{block}.{("attn", "mlp")[part]}.'
 
 
 def _fit(ours: str, value: Any, target: Mapping[str, Tensor]) -> tuple[Any, str]:
-    """An entry as the target has it, and how it was changed for that.
+    """Transform an entry for the target, and say how.
 
-    What does not fit in a known way is left for the renaming to report.
+    An entry that does not fit in a known way is not changed; the renaming
+    reports it.
     """
     how = ''
     if not isinstance(value, Tensor) or ours not in target:
@@ -180,7 +175,7 @@ def _fit(ours: str, value: Any, target: Mapping[str, Tensor]) -> tuple[Any, str]
 
 
 def _queries(attn: str, value: Tensor, target: Mapping[str, Tensor]) -> tuple[int, int]:
-    """Heads and width of the queries in an entry that have no place.
+    """Number of heads and width of the queries to drop from an entry.
 
     Args:
         attn: Prefix of the attention in the target.
@@ -188,7 +183,7 @@ def _queries(attn: str, value: Tensor, target: Mapping[str, Tensor]) -> tuple[in
         target: The state dict of the model.
 
     Returns:
-        heads and D; zeros where the target has no anchors, or queries too, or
+        heads and D; zeros if the target has no anchors, has queries, too, or
         the entry does not fit.
     """
     anchors = target.get(f'{attn}anchors')
@@ -203,15 +198,16 @@ def _queries(attn: str, value: Tensor, target: Mapping[str, Tensor]) -> tuple[in
 def _draw_anchors(
     attn: str, given: Mapping[str, Any], target: Mapping[str, Tensor]
 ) -> Tensor | None:
-    """Anchors for an attention of the target, as :func:`convert_levit` says.
+    """Draw anchors for an attention, see :func:`convert_levit`.
 
     Args:
         attn: Prefix of the attention.
-        given: Entries of the file by our names.
+        given: Entries of the file under our names.
         target: The state dict of the model.
 
     Returns:
-        Anchors of the target's shape; ``None`` if the queries are not there.
+        Anchors of the target's shape; ``None`` if the queries are missing or
+        do not fit.
     """
     subsamples = f'{attn}query_proj.linear.weight' in target
     part = f'{attn}query_proj.' if subsamples else f'{attn}in_proj.'

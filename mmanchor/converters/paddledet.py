@@ -77,7 +77,7 @@ PICODET = Renaming(
     ),
 )
 ESNET = Renaming(
-    rules=((r'^backbone\.', ''),) + ESNET_RULES + NORM_RULES,
+    rules=((r'^backbone\.', ''), *ESNET_RULES, *NORM_RULES),
     unused=(
         NAME_TABLE,
         (r'^(neck|head)\.', 'not of the backbone'),

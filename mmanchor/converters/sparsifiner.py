@@ -1,7 +1,7 @@
 """The released Sparsifiner (github.com/lim142857/Sparsifiner), on DeiT.
 
-Its code is timm's ``VisionTransformer`` with a mask predictor in each
-attention.
+The released model is timm's ``VisionTransformer`` with a mask predictor in
+each attention.
 """
 
 import math
@@ -12,14 +12,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..models.layers.sparse_attention import resize_basis_axis, resize_token_axis
-from .deit import TRUNK_RULES, UNUSED, explain_classes, fit_positions
+from ..models.layers.sparsifiner import resize_basis_axis, resize_token_axis
+from .deit import ADVICE, TRUNK_RULES, UNUSED, fit_positions
+from .entries import Entries
 from .renaming import Renaming, convert_state_dict
 from .report import ConversionReport
 
 SPARSIFINER = Renaming(
-    rules=TRUNK_RULES
-    + (
+    rules=(
+        *TRUNK_RULES,
         (r'\.attn\.qkv\.', '.attn.in_proj.'),
         (r'\.mask_predictor\.proj_c_q\.', '.predictor.query_proj.'),
         (r'\.mask_predictor\.proj_c_k\.', '.predictor.key_proj.'),
@@ -27,6 +28,7 @@ SPARSIFINER = Renaming(
         (r'\.mask_predictor\.proj_back_n$', '.predictor.basis'),
     ),
     unused=UNUSED,
+    advice=ADVICE,
 )
 
 
@@ -36,41 +38,38 @@ def convert_sparsifiner(
     """Weights of a released classifier, exactly.
 
     Args:
-        source: What ``compat.torch_files.arrays_of_torch`` gives.
-        target: The state dict of a classifier on a ``Sparsifiner`` with a
-            class token. Its keep rates are not weights: they have to be
-            those that the checkpoint was trained with.
+        source: Result of ``compat.torch_files.arrays_of_torch``.
+        target: The state dict of a classifier with a ``Sparsifiner`` with a
+            class token. The keep rates are not in the checkpoint: the model
+            must have those that it was trained with.
 
     Returns:
-        As :func:`~.renaming.convert_state_dict`. What belongs to positions
-        is resized to another size; the report says so.
+        As :func:`~.renaming.convert_state_dict`. Position-dependent weights
+        of another size are resized, and the report says so.
     """
-    entries, resized = fit_positions(source, target)
+    entries = Entries.of(source)
+    fit_positions(entries, target)
     for name, loaded in source.items():
         ours = SPARSIFINER.rename(name)
         if re.search(r'\.predictor\.(compress|basis)$', ours):
             fitted = _fit_predictor(loaded, target.get(ours), ours)
             if fitted is not loaded:
-                entries[name] = fitted
-                resized[ours] = 'resized from {} x {} to {} x {}'.format(
-                    *loaded.shape, *fitted.shape
-                )
-    state, report = convert_state_dict(entries, target, SPARSIFINER)
-    report.adapted.update(resized)
-    explain_classes(report)
-    return state, report
+                before, after = (' x '.join(map(str, each.shape)) for each in (loaded, fitted))
+                entries.change(name, fitted, ours, f'resized from {before} to {after}')
+    return convert_state_dict(entries, target, SPARSIFINER)
 
 
 def _fit_predictor(loaded: Any, wanted: Any, name: str) -> Any:
-    """Weights of tokens for another size, if both token maps are square.
+    """Resize per-token weights, if both token maps are square.
 
     Args:
-        loaded: (1 + h * h, k).
-        wanted: The target's, (1 + H * H, K), for its shape.
-        name: Ours, which tells what the weights are for.
+        loaded: Weights in the file, (1 + h * h, k).
+        wanted: Weights of the target, (1 + H * H, K), for their shape.
+        name: Their name in the target.
 
     Returns:
-        ``loaded`` itself if it fits or cannot be made to.
+        The resized weights; ``loaded`` itself if it fits, or cannot be
+        resized.
     """
     both = (loaded, wanted)
     if not all(isinstance(each, Tensor) and each.dim() == 2 for each in both):

@@ -34,7 +34,12 @@ def require_checkpoint(path: PathLike, name: str) -> str:
         UserError: If there is no such file.
     """
     path = str(path)
-    if '://' in path or Path(path).is_file():
+    if Path(path).is_file():
+        return path
+    scheme, found, _ = path.partition('://')
+    if found:
+        if not any(re.match(each, path) for each in CheckpointLoader._schemes if each):
+            raise UserError(f'{name}: no storage is known for {scheme}://, got {path!r}')
         return path
     folder = Path(path) if Path(path).is_dir() else Path(path).parent
     near = sorted(each.name for each in folder.glob('*.pth'))

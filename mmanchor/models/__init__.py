@@ -2,7 +2,7 @@
 
 from importlib.util import find_spec
 
-from .. import registry  # it says what is wrong where the stack is not supported
+from .. import registry  # raises a clear error if the OpenMMLab stack is not supported
 from .backbones import AnchorESNet, AnchorFormer, AnchorLeViT, ESNet, Sparsifiner
 from .data_preprocessors import RandomSquareSize
 from .dense_heads import PicoDetHead
@@ -26,6 +26,7 @@ from .layers import (
 )
 from .necks import CSPPAN, SimpleFeaturePyramid
 from .task_modules import VarifocalSimOTAAssigner
+from .with_auxiliary_losses import WithAuxiliaryLosses
 
 __all__ = [
     'CSPPAN',
@@ -52,11 +53,12 @@ __all__ = [
     'TokenAnchorAttention',
     'TransformerBlock',
     'VarifocalSimOTAAssigner',
+    'WithAuxiliaryLosses',
     'even_token_indices',
     'resize_position_embedding',
 ]
 
-if find_spec('mmpretrain') is not None:  # segmentors and detectors do without
+if find_spec('mmpretrain') is not None:  # not needed for segmentors and detectors
     from .classifiers import DistilledClassifier
     from .heads import DistilledDeiTHead, DistilledLeViTHead
 

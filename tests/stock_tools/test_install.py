@@ -1,5 +1,6 @@
 """Plain and editable installations have the hook, and take it along again."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -29,7 +30,10 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def pip(python: Path, *words: str) -> None:
-    subprocess.run([sys.executable, '-m', 'pip', '--python', python, '--quiet', *words], check=True)
+    """Run pip for another interpreter, which sees no checkout by PYTHONPATH."""
+    environment = {name: value for name, value in os.environ.items() if name != 'PYTHONPATH'}
+    command = [sys.executable, '-m', 'pip', '--python', python, '--quiet', *words]
+    subprocess.run(command, check=True, env=environment)
 
 
 @pytest.mark.parametrize('options', [[], ['--editable']])

@@ -101,23 +101,11 @@ def test_mmdet_counts_operations(tool):
     assert 'Flops' in tool(MMDET / 'analysis_tools' / 'get_flops.py', 'det.py')
 
 
-def test_mmdet_browses_a_data_set(tool):
-    tool(
-        MMDET / 'analysis_tools' / 'browse_dataset.py',
-        *('det.py', '--output-dir', 'browsed', '--not-show'),
-    )
-    assert list(tool.root.glob('browsed/*.jpg'))
-
-
 @pytest.mark.parametrize('flags', [['--out', 'masks', '--show-dir', 'shown_masks'], ['--tta']])
 def test_mmseg_tests(tool, segmentor, flags):
     assert 'mIoU' in tool(MMSEG / 'test.py', 'seg.py', segmentor, '--work-dir', 'seg_test', *flags)
     if '--out' in flags:
         assert list(tool.root.glob('masks/*.png'))
-
-
-def test_mmseg_prints_a_config(tool):
-    assert 'EncoderDecoder' in tool(MMSEG / 'misc' / 'print_config.py', 'seg.py')
 
 
 def test_mmpretrain_tests(tool, classifier):

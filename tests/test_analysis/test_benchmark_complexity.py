@@ -48,16 +48,17 @@ def test_the_command_writes_what_it_prints(tmp_path, capsys):
         assert not row['uncounted']
 
 
-def test_options_and_default_sizes_reach_the_model():
+def test_options_and_sizes_reach_the_model(tiny):
+    config = str(tiny / 'picodet.py')
     plain, narrow = (
-        run_complexity([OURS], options)['rows'][0]
+        run_complexity([config], options, (64, 96))['rows'][0]
         for options in ({}, {'model.bbox_head.num_classes': 1})
     )
-    assert (plain['height'], plain['width']) == (416, 416)
-    assert narrow['params'] < plain['params']
+    assert (plain['height'], plain['width']) == (64, 96)
+    assert narrow['params'] < plain['params'] and narrow['macs'] < plain['macs']
 
 
-def test_unknown_operators_are_told_below_the_table():
+def test_unknown_operators_are_named_below_the_table():
     row = dict(
         config='a/b.py',
         form='training',
@@ -89,7 +90,9 @@ def test_mistakes_are_one_message(words, says, tmp_path, capsys):
     assert not out.exists()
 
 
-def test_a_folder_that_cannot_be_is_told_before_the_work(tmp_path, capsys, monkeypatch):
+def test_a_folder_that_cannot_be_written_to_is_refused_before_the_work(
+    tmp_path, capsys, monkeypatch
+):
     monkeypatch.setattr(complexity, 'run_complexity', None)
     (tmp_path / 'file').touch()
     command = ['benchmark', 'complexity', OURS, '--out-dir']

@@ -54,7 +54,9 @@ def test_where_nothing_runs_nothing_is_written(tiny, tmp_path, capsys, monkeypat
     assert not list((tmp_path / 'out').glob('latency.*'))
 
 
-def test_a_folder_that_cannot_be_is_told_before_the_work(tiny, tmp_path, capsys, monkeypatch):
+def test_a_folder_that_cannot_be_written_to_is_refused_before_the_work(
+    tiny, tmp_path, capsys, monkeypatch
+):
     monkeypatch.setattr(latency, 'run_latency', None)
     (tmp_path / 'file').touch()
     words = ['benchmark', 'latency', str(tiny / 'det.py')]

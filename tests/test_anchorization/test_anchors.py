@@ -24,7 +24,7 @@ def test_centres_are_the_means_of_their_points():
         nearest = torch.cdist(CENTRES + 100 * i, centres[i]).argmin(dim=1)
         assert sorted(nearest.tolist()) == [0, 1, 2]
     nearest = torch.cdist(points, centres).argmin(dim=2)
-    for group, labels, found in zip(points, nearest, centres):
+    for group, labels, found in zip(points, nearest, centres, strict=True):
         means = [group[labels == j].mean(dim=0) for j in range(3)]
         torch.testing.assert_close(found, torch.stack(means))
 

@@ -135,14 +135,6 @@ def test_weights_of_another_model_are_not_resumed(cfg, det_checkpoint, tmp_path)
         train_model(cfg, resume=tmp_path / 'other.pth')
 
 
-def messages(monkeypatch, *modules):
-    """What modules print by MMEngine's logger."""
-    told = []
-    for module in modules:
-        monkeypatch.setattr(module, 'print_log', lambda text, *_, **__: told.append(text))
-    return told
-
-
 def test_start_from_another_model_is_refused(cfg, det_checkpoint):
     cfg.load_from = str(det_checkpoint)
     with pytest.raises(UserError, match=r'loaded \d+ of \d+ weights .*Almost nothing fits'):
@@ -181,7 +173,8 @@ def test_start_from_weights_says_in_one_line_what_fits(cfg, seg_checkpoint, tmp_
 def test_learning_rate_for_another_batch_size_is_warned_of_once(
     auto, options, factor, tiny, tmp_path, started, monkeypatch
 ):
-    told = messages(monkeypatch, preflight)
+    told = []
+    monkeypatch.setattr(preflight, 'print_log', lambda text, *_, **__: told.append(text))
     cfg = load_config(tiny / 'seg.py', {**SHORT, **options}, tmp_path)
     cfg.auto_scale_lr = auto
     train_model(cfg)

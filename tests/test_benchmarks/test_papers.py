@@ -106,7 +106,9 @@ def test_a_row_that_fails_costs_no_other(monkeypatch):
     assert '| demo (not in the paper) | - | - | - | 64 x 64 |' in table
 
 
-def test_the_command_writes_what_it_prints(tmp_path, capsys):
+def test_the_command_writes_what_it_prints(tmp_path, capsys, monkeypatch):
+    first, *_, last = papers.TABLES[4]['rows']
+    monkeypatch.setitem(papers.TABLES, 4, dict(papers.TABLES[4], rows=[first, last]))
     command = ['benchmark', 'papers', '--tables', '4', '--out-dir']
     assert main([*command, str(tmp_path)]) == 0
     results = json.loads((tmp_path / 'papers.json').read_text())
@@ -116,7 +118,7 @@ def test_the_command_writes_what_it_prints(tmp_path, capsys):
     assert table in capsys.readouterr().out
     assert (tmp_path / 'papers.png').stat().st_size > 1000
     # DeiT-T and ours with softmax attention are one model.
-    ours, zoo = (results['rows'][i]['forms']['training'] for i in (0, 3))
+    ours, zoo = (results['rows'][i]['forms']['training'] for i in (0, 1))
     assert ours == zoo
 
 

@@ -9,7 +9,7 @@ from mmengine.registry import DefaultScope
 from mmpretrain import ImageClassificationInferencer, get_model, list_models
 from mmseg.apis import MMSegInferencer, inference_model, init_model
 
-from mmanchor.compat.inferencers import our_config, our_names
+from mmanchor.compat.toolboxes.inferencers import our_config, our_names
 from mmanchor.utils.config import list_configs
 from mmanchor.utils.errors import UserError
 

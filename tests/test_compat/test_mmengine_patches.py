@@ -294,3 +294,18 @@ mmengine.runner.load_checkpoint(None, 'a.safetensors')
     )
     assert 'refused' in result.stdout, result.stderr
     assert "'NoneType' object has no attribute" in result.stderr
+
+
+@pytest.mark.parametrize(
+    'url, words',
+    [
+        ('http://127.0.0.1:1/x.pth', 'cannot be downloaded .*refused'),
+        ('open-mmlab://nosuch', 'cannot be loaded: KeyError'),
+        ('torchvision://nosuch', 'cannot be loaded: KeyError'),
+        ('s3://b/x.pth', 'cannot be loaded: ImportError'),
+    ],
+)
+def test_address_that_does_not_answer_is_one_line(url, words, tmp_path, monkeypatch):
+    monkeypatch.setenv('TORCH_HOME', str(tmp_path))
+    with pytest.raises(CheckpointError, match=words):
+        CheckpointLoader.load_checkpoint(url)

@@ -7,7 +7,7 @@ import torch
 from mmpretrain.datasets import ColorJitter
 from mmpretrain.evaluation import RetrievalAveragePrecision, RetrievalRecall
 
-from mmanchor.compat import numpy2
+from mmanchor.compat.toolboxes import numpy2
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (6, 7, 3), np.uint8)
 

@@ -72,7 +72,7 @@ def test_anchors_take_the_place_of_queries_only(per_head, qkv_bias):
     for name, value in source.items():
         assert torch.equal(value, before[name])
     x = torch.randn(2, 6, 48)
-    for block, layer in zip(theirs.blocks, ours.backbone.layers):
+    for block, layer in zip(theirs.blocks, ours.backbone.layers, strict=True):
         keys, values = layer.attn.in_proj(x).chunk(2, dim=-1)
         _, wanted_keys, wanted = block.attn.qkv(x).chunk(3, dim=-1)
         if not qkv_bias:

@@ -71,7 +71,7 @@ def test_a_file_of_the_authors_gives_the_same_weights(theirs):
     saved = dict(model=names_of_the_authors(theirs.state_dict()), epoch=999)
     ours, report = converted(saved, build('softmax'))
     assert set(report.skipped.values()) == {
-        'the places of the biases, which follow from the size',
+        'indices of the biases, which follow from the size',
         'not a weight: what a training run keeps',
     }
     check_same_logits(ours, theirs)
@@ -134,7 +134,7 @@ def test_anchors_take_the_place_of_queries_and_all_else_stays(theirs, per_head):
             got[f'1.0.attn.{ours_name}.linear.weight'], state[f'{down}{name}.linear.weight']
         )
     assert report.made == ['backbone.pos_embed']
-    assert set(report.skipped.values()) == {'biases of positions on N x N scores'}
+    assert set(report.skipped.values()) == {'position biases of N x N scores'}
     drawn = [name for name in report.adapted if name.endswith('.anchors')]
     assert len(drawn) == 6
     # The same file again gives the same anchors.
@@ -239,7 +239,7 @@ def test_anchors_are_clusters_of_queries_and_keys_in_given_images(theirs, tmp_pa
         'levit', tmp_path / 'a.pth', tmp_path / 'b.pth', cfg, anchors_from=tmp_path
     )
     how = [v for k, v in report.adapted.items() if k.endswith('.anchors')]
-    assert how == ['anchors: clusters in the given images'] * 6
+    assert how == ['anchors: clusters of queries and keys in the given images'] * 6
 
     twin, _ = converted(theirs.state_dict(), build('softmax'))
     attn = twin.backbone.stages[1][0].attn

@@ -103,7 +103,7 @@ def test_a_converted_picodet_gives_the_same_numbers(paddle):
     torch.testing.assert_close(list(ours), features, rtol=0, atol=1e-5)
     ours = model.neck(ours)
     torch.testing.assert_close(list(ours), levels, rtol=0, atol=1e-5)
-    ours = [torch.cat(level, 1) for level in zip(*model.bbox_head(ours))]
+    ours = [torch.cat(level, 1) for level in zip(*model.bbox_head(ours), strict=True)]
     torch.testing.assert_close(ours, logits, rtol=0, atol=1e-5)
     # Constants of Paddle's that are not taken from the file.
     assert model.bbox_head.integral.project.tolist() == list(range(8))

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from mmanchor.engine.class_guard import ClassGuard
+from mmanchor.engine.hooks.class_guard import ClassGuard
 from mmanchor.utils.errors import UserError
 
 

@@ -75,6 +75,8 @@ def test_missing_checkpoint_names_those_that_are_there(tmp_path):
     with pytest.raises(UserError, match='--resume: .*iter_3.* iter_2.pth'):
         require_checkpoint(tmp_path / 'iter_3.pth', '--resume')
     assert require_checkpoint('https://a/b.pth', 'x') == 'https://a/b.pth'
+    with pytest.raises(UserError, match='no storage is known for foo://'):
+        require_checkpoint('foo://b.pth', 'x')
 
 
 def test_file_that_is_no_checkpoint(tmp_path):

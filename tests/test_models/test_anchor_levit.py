@@ -82,7 +82,7 @@ def test_deploying_is_exact_and_loads_training_checkpoints(attention, num_anchor
     model.switch_to_deploy()
     assert count(model) == count(deployed) != before
     for got in (model(x), deployed(x)):
-        for a, b in zip(got, want):
+        for a, b in zip(got, want, strict=True):
             assert (b[0] - b[1]).abs().max() > 0.1  # images tell
             torch.testing.assert_close(a, b, rtol=0, atol=1e-9)
     assert not any('bn' in name for name in model.state_dict())
@@ -200,12 +200,12 @@ def test_it_is_registered_and_named_alike_each_time():
     'kwargs, message',
     [
         (dict(arch='512'), "arch must be one of .*'512'"),
-        (dict(arch=dict(ARCH, depths=(1, 1))), 'depths must hold .* 3 stages'),
-        (dict(arch=dict(ARCH, depths=(1, 0, 1))), 'depths must be 1 or more'),
-        (dict(arch=dict(ARCH, num_heads=(0, 3, 2))), 'num_heads must be 1 or'),
+        (dict(arch=dict(ARCH, depths=(1, 1))), 'depths must have one number .* 3 stages'),
+        (dict(arch=dict(ARCH, depths=(1, 0, 1))), 'depths must be at least 1'),
+        (dict(arch=dict(ARCH, num_heads=(0, 3, 2))), 'num_heads must be at least 1'),
         (dict(arch={k: v for k, v in ARCH.items() if k != 'key_dims'}), "missing: .'key_dims'"),
         (dict(arch=dict(ARCH, embed_dims=(12, 24, 32))), 'multiple of 8, got 12'),
-        (dict(arch=dict(ARCH, key_dims=17)), 'key_dims must be 1 to .* 16, got 17'),
+        (dict(arch=dict(ARCH, key_dims=17)), 'key_dims must be 1 to 16, .* got 17'),
         (dict(attention='token'), "attention must be .*'softmax'.* got 'token'"),
         (dict(out_type='tokens'), "out_type must be .* got 'tokens'"),
         (dict(img_size=(15, 64)), 'smaller than a patch of 16'),
@@ -221,5 +221,5 @@ def test_what_does_not_fit_is_refused(kwargs, message):
 
 def test_images_smaller_than_the_stem_are_refused():
     model = AnchorLeViT('128s')
-    with pytest.raises(ValueError, match='16 x 16 pixels.*got 15 x 64'):
+    with pytest.raises(ValueError, match=r'16 x 16 pixels.*got 15 x 64'):
         model(torch.rand(1, 3, 15, 64))

@@ -133,7 +133,7 @@ def test_recomputation_gives_the_same_gradients():
     twin.with_cp = True
     for each in (model, twin):
         each(x)[0].square().sum().backward()
-    for param, other in zip(model.parameters(), twin.parameters()):
+    for param, other in zip(model.parameters(), twin.parameters(), strict=True):
         torch.testing.assert_close(param.grad, other.grad)
 
 
@@ -276,7 +276,7 @@ def test_exports_with_any_height_and_width():
     )
     for size in ((32, 32), (64, 24), (41, 33)):
         x = torch.randn(1, 3, *size)
-        for got, want in zip(program.module()(x), model(x)):
+        for got, want in zip(program.module()(x), model(x), strict=True):
             torch.testing.assert_close(got, want, rtol=1e-4, atol=1e-5)
 
 
@@ -316,5 +316,5 @@ def test_images_smaller_than_a_patch_are_refused(name, size):
 
 
 def test_patches_of_no_size_are_refused():
-    with pytest.raises(ValueError, match='patch_size must be .* got 0'):
+    with pytest.raises(ValueError, match=r'patch_size must be .* got 0'):
         AnchorFormer('tiny', patch_size=0)

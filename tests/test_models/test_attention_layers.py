@@ -186,7 +186,7 @@ def test_arguments_out_of_range_are_refused(kind, kwargs, message):
 
 
 def test_more_token_anchors_than_tokens_are_refused():
-    with pytest.raises(ValueError, match='num_anchors=4 exceeds .* = 3'):
+    with pytest.raises(ValueError, match=r'num_anchors=4 exceeds .* = 3'):
         build(TokenAnchorAttention)(torch.randn(1, 3, 32).double())
 
 

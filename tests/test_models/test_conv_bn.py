@@ -56,9 +56,9 @@ def test_half_a_checkpoint_is_refused():
     folded.switch_to_deploy()
     state = LinearBN(4, 8).state_dict()
     del state['bn.running_var']
-    with pytest.raises(RuntimeError, match='linear.bias'):
+    with pytest.raises(RuntimeError, match=r'linear.bias'):
         folded.load_state_dict(state)
-    with pytest.raises(RuntimeError, match='size mismatch|Unexpected'):
+    with pytest.raises(RuntimeError, match=r'size mismatch|Unexpected'):
         folded.load_state_dict(LinearBN(4, 9).state_dict())
 
 

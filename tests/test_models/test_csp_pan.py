@@ -25,7 +25,7 @@ def inputs(height=16, width=24, batch=2, dtype=torch.float64):
 def test_maps_meet_in_the_stated_order():
     neck = randomise(CSPPAN((8, 16, 32), out_channels=16))
     x = inputs()
-    c3, c4, c5 = (conv(each) for conv, each in zip(neck.reduce_convs, x))
+    c3, c4, c5 = (conv(each) for conv, each in zip(neck.reduce_convs, x, strict=True))
 
     def csp(layer, *maps):
         joined = torch.cat(maps, 1)
@@ -40,7 +40,7 @@ def test_maps_meet_in_the_stated_order():
     n4 = csp(neck.bottom_up_layers[0], neck.downsamples[0](p3), p4)
     n5 = csp(neck.bottom_up_layers[1], neck.downsamples[1](n4), c5)
     n6 = neck.extra_from_input(c5) + neck.extra_from_output(n5)
-    for ours, expected in zip(neck(x), (p3, n4, n5, n6)):
+    for ours, expected in zip(neck(x), (p3, n4, n5, n6), strict=True):
         torch.testing.assert_close(ours, expected, atol=1e-12, rtol=1e-12)
 
 

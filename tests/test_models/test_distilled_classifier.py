@@ -167,7 +167,7 @@ def test_a_teachers_file_runs_no_code(tmp_path):
     path = tmp_path / 'teacher.pth'
     torch.save(dict(model=Wants()), path)
     model = student(teacher_checkpoint=str(path)).train()
-    with pytest.raises(UnsafeCheckpointError, match='teacher.pth'):
+    with pytest.raises(UnsafeCheckpointError, match=r'teacher.pth'):
         model(torch.rand(2, 3, 32, 32), samples([0, 1]), mode='loss')
     assert not (tmp_path / 'ran').exists()
 
@@ -216,8 +216,8 @@ def test_a_teacher_loads_what_its_init_cfg_names(tmp_path):
         assert torch.equal(value, weights[name])
 
 
-def test_a_teacher_without_weights_is_told_of():
-    with pytest.warns(UserWarning, match='give model.teacher_checkpoint'):
+def test_a_teacher_without_weights_is_warned_about():
+    with pytest.warns(UserWarning, match='set model.teacher_checkpoint'):
         student().train()(torch.rand(2, 3, 32, 32), samples([0, 1]), mode='loss')
 
 

@@ -25,7 +25,7 @@ def test_widths_inside_blocks_follow_the_ratios():
         for i, block in enumerate(stage)
     ]
     widths = [128] * 3 + [256] * 7 + [512] * 3
-    assert found == [int(w * r) for w, r in zip(widths, RATIOS_M)]
+    assert found == [int(w * r) for w, r in zip(widths, RATIOS_M, strict=True)]
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,8 @@ def test_pooling_is_plain_and_keeps_the_layout(layout):
 def test_images_of_a_batch_do_not_touch_each_other():
     model = ESNet(0.25).double().eval()
     x = torch.rand(3, 3, 32, 64, dtype=torch.float64)
-    for together, alone in zip(model(x), zip(*(model(i[None]) for i in x))):
+    alone_maps = zip(*(model(i[None]) for i in x), strict=True)
+    for together, alone in zip(model(x), alone_maps, strict=True):
         torch.testing.assert_close(together, torch.cat(alone))
 
 

@@ -113,7 +113,7 @@ def test_a_checkpoint_with_other_anchors_is_refused():
     folded = trained(LevitAnchorAttention)
     folded.switch_to_deploy()
     other = trained(LevitAnchorAttention, num_anchors=6).state_dict()
-    with pytest.raises(RuntimeError, match='anchors|size mismatch'):
+    with pytest.raises(RuntimeError, match=r'anchors|size mismatch'):
         folded.load_state_dict(other)
 
 
@@ -163,7 +163,7 @@ def test_every_parameter_learns(kind, stride):
 def test_anchors_may_outnumber_tokens_and_there_must_be_one():
     layer = trained(LevitAnchorAttention, num_anchors=40)
     assert torch.isfinite(layer(torch.randn(1, 15, 32), HW)[0]).all()
-    with pytest.raises(ValueError, match='num_anchors must be .* got 0'):
+    with pytest.raises(ValueError, match=r'num_anchors must be .* got 0'):
         LevitAnchorAttention(32, 2, 8, value_dims=16, num_anchors=0)
 
 

@@ -1,6 +1,7 @@
 """The whole detector, tested as mmdet tests its own."""
 
 import copy
+from itertools import chain
 
 import numpy as np
 import pytest
@@ -92,7 +93,7 @@ def test_boxes_lie_in_their_images(backbone):
     assert data['inputs'].shape == (3, 3, 128, 96)
     with torch.no_grad():
         results = model(**data, mode='predict')
-    for sample, (height, width) in zip(results, shapes):
+    for sample, (height, width) in zip(results, shapes, strict=True):
         assert isinstance(sample, DetDataSample)
         found = sample.pred_instances
         assert found.bboxes.shape == (len(found), 4) and len(found) <= 100
@@ -169,14 +170,16 @@ def test_building_twice_gives_one_network(backbone):
     first, second = build(backbone), build(backbone)
     names = list(first.state_dict())
     assert names == list(second.state_dict())
-    assert not any(id(a) == id(b) for a, b in zip(first.parameters(), second.parameters()))
+    assert not any(
+        id(a) == id(b) for a, b in zip(first.parameters(), second.parameters(), strict=True)
+    )
     for parameter in second.parameters():
         torch.nn.init.normal_(parameter)
     second.load_state_dict(first.state_dict(), strict=True)
     image = torch.rand(1, 3, 64, 96)
     with torch.no_grad():
         outputs = [model.eval()(image, mode='tensor') for model in (first, second)]
-    for one, other in zip(*(scores + boxes for scores, boxes in outputs)):
+    for one, other in zip(*(scores + boxes for scores, boxes in outputs), strict=True):
         assert torch.equal(one, other)
 
 
@@ -188,5 +191,5 @@ def test_it_is_exported(backbone):
     with torch.no_grad():
         expected = model(image)
         found = program.module()(image)
-    for one, other in zip(sum(expected, []), sum(found, [])):
+    for one, other in zip(chain(*expected), chain(*found), strict=True):
         torch.testing.assert_close(one, other)

@@ -55,7 +55,7 @@ def prior_table(dtype=torch.float64):
     return torch.tensor(
         [
             [(x + 0.5) * s, (y + 0.5) * s, s]
-            for (h, w), s in zip(SIZES, STRIDES)
+            for (h, w), s in zip(SIZES, STRIDES, strict=True)
             for y in range(h)
             for x in range(w)
         ],
@@ -139,7 +139,7 @@ def test_losses_and_gradients_agree_with_the_formulas(seed, zero_labels):
     outputs = [*scores, *boxes]
     ours = torch.autograd.grad(sum(losses.values()), outputs)
     slow = torch.autograd.grad(sum(expected.values()), outputs)
-    for a, b in zip(ours, slow):
+    for a, b in zip(ours, slow, strict=True):
         torch.testing.assert_close(a, b, atol=1e-6, rtol=0)
 
 
@@ -331,7 +331,7 @@ def test_arguments_change_the_layers():
     assert len(head.towers) == len(head.preds) == 2
     conv = head.towers[0][0].depthwise_conv.conv
     assert conv.kernel_size == (3, 3) and conv.in_channels == 8
-    scores, boxes = head([torch.rand(1, 8, 4, 4), torch.rand(1, 8, 2, 2)])
+    _, boxes = head([torch.rand(1, 8, 4, 4), torch.rand(1, 8, 2, 2)])
     assert boxes[0].shape == (1, 20, 4, 4)
 
 

@@ -39,7 +39,7 @@ def preprocess(sizes, shapes=((3, 64, 64), (3, 40, 64))):
 def test_images_and_boxes_are_scaled():
     images, samples, before = preprocess([96])
     assert images.shape == (2, 3, 96, 96)
-    for sample, boxes in zip(samples, before):
+    for sample, boxes in zip(samples, before, strict=True):
         assert sample.batch_input_shape == sample.pad_shape == (96, 96)
         torch.testing.assert_close(sample.gt_instances.bboxes, boxes * 1.5)
     assert [sample.img_shape for sample in samples] == [(96, 96), (60, 96)]

@@ -210,7 +210,7 @@ def test_checkpoints_of_another_size_are_resized(source, target):
     source, model = build(**source), build(**target)
     model.load_state_dict(source.state_dict(), strict=False)
     shared = min(len(source.extra_tokens), len(model.extra_tokens))
-    for old, new in zip(source.layers, model.layers):
+    for old, new in zip(source.layers, model.layers, strict=True):
         old, new = old.attn.predictor, new.attn.predictor
         if old.basis.shape[1] == new.basis.shape[1]:
             torch.testing.assert_close(new.basis[:shared], old.basis[:shared])
@@ -255,7 +255,7 @@ def test_bad_arguments_are_named(bad, message):
 
 
 def test_arguments_of_anchors_are_refused():
-    with pytest.raises(TypeError, match="no arguments .'num_anchors'."):
+    with pytest.raises(TypeError, match=r"no arguments .'num_anchors'."):
         Sparsifiner(ARCH, img_size=64, num_anchors=3)
 
 

@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from mmanchor.models.layers import SparsifinerAttention
-from mmanchor.models.layers.sparse_attention import resize_basis_axis, resize_token_axis
-from mmanchor.models.layers.token_pruning import TokenLayout
+from mmanchor.models.layers.sparsifiner import resize_basis_axis, resize_token_axis
+from mmanchor.models.layers.token_layout import TokenLayout
 from mmanchor.registry import MODELS
 
 PATHS = ['masked', 'gathered']
@@ -72,7 +72,7 @@ def attend_slowly(layer, x, budget, num_extra):
                 mask[b, h, i, chosen] = True
                 shares = softmax([(q[i] @ k[j]).item() / 4 for j in chosen])
                 out[b, i, 16 * h : 16 * h + 16] = sum(
-                    share * v[j] for share, j in zip(shares, chosen)
+                    share * v[j] for share, j in zip(shares, chosen, strict=True)
                 )
     return layer.proj(out), mask
 

@@ -178,7 +178,7 @@ def test_autocast_does_not_lower_the_precision(dtype):
     want = (anchor_attention(keys, values, anchors), anchor_assignment(keys, anchors))
     with torch.autocast('cpu', dtype=dtype):
         got = (anchor_attention(keys, values, anchors), anchor_assignment(keys, anchors))
-    for x, y in zip(got, want):
+    for x, y in zip(got, want, strict=True):
         assert torch.equal(x, y)
 
 

@@ -42,7 +42,7 @@ def long_way(x, w):
 def short_way(x, w, sizes=None):
     pieces = x.split(sizes or [x.shape[1]], dim=1)
     assigns = [assign_heads(F.linear(p, w['score']), HEADS) for p in pieces]
-    sums, mass = map(sum, zip(*map(token_sums, assigns, pieces)))
+    sums, mass = map(sum, zip(*map(token_sums, assigns, pieces), strict=True))
     means = project_means(sums, mass, w['value'], w['value_bias'], w['out'], HEADS)
     return torch.cat([spread_means(a, means, w['out_bias']) for a in assigns],
                      dim=1)  # yapf: disable
@@ -58,7 +58,7 @@ def test_both_ways_agree_with_their_gradients(num):
     for way in (long_way, short_way):
         out = way(x, w)
         results.append((out, *torch.autograd.grad((out * probe).sum(), leaves)))
-    for a, b in zip(*results):
+    for a, b in zip(*results, strict=True):
         assert torch.allclose(a, b, rtol=0, atol=1e-10)
 
 

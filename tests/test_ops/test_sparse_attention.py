@@ -38,7 +38,7 @@ def attend_slowly(queries, keys, values, kept):
     for b, h, i in rows_of(queries):
         tokens = kept[b][h][i]
         scores = [math.exp(queries[b, h, i].dot(keys[b, h, j]) / 2) for j in tokens]
-        for score, j in zip(scores, tokens):
+        for score, j in zip(scores, tokens, strict=True):
             out[b, h, i] += score / sum(scores) * values[b, h, j]
     return out
 

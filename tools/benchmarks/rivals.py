@@ -12,8 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mmanchor.models.layers.sparse_attention import EXECUTIONS, ConnectivityPredictor
-from mmanchor.models.layers.token_pruning import TokenLayout
+from mmanchor.models.layers.sparsifiner import EXECUTIONS, ConnectivityPredictor
+from mmanchor.models.layers.token_layout import TokenLayout
 from mmanchor.ops import anchor_attention, connectivity_scores, strongest_pairs
 
 # Settings of Sparsifiner's paper and release: the share of the tokens that a

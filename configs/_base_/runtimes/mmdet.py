@@ -14,7 +14,9 @@ default_hooks = dict(
     # Among the default hooks, so that a config that sets custom_hooks keeps them.
     num_classes=dict(type='NumClassCheckHook'),
     stop_on_nan=dict(type='mmanchor.StopOnNanHook'),
-    skipped_images=dict(type='mmanchor.SkippedPicturesHook'),
+    skipped_images=dict(type='mmanchor.SkippedImagesHook'),
+    # Seeds each sample by its number, so that a resumed run equals a whole one.
+    exact_resume=dict(type='mmanchor.ExactResumeHook'),
 )
 
 env_cfg = dict(

@@ -9,8 +9,11 @@ default_hooks = dict(
     checkpoint=dict(type='CheckpointHook', interval=1, max_keep_ckpts=3, save_best='accuracy/top1'),
     sampler_seed=dict(type='DistSamplerSeedHook'),
     visualization=dict(type='VisualizationHook', enable=False),
-    # Among the default hooks, so that a config that sets custom_hooks keeps it.
+    # Among the default hooks, so that a config that sets custom_hooks keeps them.
     stop_on_nan=dict(type='mmanchor.StopOnNanHook'),
+    skipped_images=dict(type='mmanchor.SkippedImagesHook'),
+    # Seeds each sample by its number, so that a resumed run equals a whole one.
+    exact_resume=dict(type='mmanchor.ExactResumeHook'),
 )
 
 env_cfg = dict(

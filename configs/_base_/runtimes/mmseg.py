@@ -10,8 +10,11 @@ default_hooks = dict(
     ),
     sampler_seed=dict(type='DistSamplerSeedHook'),
     visualization=dict(type='SegVisualizationHook'),
-    # Among the default hooks, so that a config that sets custom_hooks keeps it.
+    # Among the default hooks, so that a config that sets custom_hooks keeps them.
     stop_on_nan=dict(type='mmanchor.StopOnNanHook'),
+    skipped_images=dict(type='mmanchor.SkippedImagesHook'),
+    # Seeds each sample by its number, so that a resumed run equals a whole one.
+    exact_resume=dict(type='mmanchor.ExactResumeHook'),
 )
 
 env_cfg = dict(

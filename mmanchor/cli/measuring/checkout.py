@@ -3,6 +3,7 @@
 import argparse
 import importlib
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from ...utils.errors import UserError
@@ -29,10 +30,14 @@ def add_checkout_command(parser: argparse.ArgumentParser, module: str) -> bool:
         command.add_arguments(parser)
         parser.set_defaults(run=command.run)
         return True
-    parser.prefix_chars = ''  # options are words, too: they are not known here
-    parser.add_argument('words', nargs='*', help=argparse.SUPPRESS)
-    parser.set_defaults(run=_refuse)
+    parser.parse_known_args = _accept_any_words  # its options are not known here
     return False
+
+
+def _accept_any_words(
+    args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
+) -> tuple[argparse.Namespace, list[str]]:
+    return argparse.Namespace(run=_refuse), []
 
 
 def _refuse(args: argparse.Namespace) -> int:

@@ -4,8 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .recompute import gradients_of
-from .torchvision_ops import in_one_precision
+from .common import gradients_of, in_one_precision
 
 
 def carafe_forward(

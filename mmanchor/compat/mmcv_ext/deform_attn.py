@@ -5,8 +5,7 @@ mmcv itself has it in plain torch, for the CPU; here it serves the GPU too.
 
 from torch import Tensor
 
-from .recompute import gradients_of
-from .torchvision_ops import in_one_precision
+from .common import gradients_of, in_one_precision
 
 
 def ms_deform_attn_forward(

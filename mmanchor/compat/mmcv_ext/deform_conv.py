@@ -7,7 +7,7 @@ version 2 without a mask. The arguments ``im2col_step``, ``ones`` and
 
 from torch import Tensor
 
-from .torchvision_ops import OPS, in_one_precision
+from .common import OPS, in_one_precision
 
 
 def deform_conv_forward(

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .torchvision_ops import in_one_precision
+from .common import in_one_precision
 
 
 def sigmoid_focal_loss_forward(

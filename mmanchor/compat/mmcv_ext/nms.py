@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .torchvision_ops import OPS, in_one_precision
+from .common import OPS, in_one_precision
 
 NAIVE, LINEAR, GAUSSIAN = range(3)
 

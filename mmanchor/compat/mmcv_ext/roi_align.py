@@ -7,11 +7,11 @@ sample a cell, and takes the maximum of each block of cells.
 
 from collections.abc import Iterator
 
-import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .torchvision_ops import OPS, in_one_precision
+from .common import OPS, in_one_precision
+from .sampling import sampling_grids
 
 MAX = 0
 
@@ -52,7 +52,7 @@ def roi_align_forward(
     if pool_mode != MAX:
         output.copy_(_sample(maps, boxes, spatial_scale, size, sampling_ratio, aligned))
         return
-    for chosen, grid in sampling_grids(boxes, size, spatial_scale, sampling_ratio, aligned):
+    for chosen, grid in _grids(boxes, size, spatial_scale, sampling_ratio, aligned):
         fine = (size[0] * grid[0], size[1] * grid[1])
         samples = _sample(maps, boxes[chosen], spatial_scale, fine, 1, aligned)
         values, positions = _blocks(samples, grid).max(-1)
@@ -88,7 +88,7 @@ def roi_align_backward(
     if pool_mode != MAX:
         spread(grad, boxes, size, sampling_ratio)
         return
-    for chosen, grid in sampling_grids(boxes, size, spatial_scale, sampling_ratio, aligned):
+    for chosen, grid in _grids(boxes, size, spatial_scale, sampling_ratio, aligned):
         positions = argmax_y[chosen].long() * grid[1] + argmax_x[chosen].long()
         blocks = F.one_hot(positions, grid[0] * grid[1]) * grad[chosen][..., None]
         spread(_unblock(blocks, grid), boxes[chosen], (size[0] * grid[0], size[1] * grid[1]), 1)
@@ -100,21 +100,11 @@ def _sample(
     return OPS.roi_align(maps, boxes, scale, *size, ratio, aligned)
 
 
-def sampling_grids(
+def _grids(
     boxes: Tensor, size: tuple[int, int], scale: float, ratio: int, aligned: bool
 ) -> Iterator[tuple[Tensor, tuple[int, int]]]:
-    """Group boxes by the number of samples, vertical and horizontal, of a cell."""
-    if ratio > 0:
-        if len(boxes):
-            yield torch.arange(len(boxes), device=boxes.device), (ratio, ratio)
-        return
     sides = (boxes[:, 3:5] - boxes[:, 1:3]) * scale
-    if not aligned:
-        sides = sides.clamp(min=1)
-    counts = (sides.flip(1) / sides.new_tensor(size)).ceil().long().clamp(min=1)
-    for grid in counts.unique(dim=0).tolist():
-        chosen = (counts == counts.new_tensor(grid)).all(1).nonzero()[:, 0]
-        yield chosen, tuple(grid)
+    return sampling_grids(sides if aligned else sides.clamp(min=1), size, ratio)
 
 
 def _blocks(samples: Tensor, grid: tuple[int, int]) -> Tensor:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from .torchvision_ops import in_one_precision
+from .common import in_one_precision
 
 # Pixels looked at together, times channels: bounds the memory.
 CHUNK = 2**24

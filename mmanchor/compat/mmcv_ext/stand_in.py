@@ -34,14 +34,26 @@ from mmanchor.compat.mmcv_ext.focal_loss import (
 )
 from mmanchor.compat.mmcv_ext.masked_conv import masked_col2im_forward, masked_im2col_forward
 from mmanchor.compat.mmcv_ext.nms import bbox_overlaps, nms, nms_match, softnms
+from mmanchor.compat.mmcv_ext.polygons import (
+    box_iou_quadri,
+    box_iou_rotated,
+    nms_quadri,
+    nms_rotated,
+)
 from mmanchor.compat.mmcv_ext.psa_mask import psamask_backward, psamask_forward
 from mmanchor.compat.mmcv_ext.roi_align import roi_align_backward, roi_align_forward
+from mmanchor.compat.mmcv_ext.roi_align_rotated import (
+    roi_align_rotated_backward,
+    roi_align_rotated_forward,
+)
 from mmanchor.compat.mmcv_ext.roi_pool import roi_pool_backward, roi_pool_forward
 from mmanchor.compat.mmcv_ops import EXTENSION
 from mmanchor.compat.stack import find_stack
 
 __all__ = [
     'bbox_overlaps',
+    'box_iou_quadri',
+    'box_iou_rotated',
     'carafe_backward',
     'carafe_forward',
     'carafe_naive_backward',
@@ -61,10 +73,14 @@ __all__ = [
     'ms_deform_attn_forward',
     'nms',
     'nms_match',
+    'nms_quadri',
+    'nms_rotated',
     'psamask_backward',
     'psamask_forward',
     'roi_align_backward',
     'roi_align_forward',
+    'roi_align_rotated_backward',
+    'roi_align_rotated_forward',
     'roi_pool_backward',
     'roi_pool_forward',
     'sigmoid_focal_loss_backward',

@@ -1,6 +1,7 @@
 """Training hooks."""
 
 from .auxiliary_loss import AuxiliaryLossHook
+from .class_guard import ClassGuard
 from .exact_resume import ExactResumeHook
 from .progress import ProgressHook
 from .restarted_ema import RestartedEMAHook
@@ -11,6 +12,7 @@ from .weights_guard import StartWeightsHook, WeightsGuard
 
 __all__ = [
     'AuxiliaryLossHook',
+    'ClassGuard',
     'ExactResumeHook',
     'ProgressHook',
     'RestartedEMAHook',

@@ -1,56 +1,41 @@
-"""Losses that parts of a model have of their own join the model's losses."""
-
-from typing import Any
+"""Add the auxiliary losses of a model's parts to the training losses."""
 
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
-from torch import Tensor
 
 from ...registry import HOOKS
+from ...utils.auxiliary_losses import add_auxiliary_losses
 from ...utils.errors import UserError
 
 
 @HOOKS.register_module()
 class AuxiliaryLossHook(Hook):
-    """Adds what ``auxiliary_losses()`` of a model's parts gives.
+    """Trains what ``auxiliary_losses()`` of a model's parts is for.
 
-    Backbones return features, so that a classifier, a segmentor and a
-    detector know nothing of a loss that a backbone has, such as
-    ``mmanchor.Sparsifiner``'s. While training runs, this hook stands in
-    ``parse_losses``, which all models have from MMEngine, and adds the losses
-    under the part's name, such as ``backbone.loss_reconstruction``.
+    While training runs, the losses of the model include those of its parts
+    (see :func:`~mmanchor.utils.auxiliary_losses.add_auxiliary_losses`). A
+    config may write ``custom_hooks=[dict(type='mmanchor.AuxiliaryLossHook')]``
+    or wrap its model by :func:`mmanchor.WithAuxiliaryLosses`: the result is
+    the same.
     """
 
     def before_train(self, runner) -> None:
-        """Step into ``parse_losses``.
+        """Start adding the losses.
 
         Raises:
             UserError: If no part of the model has such losses.
         """
         model = runner.model
-        self._model = model.module if is_model_wrapper(model) else model
-        self._parts = {
-            name: part
-            for name, part in self._model.named_modules()
-            if hasattr(part, 'auxiliary_losses')
-        }
-        if not self._parts:
+        if is_model_wrapper(model):
+            model = model.module
+        try:
+            self._handle = add_auxiliary_losses(model)
+        except ValueError as error:
             raise UserError(
-                'mmanchor.AuxiliaryLossHook has nothing to add: no part of '
-                f'the {type(self._model).__name__} has auxiliary_losses(); '
-                'take it off custom_hooks'
-            )
-        self._parse = self._model.parse_losses
-        self._model.parse_losses = self._parse_all
+                f'mmanchor.AuxiliaryLossHook has nothing to add: {error}; '
+                'remove it from custom_hooks'
+            ) from None
 
     def after_train(self, runner) -> None:
-        """Step out again."""
-        # The instance's attribute hid the method of its class.
-        del self._model.parse_losses
-
-    def _parse_all(self, losses: dict[str, Any]) -> tuple[Tensor, dict[str, Tensor]]:
-        losses = dict(losses)
-        for name, part in self._parts.items():
-            for key, value in part.auxiliary_losses().items():
-                losses[f'{name}.{key}' if name else key] = value
-        return self._parse(losses)
+        """Stop adding the losses."""
+        self._handle.remove()

@@ -1,6 +1,7 @@
 """AnchorFormer: a DeiT whose attention goes through anchors."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -13,65 +14,71 @@ from torch.utils.checkpoint import checkpoint
 
 from ...registry import MODELS
 from ..layers.attention import attention_config
+from ..layers.banded_forward import check_chunk_tokens, forward_in_bands
 from ..layers.block import TransformerBlock
-from ..layers.chunks import check_chunks, run_block_in_chunks, split_rows, token_span
-from ..layers.token_grid import PositionRows, infer_grid, resize_position_embedding
+from ..layers.exporting import is_exporting
+from ..layers.token_grid import infer_grid, resize_position_embedding
+from ..layers.token_layout import TokenLayout
 from .base import (
     BaseBackbone,
-    is_exporting,
+    InitCfg,
     is_pretrained,
     lookup_arch,
     normalize_out_indices,
     require_patch,
 )
 
+# Values of out_type that return extra tokens, not patches.
+TOKEN_TYPES = ('cls_token', 'tokens')
+
 
 @MODELS.register_module()
 class AnchorFormer(BaseBackbone):
-    """Vision transformer of DeiT's layout with anchor attention.
+    """Vision transformer in the layout of DeiT with anchor attention.
 
     AnchorFormer (arXiv 2505.16463) on DeiT (arXiv 2012.12877): one plain
-    trunk for classification, detection and segmentation. Beyond the paper: it
-    takes any image size, has a deploy form, and every attention of
-    :mod:`mmanchor.models.layers` can take the place of learned anchors.
+    trunk for classification, detection and segmentation. Beyond the paper, it
+    takes images of any size, can be fused for deployment, and takes any
+    attention of :mod:`mmanchor.models.layers`.
 
     Args:
-        arch: 'tiny', 'small' or 'base' (DeiT's sizes), or a dict with the keys
-            ``embed_dims``, ``num_layers``, ``num_heads`` and ``mlp_ratio``.
+        arch: 'tiny', 'small' or 'base' (the sizes of DeiT), or a dict with
+            the keys ``embed_dims``, ``num_layers``, ``num_heads`` and
+            ``mlp_ratio``.
         img_size: Image size in pixels, (H, W) or one side, that the position
-            embedding is made for; any other size resizes it.
-        patch_size: Side of a patch in pixels; the maps have this stride.
+            embedding is made for; for images of another size it is resized.
+        patch_size: Side of a patch in pixels, which is the stride of the maps.
         in_channels: Channels of the image.
-        num_anchors: M, given to attentions with anchors.
+        num_anchors: M, number of anchors of attentions that have anchors.
         attention: 'learned' (Fig. 3b), 'token' (Fig. 3a), 'softmax', or the
-            config of an attention, whose values win over this class's.
-        extra_tokens: Names of the extra tokens, ('cls', ) or
-            ('cls', 'dist'); they stand before the patches. Without any, as
-            dense tasks want it, attention is among patches alone.
-        out_indices: Layers whose outputs are returned, negative ones counted
+            config of an attention, whose values take precedence over
+            ``num_anchors`` and ``deploy``.
+        extra_tokens: Names of the extra tokens, ('cls',) or ('cls', 'dist');
+            they come before the patches. Without extra tokens, the usual
+            choice for dense tasks, only patches attend to each other.
+        out_indices: Layers whose outputs are returned; negative ones count
             from the end. Layers after the last of them are not built.
-        out_type: 'featmap' gives maps (B, C, H, W); 'avg_featmap' their means
-            (B, C); 'cls_token' the class token (B, C), as mmpretrain's ViT
-            has it; 'tokens' the extra tokens, (B, C) for one and a tuple of
-            them for two, as mmpretrain's heads for DeiT take them. The last
-            two need ``extra_tokens``.
-        final_norm: Whether the last layer's output is normalised.
+        out_type: 'featmap' returns maps (B, C, H, W); 'avg_featmap' their
+            means (B, C); 'cls_token' the class token, (B, C); 'tokens' the
+            extra tokens, (B, C) for one and a tuple of (B, C) for two, as
+            mmpretrain's heads take them.
+        final_norm: Whether to normalize the output of the last layer.
         drop_rate: Dropout rate after the embedding and in MLPs, in [0, 1].
         drop_path_rate: Drop-path rate of the last layer, in [0, 1); it grows
-            linearly from 0 at the first.
-        norm_cfg: Config of the normalisations.
-        frozen_stages: 0 freezes the embedding, i > 0 the first i layers too,
-            -1 nothing.
+            linearly from 0 at the first layer.
+        norm_cfg: Config of the normalizations; ``None`` takes LN with epsilon
+            1e-6.
+        frozen_stages: -1 freezes nothing, 0 the embedding, i > 0 also the
+            first i layers.
         with_cp: Whether to save memory in training by recomputing each layer
             in the backward pass.
-        chunk_tokens: Go through the tokens in bands of whole rows, of about
-            this many tokens each, where nothing is trained: for images whose
-            plain forward does not fit in memory. Exact, as the attention
-            stays global; learned anchors only. Maps are then channels last.
-            ``None`` takes all at once.
-        deploy: Build the folded form of the attention (see
-            :meth:`switch_to_deploy`); it loads training checkpoints too.
-        init_cfg: MMEngine's initialisation config.
+        chunk_tokens: Run inference in bands of whole rows, of at most this
+            many tokens each, for images whose forward pass does not fit in
+            memory. Exact: the attention stays global. Learned anchors only;
+            maps are channels last. ``None`` runs all tokens at once.
+        deploy: Build the form fused for deployment (see
+            :meth:`switch_to_deploy`); it loads training checkpoints, too.
+        init_cfg: MMEngine's initialization config.
 
     Raises:
         ValueError: If an argument is out of its range.
@@ -82,14 +89,14 @@ class AnchorFormer(BaseBackbone):
         [(1, 192, 4, 6), (1, 192, 4, 6)]
     """
 
-    arch_settings = {
+    arch_settings: ClassVar[dict[str, dict[str, Any]]] = {
         'tiny': dict(embed_dims=192, num_layers=12, num_heads=3, mlp_ratio=4),
         'small': dict(embed_dims=384, num_layers=12, num_heads=6, mlp_ratio=4),
         'base': dict(embed_dims=768, num_layers=12, num_heads=12, mlp_ratio=4),
     }
     out_types = ('featmap', 'avg_featmap', 'cls_token', 'tokens')
-    # A subclass may have its own kind of layer.
-    block_type = TransformerBlock
+    # Subclasses may use another block.
+    block_type: type[TransformerBlock] = TransformerBlock
 
     def __init__(
         self,
@@ -111,7 +118,7 @@ class AnchorFormer(BaseBackbone):
         with_cp: bool = False,
         chunk_tokens: int | None = None,
         deploy: bool = False,
-        init_cfg: dict | list[dict] | None = None,
+        init_cfg: InitCfg = None,
     ) -> None:
         super().__init__(frozen_stages, init_cfg=init_cfg)
         settings = lookup_arch(arch, self.arch_settings)
@@ -121,7 +128,8 @@ class AnchorFormer(BaseBackbone):
         self.extra_tokens = _check_extra_tokens(extra_tokens)
         self.out_type = self._check_out_type(out_type)
         self.with_cp = with_cp
-        self._build_embedding(in_channels, to_2tuple(img_size), patch_size)
+        height, width = to_2tuple(img_size)
+        self._build_embedding(in_channels, (height, width), patch_size)
         self.drop_after_pos = nn.Dropout(drop_rate)
         block = dict(
             attention=attention_config(attention, settings['num_heads'], num_anchors, deploy),
@@ -141,7 +149,7 @@ class AnchorFormer(BaseBackbone):
             self.norm = build_norm_layer(norm_cfg or dict(type='LN', eps=1e-6), self.embed_dims)[1]
         self.chunk_tokens = chunk_tokens
         if chunk_tokens is not None:
-            check_chunks(chunk_tokens, self.layers)
+            check_chunk_tokens(chunk_tokens, self.layers)
         self._init_freezing()
 
     def _build_embedding(
@@ -158,7 +166,7 @@ class AnchorFormer(BaseBackbone):
         self.patch_embed = PatchEmbed(
             in_channels, self.embed_dims, kernel_size=patch_size, stride=patch_size, padding=0
         )
-        self.grid = tuple(-(-side // patch_size) for side in img_size)
+        self.grid = (-(-img_size[0] // patch_size), -(-img_size[1] // patch_size))
         for name in self.extra_tokens:
             token = nn.Parameter(torch.zeros(1, 1, self.embed_dims))
             self.register_parameter(f'{name}_token', token)
@@ -168,105 +176,74 @@ class AnchorFormer(BaseBackbone):
     def _check_out_type(self, out_type: str) -> str:
         if out_type not in self.out_types:
             raise ValueError(f'out_type must be one of {self.out_types}, got {out_type!r}')
-        if not self._gives_maps(out_type) and not self.extra_tokens:
+        if out_type in TOKEN_TYPES and not self.extra_tokens:
             raise ValueError(f"out_type={out_type!r} needs extra_tokens such as ('cls',), got ()")
         return out_type
 
-    @staticmethod
-    def _gives_maps(out_type: str) -> bool:
-        """Whether outputs are made of patches, not of extra tokens."""
-        return out_type not in ('cls_token', 'tokens')
-
     def init_weights(self) -> None:
-        """Initialise as DeiT does, or as ``init_cfg`` says."""
+        """Initialize as DeiT does, or as ``init_cfg`` says."""
         super().init_weights()
         if not is_pretrained(self.init_cfg):
-            for param in (self.pos_embed, *self._extra_params()):
+            for param in (self.pos_embed, *self.extra_params()):
                 nn.init.trunc_normal_(param, std=0.02)
 
-    def forward(self, x: Tensor) -> tuple:
-        """Map images to features.
+    def forward(self, x: Tensor) -> tuple[Any, ...]:
+        """Extract features.
 
         Args:
-            x: Images, (B, in_channels, H, W), of any size from one patch
-                on: what is missing to whole patches is padded with zeros at
-                the right and the bottom.
+            x: Images, (B, in_channels, H, W), of at least one patch. They are
+                padded with zeros at the right and bottom to whole patches.
 
         Returns:
-            For each of ``out_indices`` what ``out_type`` says; maps are
-            (B, C, ceil(H / patch_size), ceil(W / patch_size)).
+            One output for each of ``out_indices``, as ``out_type`` says; maps
+            are (B, C, ceil(H / patch_size), ceil(W / patch_size)).
+
+        Raises:
+            ValueError: If the images are smaller than one patch.
         """
         require_patch(x, self.patch_size)
         if self.chunk_tokens and not (self.training or is_exporting() or torch.is_grad_enabled()):
-            return self._forward_in_chunks(x)
-        x, hw_shape = self.patch_embed(self._pad(x))  # (B, H * W, C)
-        extra = [p.expand(len(x), -1, -1) for p in self._extra_params()]
+            return forward_in_bands(self, x, self.chunk_tokens)
+        x, hw_shape = self.patch_embed(self.pad(x))  # (B, H * W, C)
+        extra = [p.expand(len(x), -1, -1) for p in self.extra_params()]
         x = torch.cat((*extra, x), dim=1) if extra else x
         x = self.drop_after_pos(x + self._position_embedding(hw_shape))
+        layout = TokenLayout(hw_shape, len(extra))
         outs = []
         for i, layer in enumerate(self.layers):
-            x, hw_shape = self._run_layer(layer, x, hw_shape)
+            x, layout = self._run_layer(layer, x, layout)
             if i == self.num_layers - 1 and self.norm is not None:
                 x = self.norm(x)
             if i in self.out_indices:
-                outs.append(self._format_output(x, hw_shape))
+                outs.append(self.format_output(x, layout))
         return tuple(outs)
 
-    def _forward_in_chunks(self, images: Tensor) -> tuple:
-        """As :meth:`forward`, in bands of rows that change tokens in place."""
-        hw_shape = tuple(-(-side // self.patch_size) for side in images.shape[2:])
-        bands = split_rows(hw_shape, self.chunk_tokens)
-        x = self._embed_in_chunks(images, hw_shape, bands)
-        spans = [token_span(rows, hw_shape[1], len(self.extra_tokens)) for rows in bands]
-        outs = []
-        for i, layer in enumerate(self.layers):
-            run_block_in_chunks(layer, x, hw_shape, bands)
-            if i == self.num_layers - 1 and self.norm is not None:
-                for span in spans:
-                    x[:, span] = self.norm(x[:, span])
-            if i in self.out_indices:
-                # Later layers change x. The last output may be x itself:
-                # another map is what an image of this size has no room for.
-                is_last = i == self.out_indices[-1]
-                own = x if is_last else x.clone()
-                outs.append(self._format_output(own, hw_shape, copy=False))
-        return tuple(outs)
+    def _run_layer(
+        self, layer: nn.Module, x: Tensor, layout: TokenLayout
+    ) -> tuple[Tensor, TokenLayout]:
+        """Tokens after a layer, and their layout."""
+        return self._call_layer(layer, x, layout.hw_shape), layout
 
-    def _embed_in_chunks(
-        self, images: Tensor, hw_shape: tuple[int, int], bands: list[tuple[int, int]]
-    ) -> Tensor:
-        """Tokens with their positions, (B, N, C)."""
-        num_extra, width = len(self.extra_tokens), hw_shape[1]
-        positions = PositionRows(self.pos_embed, self.grid, hw_shape, num_extra)
-        x = self.pos_embed.new_empty(len(images), num_extra + hw_shape[0] * width, self.embed_dims)
-        for j, param in enumerate(self._extra_params()):
-            x[:, j] = param[0] + self.pos_embed[:, j]
-        for first, last in bands:
-            strip = images[:, :, first * self.patch_size : last * self.patch_size]
-            tokens = self.patch_embed(self._pad(strip))[0]
-            span = slice(num_extra + first * width, num_extra + last * width)
-            x[:, span] = tokens + positions(first, last)
-        return x
-
-    def _run_layer(self, layer: nn.Module, x: Tensor, hw_shape: tuple[int, int]) -> tuple:
-        """The layer's output, and what the next one is given beside it."""
+    def _call_layer(self, layer: nn.Module, *args: Any) -> Any:
+        """``layer(*args)``, recomputed in the backward pass if ``with_cp``."""
         if self.with_cp and self.training:
-            return checkpoint(layer, x, hw_shape, use_reentrant=False), hw_shape
-        return layer(x, hw_shape), hw_shape
+            return checkpoint(layer, *args, use_reentrant=False)
+        return layer(*args)
 
-    def _pad(self, x: Tensor) -> Tensor:
-        """Pad images at the right and the bottom to whole patches."""
+    def pad(self, x: Tensor) -> Tensor:
+        """Pad images at the right and bottom to whole patches."""
         # mmcv's PatchEmbed can pad, but not in a graph of dynamic shape.
         rows, columns = (-size % self.patch_size for size in x.shape[2:])
         if is_exporting() or rows or columns:
             x = F.pad(x, (0, columns, 0, rows))
         return x
 
-    def _extra_params(self) -> list[nn.Parameter]:
+    def extra_params(self) -> list[nn.Parameter]:
+        """The extra tokens, (1, 1, C) each."""
         return [getattr(self, f'{name}_token') for name in self.extra_tokens]
 
     def _position_embedding(self, hw_shape: tuple[int, int]) -> Tensor:
-        # An exported graph serves every size, so it always resizes; at the
+        # An exported graph is for every size, so it always resizes; at the
         # embedding's own size that is the identity.
         if not is_exporting() and tuple(hw_shape) == self.grid:
             return self.pos_embed
@@ -274,26 +251,35 @@ class AnchorFormer(BaseBackbone):
             self.pos_embed, self.grid, hw_shape, len(self.extra_tokens)
         )
 
-    def _format_output(self, x: Tensor, hw_shape: tuple[int, int], copy: bool = True):
-        num_extra = len(self.extra_tokens)
+    def format_output(
+        self, x: Tensor, layout: TokenLayout, copy: bool = True
+    ) -> Tensor | tuple[Tensor, ...]:
+        """Turn tokens into an output of the type ``out_type``.
+
+        Args:
+            x: Tokens of a layer.
+            layout: Their layout.
+            copy: Whether maps are contiguous copies; otherwise they are views
+                of ``x``, channels last.
+        """
         if self.out_type == 'cls_token':
             return x[:, 0]
         if self.out_type == 'tokens':
-            tokens = x[:, :num_extra].unbind(1)
-            return tokens[0] if num_extra == 1 else tokens
-        patches = x[:, num_extra:]
+            tokens = x[:, : layout.num_extra].unbind(1)
+            return tokens[0] if layout.num_extra == 1 else tokens
+        patches = layout.restore(x)[:, layout.num_extra :]
         if self.out_type == 'avg_featmap':
             return patches.mean(dim=1)
-        maps = patches.transpose(1, 2).unflatten(2, hw_shape)
+        maps = patches.transpose(1, 2).unflatten(2, layout.hw_shape)
         if not copy:
-            return maps  # channels last
-        # Unlike `contiguous`, a copy also where a map is one token.
+            return maps
+        # Unlike `contiguous`, this copies a map of one token, too.
         return maps.clone(memory_format=torch.contiguous_format)
 
     def switch_to_deploy(self) -> None:
         """Fold keys and anchors of every layer, in place; exact.
 
-        Attentions that have nothing to fold stay as they are.
+        Attentions without a deploy form are not changed.
         """
         for layer in self.layers:
             if hasattr(layer.attn, 'switch_to_deploy'):
@@ -303,12 +289,13 @@ class AnchorFormer(BaseBackbone):
         """Depth of a parameter, for layer-wise learning-rate decay.
 
         Args:
-            param_name: Its name, ``prefix`` included.
+            param_name: Name of the parameter, including ``prefix``.
             prefix: Name of this backbone in the model, such as 'backbone.'.
 
         Returns:
-            Its depth, and the number of depths: 0 is the embedding, i + 1
-            layer i, and the last depth is everything outside the trunk.
+            Depth of the parameter, and the number of depths. Depth 0 is the
+            embedding, i + 1 is layer i, and the last depth is everything
+            outside the trunk.
         """
         num_depths = self.num_layers + 2
         if not param_name.startswith(prefix):
@@ -323,12 +310,12 @@ class AnchorFormer(BaseBackbone):
         )
         return (0 if is_embedding else num_depths - 1), num_depths
 
-    def _stages(self) -> list:
-        embedding = (self.patch_embed, self.pos_embed, *self._extra_params())
+    def _stages(self) -> list[Iterable[nn.Module | nn.Parameter]]:
+        embedding = (self.patch_embed, self.pos_embed, *self.extra_params())
         return [embedding, *((layer,) for layer in self.layers)]
 
     def _load_from_state_dict(self, state_dict: dict, prefix: str, *args, **kwargs) -> None:
-        """Fit the checkpoint's position embedding to this model first."""
+        """Resize the checkpoint's position embedding if needed."""
         name = f'{prefix}pos_embed'
         if name in state_dict:
             num_extra = sum(f'{prefix}{token}_token' in state_dict for token in ('cls', 'dist'))
@@ -337,15 +324,14 @@ class AnchorFormer(BaseBackbone):
 
     @torch.no_grad()
     def _fit_tokens(self, loaded: Tensor, own: Tensor, num_extra: int) -> Tensor:
-        """A checkpoint's weights of the tokens at this model's size.
+        """Resize per-token weights of a checkpoint to this model's map.
 
         Args:
-            loaded: (1, num_extra + h * w, C). h and w are taken to have the
-                ratio of this model's map if such integers exist, else to be
-                equal.
-            own: This model's, (1, N, C). It keeps those of extra tokens that
-                the checkpoint lacks.
-            num_extra: The checkpoint's number of extra tokens.
+            loaded: Weights of the checkpoint, (1, num_extra + h * w, C). h
+                and w are inferred, see :func:`~..layers.token_grid.infer_grid`.
+            own: Weights of this model, (1, N, C), used for extra tokens that
+                the checkpoint does not have.
+            num_extra: Number of extra tokens in the checkpoint.
         """
         own_extra = len(self.extra_tokens)
         if loaded.shape == own.shape and num_extra == own_extra:

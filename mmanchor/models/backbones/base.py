@@ -1,6 +1,8 @@
-"""What every backbone of ours does: sizes, out_indices, freezing."""
+"""What all backbones share: sizes, out_indices, freezing."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
+from typing import Any
 
 from mmengine.model import BaseModule
 from mmengine.utils.dl_utils.parrots_wrapper import _BatchNorm
@@ -8,26 +10,26 @@ from torch import Tensor, nn
 
 from ..layers.exporting import is_exporting
 
+# What MMEngine takes as `init_cfg`.
+InitCfg = dict[str, Any] | list[dict[str, Any]] | None
+
 
 class BaseBackbone(BaseModule):
-    """Freezing, and lookups that give the same errors everywhere.
+    """A backbone whose first stages can be frozen.
 
-    A subclass calls :meth:`_init_freezing` at the end of its constructor and
-    says by :meth:`_stages` which modules or parameters a stage has.
+    A subclass calls :meth:`_init_freezing` at the end of its constructor, and
+    its :meth:`_stages` returns the modules and parameters of each stage.
 
     Args:
-        frozen_stages: Stages 0 to this one are frozen, and stay so after
+        frozen_stages: Stages 0 to this one are frozen, and stay frozen after
             ``.train()``; -1 freezes nothing.
-        norm_eval: Whether batch normalisations keep their statistics also
-            while training.
-        init_cfg: MMEngine's initialisation config.
+        norm_eval: Whether batch normalizations keep their statistics in
+            training.
+        init_cfg: MMEngine's initialization config.
     """
 
     def __init__(
-        self,
-        frozen_stages: int = -1,
-        norm_eval: bool = False,
-        init_cfg: dict | list[dict] | None = None,
+        self, frozen_stages: int = -1, norm_eval: bool = False, init_cfg: InitCfg = None
     ) -> None:
         super().__init__(init_cfg)
         self.frozen_stages = frozen_stages
@@ -63,11 +65,13 @@ class BaseBackbone(BaseModule):
         return self
 
 
-def lookup_arch(arch: str | Mapping, table: dict[str, dict]) -> dict:
-    """Settings of a size, by name or given as a dict with the same keys.
+def lookup_arch(
+    arch: str | Mapping[str, Any], table: Mapping[str, dict[str, Any]]
+) -> dict[str, Any]:
+    """Look up the settings of a size.
 
     Args:
-        arch: A key of ``table`` or a dict that has all keys of its rows.
+        arch: A name in ``table``, or a dict with the same keys as its values.
         table: Settings by name.
 
     Returns:
@@ -95,7 +99,7 @@ def lookup_arch(arch: str | Mapping, table: dict[str, dict]) -> dict:
 
 
 def require_patch(images: Tensor, patch_size: int) -> None:
-    """Refuse images that are smaller than one patch.
+    """Raise an error if images are smaller than one patch.
 
     Args:
         images: (B, C, H, W).
@@ -105,15 +109,15 @@ def require_patch(images: Tensor, patch_size: int) -> None:
         ValueError: If H or W is below ``patch_size``.
     """
     height, width = images.shape[2:]
-    # An exported graph is told its range of sizes when it is made.
+    # The range of sizes of an exported graph is fixed when it is exported.
     if not is_exporting() and min(height, width) < patch_size:
         raise ValueError(
-            f'images must be at least {patch_size} x {patch_size} pixels, one '
-            f'patch, got {height} x {width}'
+            f'images must be at least {patch_size} x {patch_size} pixels (one '
+            f'patch), got {height} x {width}'
         )
 
 
-def is_pretrained(init_cfg: dict | list[dict] | None) -> bool:
+def is_pretrained(init_cfg: InitCfg) -> bool:
     """Whether MMEngine's ``init_cfg`` loads a checkpoint."""
     cfgs = [init_cfg] if isinstance(init_cfg, dict) else init_cfg or []
     return any(cfg['type'] == 'Pretrained' for cfg in cfgs)
@@ -121,13 +125,13 @@ def is_pretrained(init_cfg: dict | list[dict] | None) -> bool:
 
 def normalize_out_indices(
     out_indices: int | Sequence[int], num: int, name: str = 'out_indices'
-) -> tuple:
+) -> tuple[int, ...]:
     """``out_indices`` as a tuple of increasing, non-negative ints.
 
     Args:
         out_indices: One index or several; negative ones count from the end.
-        num: How many stages there are to choose from.
-        name: What errors call the argument.
+        num: Number of stages to choose from.
+        name: Name of the argument in error messages.
 
     Raises:
         ValueError: If one is out of range, or they do not increase.
@@ -142,6 +146,6 @@ def normalize_out_indices(
     out_indices = tuple(i + num if i < 0 else i for i in out_indices)
     if not out_indices or any(not 0 <= i < num for i in out_indices):
         raise ValueError(f'{name} must be within {-num} and {num - 1}, got {given}')
-    if any(a >= b for a, b in zip(out_indices, out_indices[1:])):
+    if any(a >= b for a, b in pairwise(out_indices)):
         raise ValueError(f'{name} must increase, got {given}')
     return out_indices

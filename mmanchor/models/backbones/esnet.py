@@ -1,4 +1,4 @@
-"""ESNet, PicoDet's backbone."""
+"""ESNet, the backbone of PicoDet."""
 
 from collections.abc import Iterable, Sequence
 
@@ -10,12 +10,12 @@ from torch import Tensor, nn
 
 from ...registry import MODELS
 from ..layers.shuffle_block import EnhancedShuffleBlock, EnhancedShuffleDownBlock
-from .base import BaseBackbone, normalize_out_indices
+from .base import BaseBackbone, InitCfg, normalize_out_indices
 
 STEM_CHANNELS = 24
 STAGE_CHANNELS = (128, 256, 512)  # At scale 1.
 STAGE_BLOCKS = (3, 7, 3)
-# He's by the number of inputs, as PaddleDetection has it.
+# As in PaddleDetection.
 CONV_INIT = dict(type='Kaiming', layer='Conv2d', mode='fan_in')
 RATIOS_S = (0.875, 0.5, 0.5, 0.5, 0.625, 0.5, 0.625, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5)
 
@@ -24,27 +24,28 @@ RATIOS_S = (0.875, 0.5, 0.5, 0.5, 0.625, 0.5, 0.625, 0.5, 0.5, 0.5, 0.5, 0.5, 0.
 class ESNet(BaseBackbone):
     """Enhanced ShuffleNet (PicoDet, arXiv 2111.00902).
 
-    A stem of stride 4 and three stages of strides 8, 16 and 32. Weights that
-    PaddleDetection published convert by ``mmanchor convert``. It has no
-    position embedding, so it needs no ``img_size``: every size runs as it is.
+    A stem of stride 4 and three stages of strides 8, 16 and 32. ``mmanchor
+    convert`` converts the weights that PaddleDetection published. Images may
+    have any size; there is no ``img_size``, since nothing depends on it.
 
     Args:
-        scale: Factor of the stages' widths 128, 256 and 512, which are
-            rounded to multiples of 16: PicoDet's S has 0.75, M 1, L 1.25.
-        ratios: Of each of the 13 blocks, the width inside it over its output
-            width, in (0, 1].
-        out_indices: Stages whose outputs are returned, 0 to 2, negative ones
-            counted from the end. Stages after the last are not built.
-        frozen_stages: 0 freezes the stem, i > 0 the first i stages too, -1
-            nothing.
-        norm_eval: Whether normalisations keep their statistics also while
+        scale: Factor of the stages' channels 128, 256 and 512, which are then
+            rounded to multiples of 16. PicoDet-S has 0.75, M 1, L 1.25.
+        ratios: For each of the 13 blocks, its inner channels over its output
+            channels, in (0, 1].
+        out_indices: Stages whose outputs are returned, 0 to 2; negative ones
+            count from the end. Stages after the last are not built.
+        frozen_stages: -1 freezes nothing, 0 the stem, i > 0 also the first i
+            stages.
+        norm_eval: Whether batch normalizations keep their statistics in
             training.
-        norm_cfg, act_cfg: Configs of normalisation and activation.
-        init_cfg: MMEngine's initialisation config; ``None`` draws
-            convolutions as He et al. do, by their inputs.
+        norm_cfg: Config of the normalization; ``None`` takes BN.
+        act_cfg: Config of the activation; ``None`` takes HSwish.
+        init_cfg: MMEngine's initialization config; ``None`` takes Kaiming
+            initialization by fan-in for convolutions.
 
     Attributes:
-        out_channels: Widths of the returned maps.
+        out_channels: Channels of the returned maps.
 
     Raises:
         ValueError: If an argument is out of its range.
@@ -64,17 +65,17 @@ class ESNet(BaseBackbone):
         out_indices: int | Sequence[int] = (0, 1, 2),
         frozen_stages: int = -1,
         norm_eval: bool = False,
-        norm_cfg: dict = dict(type='BN'),
-        act_cfg: dict = dict(type='HSwish'),
-        init_cfg: dict | list[dict] | None = None,
+        norm_cfg: dict | None = None,
+        act_cfg: dict | None = None,
+        init_cfg: InitCfg = None,
     ) -> None:
         super().__init__(frozen_stages, norm_eval, init_cfg or CONV_INIT)
         _check_sizes(scale, ratios)
-        self.norm_cfg = norm_cfg
-        self.act_cfg = act_cfg
+        self.norm_cfg = norm_cfg or dict(type='BN')
+        self.act_cfg = act_cfg or dict(type='HSwish')
         self.out_indices = normalize_out_indices(out_indices, len(STAGE_BLOCKS))
         self.stem = ConvModule(
-            3, STEM_CHANNELS, 3, stride=2, padding=1, norm_cfg=norm_cfg, act_cfg=act_cfg
+            3, STEM_CHANNELS, 3, stride=2, padding=1, norm_cfg=self.norm_cfg, act_cfg=self.act_cfg
         )
         self.pool = nn.MaxPool2d(3, stride=2, padding=1)
         self.stages = ModuleList()
@@ -89,14 +90,14 @@ class ESNet(BaseBackbone):
 
     def _make_stage(
         self, index: int, in_channels: int, channels: int, ratios: Sequence[float]
-    ) -> nn.Sequential:
+    ) -> nn.Module:
         """Build a stage.
 
         Args:
-            index: Which stage, from 0.
-            in_channels: Width of its input.
-            channels: Width of its output.
-            ratios: Of its blocks.
+            index: Index of the stage, from 0.
+            in_channels: Channels of its input.
+            channels: Channels of its output.
+            ratios: Ratios of its blocks.
         """
         cfg = dict(norm_cfg=self.norm_cfg, act_cfg=self.act_cfg)
         mids = [make_divisible(int(channels * ratio), 8) for ratio in ratios]
@@ -105,18 +106,18 @@ class ESNet(BaseBackbone):
             *(EnhancedShuffleBlock(channels, mid, **cfg) for mid in mids[1:]),
         )
 
-    def _stages(self) -> list[Iterable[nn.Module]]:
+    def _stages(self) -> list[Iterable[nn.Module | nn.Parameter]]:
         return [[self.stem], *([stage] for stage in self.stages)]
 
-    def forward(self, x: Tensor) -> tuple:
-        """Map images to features.
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Extract feature maps.
 
         Args:
             x: Images, (B, 3, H, W), of any size.
 
         Returns:
-            Of each of ``out_indices`` a map (B, width, H / stride,
-            W / stride), sides rounded up.
+            One map (B, channels, H / stride, W / stride) for each of
+            ``out_indices``, sides rounded up.
         """
         x = _pool_fast(self.pool, self.stem(x))
         outs = []
@@ -128,10 +129,10 @@ class ESNet(BaseBackbone):
 
 
 def _pool_fast(pool: nn.Module, x: Tensor) -> Tensor:
-    """``pool(x)``, in the layout of ``x``.
+    """``pool(x)``, in the memory format of ``x``.
 
-    With channels last torch pools several times as fast on a CPU: of
-    PicoDet-AnchorFormer-S, one image, eager, a tenth of the whole time.
+    Channels last, torch pools several times as fast on a CPU. For one image,
+    this saves a tenth of the time of PicoDet-AnchorFormer-S in eager mode.
     """
     if x.device.type != 'cpu' or not x.is_contiguous():
         return pool(x)

@@ -3,52 +3,58 @@
 import re
 import warnings
 from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
 
 import torch
 from mmengine.utils import to_2tuple
 from torch import Tensor, nn
 
 from ...registry import MODELS
-from ..layers.sparse_attention import check_keep_rate, resize_basis_axis
-from ..layers.sparse_macs import SparseMacs
-from ..layers.sparsifiner_block import SparsifinerBlock
-from ..layers.token_pruning import TokenLayout
-from .anchorformer import AnchorFormer
+from ..layers.sparsifiner import SparseMacs, SparsifinerBlock, check_keep_rate, resize_basis_axis
+from ..layers.token_layout import TokenLayout
+from .anchorformer import TOKEN_TYPES, AnchorFormer
 
-# Arguments of AnchorFormer that have no meaning here.
+# Arguments of AnchorFormer that do not apply here.
 NOT_OURS = ('attention', 'num_anchors', 'deploy', 'chunk_tokens')
 
 
 @MODELS.register_module()
 class Sparsifiner(AnchorFormer):
-    """Vision transformer of DeiT's layout with learned sparse attention.
+    """Vision transformer in the layout of DeiT with learned sparse attention.
 
-    Sparsifiner (arXiv 2303.13755). Beyond the released code: any image size,
-    feature maps, a path that multiplies the kept pairs alone, and pruned
-    tokens that are really left out. The predictor of the pairs learns from
-    :meth:`auxiliary_losses` alone, which the hook
-    ``mmanchor.AuxiliaryLossHook`` adds to the losses of any model.
+    Sparsifiner (arXiv 2303.13755). Beyond the released code: images of any
+    size, feature maps, an execution that computes only the kept pairs, and
+    pruned tokens that are left out instead of zeroed.
+
+    The predictor of the pairs is trained by :meth:`auxiliary_losses` alone.
+    In a config of any toolbox, either the hook ``mmanchor.AuxiliaryLossHook``
+    or the model type :func:`mmanchor.WithAuxiliaryLosses` adds them to the
+    losses of the model. Without, the predictor stays random, and a warning
+    says so.
 
     Args:
-        arch: As :class:`AnchorFormer` has it.
+        arch: As in :class:`AnchorFormer`.
         img_size: Image size in pixels, (H, W) or one side, that
-            position-dependent weights are made for; any other resizes them.
+            position-dependent weights are made for; for images of another
+            size they are resized.
         patch_size: Side of a patch in pixels.
-        extra_tokens: As :class:`AnchorFormer` has them. Their rows of the
-            attention stay dense; pruning needs the class token.
-        keep_rates: Share of the tokens that a token attends to, in (0, 1]:
-            one for all layers or one for each.
-        prune_after: Layers that prune tokens, increasing; they keep the
-            patches to which their class token attends most.
+        extra_tokens: As in :class:`AnchorFormer`. Their rows of the attention
+            stay dense; pruning needs the class token.
+        keep_rates: Share of the tokens that a token attends to, in (0, 1],
+            for all layers or one for each.
+        prune_after: Layers that prune tokens, increasing. They keep the
+            patches that their class token attends to most.
         token_keep_rates: Share of all patches that is left after each of
-            them, in (0, 1], decreasing. Maps show a pruned patch as it was
-            when it was pruned.
+            these layers, in (0, 1], decreasing. In feature maps a pruned patch
+            has the features it was pruned with.
         execution: 'masked' or 'gathered', see ``SparsifinerAttention``.
         num_basis: Number of basis vectors; ``None`` takes a sixth of the
             number of tokens.
-        num_coefficients: How many of a token's coefficients count.
-        basis_threshold: Entries of the basis up to it count as 0.
-        reconstruction_weight: Factor on the reconstruction loss.
+        num_coefficients: How many of a token's coefficients are used, the
+            largest ones.
+        basis_threshold: Entries of the basis up to this value count as 0.
+        reconstruction_weight: Weight of the reconstruction loss.
         **kwargs: Other arguments of :class:`AnchorFormer`.
 
     Raises:
@@ -105,14 +111,14 @@ class Sparsifiner(AnchorFormer):
         self._set_pruning(tuple(prune_after), tuple(token_keep_rates))
 
     def _set_keep_rates(self, rates: float | Sequence[float]) -> None:
-        if isinstance(rates, (int, float)):
-            rates = (rates,) * self.num_layers
-        if len(rates) != self.num_layers:
+        each = rates if isinstance(rates, Sequence) else (rates,) * self.num_layers
+        if len(each) != self.num_layers:
             raise ValueError(
                 'keep_rates must be one number or one for each '
-                f'of {self.num_layers} layers, got {len(rates)}'
+                f'of {self.num_layers} layers, got {len(each)}'
             )
-        for layer, rate in zip(self.layers, rates):
+        # Layers after the last of out_indices are not built.
+        for layer, rate in zip(self.layers, each, strict=False):
             layer.attn.keep_rate = check_keep_rate(rate, 'keep_rates')
 
     def _set_pruning(self, layers: tuple[int, ...], rates: tuple[float, ...]) -> None:
@@ -125,37 +131,38 @@ class Sparsifiner(AnchorFormer):
             raise ValueError(
                 "prune_after needs extra_tokens=('cls', ), as the class token chooses, got ()"
             )
-        if any(b <= a for a, b in zip((-1, *layers), layers)) or any(
-            layer >= len(self.layers) for layer in layers
-        ):
+        increasing = all(a < b for a, b in pairwise((-1, *layers)))
+        if not increasing or (layers and layers[-1] >= len(self.layers)):
             raise ValueError(
                 f'prune_after must increase from 0 to at most {len(self.layers) - 1}, got {layers}'
             )
-        if any(b > a for a, b in zip(rates, rates[1:])):
+        if any(b > a for a, b in pairwise(rates)):
             raise ValueError(
                 f'token_keep_rates are shares of all patches and must not increase, got {rates}'
             )
-        for layer, rate in zip(layers, rates):
+        for layer, rate in zip(layers, rates, strict=True):
             self.layers[layer].token_keep_rate = check_keep_rate(rate, 'token_keep_rates')
 
-    def forward(self, x: Tensor) -> tuple:
-        """As :meth:`AnchorFormer.forward`; it notes losses in training."""
-        if self._losses:  # torch 2.4 exports nothing that sets an attribute
+    def forward(self, x: Tensor) -> tuple[Any, ...]:
+        """As :meth:`AnchorFormer.forward`; in training it keeps the losses."""
+        if self._losses:  # torch 2.4 cannot export a graph that sets an attribute
             if self.training:
                 warnings.warn(
-                    'nothing takes the losses by which Sparsifiner '
-                    'learns to predict; add '
-                    'mmanchor.AuxiliaryLossHook to custom_hooks'
+                    'nothing collects the losses that train the predictor of Sparsifiner, so '
+                    'that it stays random; add mmanchor.AuxiliaryLossHook to custom_hooks, or '
+                    "give the model type='mmanchor.WithAuxiliaryLosses'",
+                    stacklevel=2,
                 )
             self._losses = []
         return super().forward(x)
 
     def auxiliary_losses(self) -> dict[str, Tensor]:
-        """Losses of the last forward, which are forgotten by that.
+        """Return the losses of the last forward pass, and forget them.
 
         Returns:
-            After a forward in training ``loss_reconstruction``, the mean of
-            the layers times ``reconstruction_weight``; else nothing.
+            ``loss_reconstruction``, the mean over the layers times
+            ``reconstruction_weight``, after a forward pass in training; else
+            an empty dict.
         """
         losses, self._losses = self._losses, []
         if not losses:
@@ -170,11 +177,10 @@ class Sparsifiner(AnchorFormer):
             size: (H, W) of the image or one side, in pixels.
 
         Returns:
-            For each layer what is executed and what is kept, apart.
+            For each layer those that are executed and those that are kept.
         """
-        layout = TokenLayout(
-            tuple(-(-side // self.patch_size) for side in to_2tuple(size)), len(self.extra_tokens)
-        )
+        height, width = (-(-side // self.patch_size) for side in to_2tuple(size))
+        layout = TokenLayout((height, width), len(self.extra_tokens))
         num_left, macs = layout.num_tokens, []
         for layer in self.layers:
             macs.append(layer.attn.macs(layout, num_left))
@@ -182,26 +188,20 @@ class Sparsifiner(AnchorFormer):
         return macs
 
     def _run_layer(
-        self, layer: nn.Module, x: Tensor, layout: TokenLayout | tuple[int, int]
-    ) -> tuple:
-        if not isinstance(layout, TokenLayout):
-            layout = TokenLayout(tuple(layout), len(self.extra_tokens))
-        (x, layout, loss), _ = super()._run_layer(layer, x, layout)
+        self, layer: nn.Module, x: Tensor, layout: TokenLayout
+    ) -> tuple[Tensor, TokenLayout]:
+        x, layout, loss = self._call_layer(layer, x, layout)
         if loss is not None:
             self._losses.append(loss)
-        if layer is self.layers[-1] and self._gives_maps(self.out_type):
-            # Before the last norm, which pruned patches need too.
+            x = _InGraph.apply(x, loss)
+        if layer is self.layers[-1] and self.out_type not in TOKEN_TYPES:
+            # Before the last normalization, which pruned patches need, too.
             x = layout.restore(x)
             layout = TokenLayout(layout.hw_shape, layout.num_extra)
         return x, layout
 
-    def _format_output(self, x: Tensor, layout: TokenLayout):
-        if self._gives_maps(self.out_type):
-            x = layout.restore(x)
-        return super()._format_output(x, layout.hw_shape)
-
     def _load_from_state_dict(self, state_dict: dict, prefix: str, *args, **kwargs) -> None:
-        """Fit the checkpoint's weights of tokens to this model first."""
+        """Resize the checkpoint's per-token weights if needed."""
         num_extra = sum(f'{prefix}{token}_token' in state_dict for token in ('cls', 'dist'))
         own = dict(self.named_parameters())
         for name in list(state_dict):
@@ -218,12 +218,12 @@ class Sparsifiner(AnchorFormer):
 
     @torch.no_grad()
     def _fit_predictor(self, loaded: Tensor, own: Tensor, num_extra: int, is_basis: bool) -> Tensor:
-        """A checkpoint's (n, k) weights of a predictor as (N, K).
+        """Resize a predictor's (n, k) weights to (N, K).
 
-        See :func:`~..layers.sparse_attention.resize_token_axis`, and
-        :func:`~..layers.sparse_attention.resize_basis_axis` for K.
+        See :func:`~..layers.sparsifiner.resize_token_axis`, and
+        :func:`~..layers.sparsifiner.resize_basis_axis` for K.
         """
-        if loaded.dim() != 2 or loaded.shape[0] <= num_extra or (not loaded.shape[1]):
+        if loaded.dim() != 2 or loaded.shape[0] <= num_extra or not loaded.shape[1]:
             return loaded  # torch reports the sizes, as for any parameter
         if loaded.shape[1] != own.shape[1]:
             loaded = resize_basis_axis(loaded, own.shape[1])
@@ -234,3 +234,20 @@ class Sparsifiner(AnchorFormer):
             ratio = num_patches / (len(own) - own_extra)
             fitted = torch.cat((fitted[:own_extra], fitted[own_extra:] * ratio))
         return fitted
+
+
+class _InGraph(torch.autograd.Function):
+    """Give a loss a zero gradient from tokens, which it does not change.
+
+    The parameters behind the loss then have a gradient in every training step,
+    as DistributedDataParallel requires, also if nothing collects the loss.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, loss: Tensor) -> Tensor:
+        ctx.loss_like = loss.new_zeros(())
+        return x.view_as(x)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor]:
+        return grad, ctx.loss_like

@@ -1,4 +1,4 @@
-"""Classifiers, on those of mmpretrain."""
+"""Classifiers that extend those of mmpretrain."""
 
 from .distilled import DistilledClassifier
 

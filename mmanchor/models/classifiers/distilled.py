@@ -4,6 +4,7 @@ import warnings
 
 import torch
 import torch.nn.functional as F
+from mmengine.model import BaseModule
 from mmengine.runner import CheckpointLoader
 from mmpretrain.models import ImageClassifier
 from torch import Tensor, nn
@@ -14,16 +15,16 @@ from ...registry import MODELS
 from ..backbones.base import is_pretrained
 
 DISTILLATIONS = ('hard', 'soft')
-# By these a classifier of another library loads weights when it is built.
+# Arguments by which classifiers of other libraries load weights.
 LOADING_ARGUMENTS = ('pretrained', 'checkpoint_path')
 
 
 @MODELS.register_module()
 class DistilledClassifier(ImageClassifier):
-    r"""mmpretrain's ``ImageClassifier``, taught by labels and by a teacher.
+    r"""mmpretrain's ``ImageClassifier``, trained by labels and a teacher.
 
-    Eq. 2 and 3 of DeiT (arXiv 2012.12877), z the student's scores and t the
-    teacher's:
+    Eq. 2 and 3 of DeiT (arXiv 2012.12877), with the student's scores z and
+    the teacher's scores t:
 
     .. math::
         L_{soft} = (1 - \lambda) L(z, y)
@@ -31,25 +32,26 @@ class DistilledClassifier(ImageClassifier):
                                        \mathrm{softmax}(z / \tau)), \quad
         L_{hard} = (1 - \lambda) L(z, y) + \lambda CE(z, \arg\max t)
 
-    A head with two classifiers, such as :class:`mmanchor.DistilledDeiTHead`,
-    has the first term from the one and the second from the other; any other
-    head has both from its scores.
+    In a head with two classifiers, such as
+    :class:`mmanchor.DistilledDeiTHead`, the first term is computed from one
+    and the second from the other; in any other head both are computed from
+    its scores.
 
     The teacher is built when the first loss is computed, so that it is needed
-    for training alone. It is no part of the state dict, gets the student's
+    for training only. It is not in the state dict, sees the student's
     preprocessed images, and is never trained.
 
     Args:
-        *args: As ``ImageClassifier`` has them.
-        teacher: Config of a classifier of as many classes.
-        teacher_checkpoint: Its checkpoint, instead of weights that its config
-            may name by ``pretrained``: a state dict, or a file that has one
-            as ``state_dict``, ``model`` or ``module``. ``None`` where its
-            config loads weights by itself.
+        *args: As in ``ImageClassifier``.
+        teacher: Config of a classifier with the same number of classes.
+        teacher_checkpoint: Checkpoint of the teacher: a state dict, or a file
+            that has one as ``state_dict``, ``model`` or ``module``. It
+            replaces weights that the config names by ``pretrained``. ``None``
+            if the config loads weights by itself.
         distillation: 'hard' or 'soft'.
         distillation_weight: :math:`\lambda`, in [0, 1].
-        temperature: :math:`\tau`, above 0; of 'soft' only.
-        **kwargs: As ``ImageClassifier`` has them.
+        temperature: :math:`\tau`, above 0; used by 'soft' only.
+        **kwargs: As in ``ImageClassifier``.
 
     Raises:
         ValueError: If an argument is out of its range.
@@ -79,11 +81,11 @@ class DistilledClassifier(ImageClassifier):
         self.distillation = distillation
         self.distillation_weight = distillation_weight
         self.temperature = temperature
-        # In a list, so that torch does not take it for a part of the model.
+        # In a list, so that torch does not register it as a submodule.
         self._teachers: list[nn.Module] = []
 
     def loss(self, inputs: Tensor, data_samples: list) -> dict[str, Tensor]:
-        """Losses against labels and teacher.
+        """Losses for labels and teacher.
 
         Args:
             inputs: Preprocessed images, (B, 3, H, W).
@@ -128,17 +130,17 @@ class DistilledClassifier(ImageClassifier):
             cfg = self.teacher_cfg
             if self.teacher_checkpoint is not None and 'pretrained' in cfg:
                 cfg = dict(cfg, pretrained=False)  # nothing to download
-            teacher = MODELS.build(cfg)
+            built = MODELS.build(cfg)
             if self.teacher_checkpoint is None:
-                self._load_as_configured(teacher)
+                self._load_as_configured(built)
             else:
-                self._load_checkpoint(teacher, self.teacher_checkpoint)
-            self._teachers.append(teacher.eval().requires_grad_(False))
+                self._load_checkpoint(built, self.teacher_checkpoint)
+            self._teachers.append(built.eval().requires_grad_(False))
         teacher = self._teachers[0].to(inputs.device)
         return teacher(inputs, mode='tensor')
 
     def _load_checkpoint(self, teacher: nn.Module, path: str) -> None:
-        """Load a file of ours, of the toolboxes or of a model's authors."""
+        """Load a checkpoint of ours, of the toolboxes or of a model's authors."""
         loaded = CheckpointLoader.load_checkpoint(path, map_location='cpu')
         weights = {
             name: value
@@ -155,17 +157,16 @@ class DistilledClassifier(ImageClassifier):
     def _load_as_configured(self, teacher: nn.Module) -> None:
         """Load the weights that parts of a teacher name in ``init_cfg``.
 
-        Not by ``teacher.init_weights()``: timm's transformers have a method
-        of that name too, which draws anew what they had loaded.
+        ``teacher.init_weights()`` would not do: timm's transformers have a
+        method of that name, too, which overwrites weights that were loaded.
         """
         parts = [
             part for part in teacher.modules() if is_pretrained(getattr(part, 'init_cfg', None))
         ]
         for part in parts:
-            if not part.is_init:
+            if isinstance(part, BaseModule) and not part.is_init:
                 part.init_weights()
         if not parts and not any(map(self.teacher_cfg.get, LOADING_ARGUMENTS)):
             warnings.warn(
-                'nothing gives the teacher weights, so that it '
-                'teaches at random; give model.teacher_checkpoint'
+                'the teacher has random weights; set model.teacher_checkpoint', stacklevel=2
             )

@@ -1,4 +1,4 @@
-"""Parts of data preprocessors."""
+"""Augmentations of batches in data preprocessors."""
 
 from .random_square_size import RandomSquareSize
 

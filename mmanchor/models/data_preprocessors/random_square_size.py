@@ -1,4 +1,4 @@
-"""One random square size for the whole batch."""
+"""Resize each batch to a random square size."""
 
 from collections.abc import Sequence
 
@@ -13,16 +13,19 @@ from ...utils.seeding import mix_seed
 
 @MODELS.register_module()
 class RandomSquareSize(nn.Module):
-    """Resize every batch to a square, of another size in each iteration.
+    """Resize every batch to a square whose size is drawn in each iteration.
 
-    It stands in ``batch_augments`` of mmdet's ``DetDataPreprocessor``. Other
-    than mmdet's ``BatchSyncRandomResize`` it keeps no state: the size is a
-    function of the run's seed and the iteration, so that a resumed run sees
-    the sizes of one that was never stopped, and all processes agree without
-    talking.
+    It is used in ``batch_augments`` of mmdet's ``DetDataPreprocessor``. Unlike
+    mmdet's ``BatchSyncRandomResize`` it has no state: the size depends only
+    on the seed of the run and the iteration. A resumed run therefore sees the
+    same sizes as an uninterrupted one, and all processes agree without
+    communication.
 
     Args:
-        sizes: The sides to draw from, in pixels.
+        sizes: Sides of the squares to draw from, in pixels.
+
+    Raises:
+        ValueError: If ``sizes`` is empty or a side is below 1.
 
     Example:
         >>> from mmdet.testing import demo_mm_inputs
@@ -37,7 +40,7 @@ class RandomSquareSize(nn.Module):
     def __init__(self, sizes: Sequence[int]) -> None:
         super().__init__()
         if not sizes or min(sizes) < 1:
-            raise ValueError(f'sizes must be some sides of at least one pixel, got {sizes}')
+            raise ValueError(f'sizes must be one or more sides of at least 1 pixel, got {sizes}')
         self.sizes = tuple(sizes)
 
     def forward(
@@ -47,11 +50,11 @@ class RandomSquareSize(nn.Module):
 
         Args:
             inputs: Images, (B, 3, H, W).
-            data_samples: Their annotations, boxes in pixels as tensors;
-                changed in place.
+            data_samples: Their annotations, with boxes in pixels as tensors;
+                modified in place.
 
         Returns:
-            Images, (B, 3, size, size), and annotations.
+            Resized images, (B, 3, size, size), and annotations.
         """
         side = self._draw()
         height, width = inputs.shape[-2:]

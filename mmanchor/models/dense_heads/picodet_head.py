@@ -10,6 +10,7 @@ from mmdet.models.utils import filter_scores_and_topk
 from mmdet.structures.bbox import bbox_overlaps
 from mmdet.utils import InstanceList, OptInstanceList, reduce_mean
 from mmengine.config import ConfigDict
+from mmengine.dist import get_world_size
 from mmengine.model import bias_init_with_prob
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
@@ -142,7 +143,8 @@ class PicoDetHead(GFLHead):
         if is_pretrained(self.init_cfg):
             return
         for pred in self.preds:
-            nn.init.constant_(pred.bias[: self.cls_out_channels], bias_init_with_prob(0.01))
+            class_bias = pred.get_parameter('bias')[: self.cls_out_channels]
+            nn.init.constant_(class_bias, bias_init_with_prob(0.01))
 
     def forward(self, x: Sequence[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
         """Logits of classes and boxes.
@@ -215,15 +217,17 @@ class PicoDetHead(GFLHead):
         quality[images, indices, labels] = bbox_overlaps(decoded.detach(), truth, is_aligned=True)
         weights = scores[images, indices].amax(1)
         num_pos, total = reduce_mean(torch.stack((weights.new_tensor(num_pos), weights.sum())))
+        # At least 1 in all processes together, whose gradients are averaged.
+        least = 1 / get_world_size()
         loss_cls = self.loss_cls(
-            logits.flatten(0, 1), quality.flatten(0, 1), avg_factor=num_pos.clamp(min=1)
+            logits.flatten(0, 1), quality.flatten(0, 1), avg_factor=num_pos.clamp(min=least)
         )
         if not len(images):
             # Zero, but in the graph, so that each parameter gets a gradient.
             zero = sum(level.sum() for level in bbox_preds) * 0
             return dict(loss_cls=loss_cls, loss_bbox=zero, loss_dfl=zero)
 
-        total = total.clamp(min=1)
+        total = total.clamp(min=least)
         sides = self.bbox_coder.encode(centers, truth, self.reg_max)
         return dict(
             loss_cls=loss_cls,

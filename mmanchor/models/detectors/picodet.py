@@ -9,9 +9,9 @@ from ...registry import MODELS
 class PicoDet(SingleStageDetector):
     """PicoDet (arXiv 2111.00902): a light backbone, CSP-PAN, a shared tower.
 
-    All of it is in the parts: :class:`~mmanchor.models.ESNet` or
-    :class:`~mmanchor.models.AnchorESNet`, :class:`~mmanchor.models.CSPPAN`
-    and :class:`~mmanchor.models.PicoDetHead`. The arguments, and what
-    ``forward`` takes and gives, are those of mmdet's
-    ``SingleStageDetector``.
+    Its parts are the backbone :class:`~mmanchor.models.ESNet` or
+    :class:`~mmanchor.models.AnchorESNet`, the neck
+    :class:`~mmanchor.models.CSPPAN` and the head
+    :class:`~mmanchor.models.PicoDetHead`. Arguments and methods are those of
+    mmdet's ``SingleStageDetector``.
     """

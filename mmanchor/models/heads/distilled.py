@@ -1,10 +1,11 @@
 """Heads with a second classifier that learns from a teacher.
 
-mmpretrain's heads of DeiT and LeViT have both classifiers and cannot be
-trained; these can, and keep the names of their weights.
+mmpretrain's heads of DeiT and LeViT have both classifiers but cannot be
+trained. These heads can, and their weights have the same names.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from mmpretrain.models.heads import DeiTClsHead, LeViTClsHead
@@ -14,14 +15,16 @@ from ...registry import MODELS
 
 
 class TwoScoresMixin:
-    """Learn two scores, and give their mean.
+    """Train two classifiers, and return the mean of their scores.
 
     A subclass defines ``token_scores``. Without a teacher (see
     :class:`mmanchor.DistilledClassifier`) both learn the labels.
     """
 
+    _get_loss: Callable[..., dict[str, Tensor]]  # of mmpretrain's heads
+
     def token_scores(self, feats: tuple) -> tuple[Tensor, Tensor]:
-        """Scores of the labels' and of the teacher's classifier, (B, K)."""
+        """Scores of the classifiers for labels and teacher, (B, K) each."""
         raise NotImplementedError
 
     def forward(self, feats: tuple) -> Tensor:
@@ -29,13 +32,13 @@ class TwoScoresMixin:
         labelled, distilled = self.token_scores(feats)
         return (labelled + distilled) / 2
 
-    def loss(self, feats: tuple, data_samples: Sequence, **kwargs) -> dict[str, Tensor]:
+    def loss(self, feats: tuple, data_samples: Sequence, **kwargs: Any) -> dict[str, Tensor]:
         """The mean loss of both classifiers against the labels.
 
         Args:
-            feats: What the backbone or the neck gave.
+            feats: Features of the backbone or the neck.
             data_samples: Labels, as mmpretrain's heads take them.
-            **kwargs: For the loss.
+            **kwargs: Further arguments of the loss.
         """
         first, second = (
             self._get_loss(scores, data_samples, **kwargs) for scores in self.token_scores(feats)
@@ -48,18 +51,17 @@ class DistilledDeiTHead(TwoScoresMixin, DeiTClsHead):
     """A classifier on each of the tokens cls and dist (arXiv 2012.12877).
 
     Args:
-        num_classes, in_channels, **kwargs: As mmpretrain's ``DeiTClsHead``
-            has them.
+        num_classes, in_channels, **kwargs: As in mmpretrain's ``DeiTClsHead``.
     """
 
     def token_scores(self, feats: tuple) -> tuple[Tensor, Tensor]:
         """Scores of both tokens.
 
         Args:
-            feats: The last of it is (cls, dist), each (B, C).
+            feats: The last element is (cls, dist), (B, C) each.
 
         Returns:
-            Scores of cls and of dist, (B, num_classes).
+            Scores of cls and of dist, (B, num_classes) each.
         """
         cls_token, dist_token = self.pre_logits(feats)
         return self.layers.head(cls_token), self.layers.head_dist(dist_token)
@@ -67,15 +69,18 @@ class DistilledDeiTHead(TwoScoresMixin, DeiTClsHead):
 
 @MODELS.register_module()
 class DistilledLeViTHead(TwoScoresMixin, LeViTClsHead):
-    """Two classifiers behind a batch norm each, on one mean of the map.
+    """Two classifiers with a batch normalization each, on the mean of the map.
 
     The head of LeViT (arXiv 2104.01136).
 
     Args:
-        num_classes, in_channels, **kwargs: As mmpretrain's ``LeViTClsHead``
-            has them.
-        deploy: Build the form without norms (see :meth:`switch_to_deploy`);
-            it loads training checkpoints too.
+        num_classes, in_channels, **kwargs: As in mmpretrain's
+            ``LeViTClsHead``.
+        deploy: Build the form without normalizations (see
+            :meth:`switch_to_deploy`); it loads training checkpoints, too.
+
+    Raises:
+        ValueError: If ``distillation`` is False.
     """
 
     def __init__(self, *args, deploy: bool = False, **kwargs) -> None:
@@ -91,10 +96,10 @@ class DistilledLeViTHead(TwoScoresMixin, LeViTClsHead):
         """Scores of both classifiers.
 
         Args:
-            feats: The last of it is (B, C).
+            feats: The last element is (B, C).
 
         Returns:
-            Scores (B, num_classes) for the labels and for the teacher.
+            Scores for the labels and for the teacher, (B, num_classes) each.
         """
         x = self.pre_logits(feats)
         return self.head(x), self.head_dist(x)
@@ -108,7 +113,7 @@ class DistilledLeViTHead(TwoScoresMixin, LeViTClsHead):
 
 
 def _fold_loaded(state_dict: dict, prefix: str, like: torch.nn.Linear) -> None:
-    """Replace the entries of a norm and a linear layer by one layer's."""
+    """Replace the entries of a normalization and a linear layer by fused ones."""
     whole = LeViTClsHead(like.out_features, False, like.in_features).head
     whole = whole.to(state_dict[f'{prefix}linear.weight'])
     names = [f'{prefix}{name}' for name in whole.state_dict()]

@@ -1,14 +1,12 @@
-"""Blocks that several models share."""
+"""Attentions, blocks and other parts that the backbones are built from."""
 
 from .attention import SoftmaxAttention, TokenAnchorAttention
 from .block import TransformerBlock
 from .conv_bn import ConvBN, LinearBN
 from .learned_attention import LearnedAnchorAttention
-from .levit_attention import LevitAnchorAttention, LevitSoftmaxAttention
-from .levit_block import LevitBlock
+from .levit import LevitAnchorAttention, LevitBlock, LevitSoftmaxAttention
 from .shuffle_block import EnhancedShuffleBlock, EnhancedShuffleDownBlock
-from .sparse_attention import SparsifinerAttention
-from .sparsifiner_block import SparsifinerBlock
+from .sparsifiner import SparsifinerAttention, SparsifinerBlock
 from .token_grid import even_token_indices, resize_position_embedding
 
 __all__ = [

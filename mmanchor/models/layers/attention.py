@@ -1,8 +1,7 @@
 """The attentions that a config chooses between (Table 4 of the paper).
 
-All three (learned anchors are in :mod:`.learned_attention`) take tokens
-(B, N, C), give tokens (B, N, C), and share the constructor arguments of
-:class:`Attention`.
+All three (learned anchors are in :mod:`.learned_attention`) map tokens
+(B, N, C) to tokens (B, N, C) and have the arguments of :class:`Attention`.
 """
 
 from abc import abstractmethod
@@ -15,10 +14,10 @@ from ...ops import anchor_attention, refine_anchors
 from ...registry import MODELS
 from .token_grid import even_token_indices
 
-# DeiT's: normal, standard deviation 0.02, cut at 2; biases zero.
+# That of DeiT: normal with standard deviation 0.02, cut at 2; biases zero.
 LINEAR_INIT = dict(type='TruncNormal', layer='Linear', std=0.02)
 
-# The short names that backbones take.
+# The short names that backbones accept.
 ATTENTIONS = {
     'learned': 'mmanchor.LearnedAnchorAttention',
     'token': 'mmanchor.TokenAnchorAttention',
@@ -32,21 +31,22 @@ class Attention(BaseModule):
     Args:
         embed_dims: C, the width of a token.
         num_heads: Number of heads; it divides ``embed_dims``.
-        num_projections: How many C-wide maps of the tokens the one input
-            projection gives.
+        num_projections: Number of C-wide outputs of the input projection, such
+            as 3 for queries, keys and values.
         qkv_bias: Whether the input projection has a bias.
         depthwise: Add a depth-wise 3 x 3 convolution of the values to the
-            output, which restores the rank that few anchors lose. It needs
-            ``hw_shape`` in forward and leaves extra tokens alone.
+            output. It makes up for the low rank of attention through few
+            anchors. It needs ``hw_shape`` in forward and does not change
+            extra tokens.
         proj_drop: Dropout rate of the output, in [0, 1].
-        init_cfg: MMEngine's initialisation config; ``None`` takes
+        init_cfg: MMEngine's initialization config; ``None`` takes
             :data:`LINEAR_INIT`.
 
     Raises:
         ValueError: If ``num_heads`` does not divide ``embed_dims``.
     """
 
-    # Those arguments of a backbone that this attention takes as its own.
+    # Arguments of the backbone that are passed on to this attention.
     backbone_args: tuple[str, ...] = ()
 
     def __init__(
@@ -83,10 +83,13 @@ class Attention(BaseModule):
         Args:
             x: Tokens, (B, N, C); extra tokens come first.
             hw_shape: Height and width, in tokens, of the map that the last
-                H * W tokens form. ``None`` where there is no map.
+                H * W tokens form; ``None`` if they form no map.
 
         Returns:
             Mixed tokens, (B, N, C).
+
+        Raises:
+            ValueError: If ``depthwise`` is on and ``hw_shape`` is ``None``.
         """
         out, values = self.mix(x, hw_shape)  # (B, heads, N, D) both
         out = self._merge_heads(out)  # (B, N, C)
@@ -120,7 +123,7 @@ class SoftmaxAttention(Attention):
     """Softmax attention over all pairs of tokens: the "ViT" row of Table 4.
 
     Args:
-        embed_dims, num_heads, **kwargs: As :class:`Attention` has them.
+        embed_dims, num_heads, **kwargs: As in :class:`Attention`.
 
     Example:
         >>> import torch
@@ -138,17 +141,17 @@ class SoftmaxAttention(Attention):
 
 @MODELS.register_module()
 class TokenAnchorAttention(Attention):
-    r"""Anchors chosen among the tokens, per image: Fig. 3a, Eq. 3 to 5.
+    r"""Anchors chosen among the tokens of each image: Fig. 3a, Eq. 3 to 5.
 
-    M of the queries, spread evenly over the token map (the paper does not say
-    how it chooses them), are the first anchors. Each refinement step is one
-    step of soft k-means towards the fixed point that Eq. 5 asks for:
+    The initial anchors are M of the queries, spread evenly over the token map
+    (the paper does not say how it chooses them). Each refinement step is one
+    step of soft k-means towards the fixed point of Eq. 5:
 
     .. math:: u_j = \sum_i p(u_j | v_i) k_i / \sum_i p(u_j | v_i)
 
     Args:
-        embed_dims, num_heads, **kwargs: As :class:`Attention` has them.
-        num_anchors: M; at most as many as the map has tokens.
+        embed_dims, num_heads, **kwargs: As in :class:`Attention`.
+        num_anchors: M, at most the number of tokens in the map.
         num_refinements: Number of refinement steps, 0 or more.
 
     Example:
@@ -188,20 +191,20 @@ class TokenAnchorAttention(Attention):
 
 
 def check_num_anchors(num_anchors: int) -> None:
-    """Refuse fewer than one anchor."""
+    """Raise an error for fewer than one anchor."""
     if num_anchors < 1:
         raise ValueError(f'num_anchors must be at least 1, got {num_anchors}')
 
 
 def attention_config(attention: str | dict, num_heads: int, num_anchors: int, deploy: bool) -> dict:
-    """The config of a backbone's attention, the backbone's values put in.
+    """Complete the config of an attention with the values of a backbone.
 
     Args:
-        attention: A name of :data:`ATTENTIONS`, or the config of an
-            attention, whose own values win.
+        attention: A name in :data:`ATTENTIONS`, or the config of an
+            attention, whose own values take precedence.
         num_heads: Number of heads.
-        num_anchors: M, given to attentions with anchors.
-        deploy: Given to attentions with a deploy form.
+        num_anchors: M, for attentions with anchors.
+        deploy: For attentions with a deploy form.
 
     Raises:
         ValueError: If the name or the type is unknown.
@@ -217,9 +220,9 @@ def attention_config(attention: str | dict, num_heads: int, num_anchors: int, de
             )
         attention = dict(type=ATTENTIONS[attention])
     cfg = dict(num_heads=num_heads, **attention)
-    kind = MODELS.get(cfg['type'])
-    if kind is None:
+    attention_type = MODELS.get(cfg['type'])
+    if attention_type is None:
         raise ValueError(f'attention has the unknown type {cfg["type"]!r}')
     shared = dict(num_anchors=num_anchors, deploy=deploy)
-    wanted = getattr(kind, 'backbone_args', ())
+    wanted = getattr(attention_type, 'backbone_args', ())
     return {**{name: shared[name] for name in wanted}, **cfg}

@@ -1,4 +1,4 @@
-"""The pre-norm transformer block that every attention of ours sits in."""
+"""The pre-norm transformer block around every attention."""
 
 import inspect
 
@@ -13,9 +13,9 @@ from .attention import LINEAR_INIT
 
 
 class _MLP(FFN):
-    """mmcv's FFN, whose ``forward`` is not wrapped.
+    """mmcv's FFN without the wrapper of its ``forward``.
 
-    The wrapper looks for an argument's old name in every call, which torch
+    The wrapper handles a deprecated argument name in every call, which torch
     2.4 to 2.6 cannot compile.
     """
 
@@ -27,14 +27,15 @@ class TransformerBlock(BaseModule):
 
     Args:
         embed_dims: C, the width of a token.
-        attention: Config of an attention; it is given ``embed_dims``.
+        attention: Config of an attention; ``embed_dims`` is filled in.
         mlp_ratio: Width of the MLP's hidden layer over ``embed_dims``.
         drop_rate: Dropout rate in the MLP, in [0, 1].
         drop_path_rate: Probability that a residual branch is dropped for an
             image, in [0, 1).
-        norm_cfg: Config of the normalisations.
-        init_cfg: MMEngine's initialisation config; ``None`` draws linear
-            layers as DeiT does.
+        norm_cfg: Config of the normalizations; ``None`` takes LN with
+            epsilon 1e-6.
+        init_cfg: MMEngine's initialization config; ``None`` initializes
+            linear layers as DeiT does.
     """
 
     def __init__(
@@ -63,6 +64,6 @@ class TransformerBlock(BaseModule):
         )
 
     def forward(self, x: Tensor, hw_shape: tuple[int, int] | None = None) -> Tensor:
-        """(B, N, C) -> (B, N, C); ``hw_shape`` goes to the attention."""
+        """(B, N, C) -> (B, N, C); ``hw_shape`` is passed to the attention."""
         x = x + self.drop_path(self.attn(self.norm1(x), hw_shape))
         return self.mlp(self.norm2(x), identity=x)

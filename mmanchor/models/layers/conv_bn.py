@@ -1,4 +1,4 @@
-"""Linear maps with batch normalisation, which deploying makes one map."""
+"""Linear and convolutional layers with batch normalization, fused for deployment."""
 
 from collections.abc import Mapping
 
@@ -11,24 +11,25 @@ _NORM_TENSORS = ('weight', 'bias', 'running_mean', 'running_var')
 def fold_batch_norm(
     weight: Tensor, norm: Mapping[str, Tensor], eps: float
 ) -> tuple[Tensor, Tensor]:
-    r"""One map for a linear map and the batch normalisation after it.
+    r"""Fold batch normalization into the linear layer before it.
 
     .. math:: g \, (W x - \mu) / \sqrt{\sigma^2 + \epsilon} + b
 
-    is linear in x too. The product is taken in float64: it is done once, and
-    every token would see its rounding.
+    is an affine map of x, too. It is computed in float64, since every token
+    would carry its rounding error.
 
     Args:
-        weight: W, (out, ...), of a linear layer or a convolution.
-        norm: g, b, the mean and the variance, (out, ) each, by the names that
-            ``nn.BatchNorm2d`` gives them.
-        eps: Added to the variance.
+        weight: W, (out, ...), of a linear layer or a convolution without bias.
+        norm: g, b, :math:`\mu` and :math:`\sigma^2`, (out,) each, under the
+            names ``weight``, ``bias``, ``running_mean`` and ``running_var``.
+        eps: :math:`\epsilon`, added to the variance.
 
     Returns:
-        Weight and bias of the one map, in the dtype of ``weight``.
+        Weight and bias of the fused layer, in the dtype of ``weight``.
 
     Example:
-        >>> norm = dict(zip(_NORM_TENSORS, torch.tensor([[2.0], [1.0], [3.0], [0.25]])))
+        >>> values = torch.tensor([[2.0], [1.0], [3.0], [0.25]])
+        >>> norm = dict(zip(_NORM_TENSORS, values, strict=True))
         >>> [x.item() for x in fold_batch_norm(torch.ones(1, 1), norm, 0.0)]
         [4.0, -11.0]
     """
@@ -40,20 +41,21 @@ def fold_batch_norm(
 
 
 def fold_checkpoint(state_dict: dict, prefix: str, eps: float) -> None:
-    """Bring a map of a training checkpoint into its deploy form, in place.
+    """Fuse a layer of a training checkpoint for deployment, in place.
 
-    What is no such map, or has shapes that do not fit, stays for torch to
-    report.
+    Entries that are missing or do not fit are left for torch to report.
 
     Args:
         state_dict: The checkpoint.
-        prefix: Of the map's names in it, the dot included.
-        eps: Of the batch normalisation.
+        prefix: Prefix of the layer's names in it, including the dot.
+        eps: Epsilon of the batch normalization.
     """
     names = {name: f'{prefix}bn.{name}' for name in _NORM_TENSORS}
     weight = state_dict.get(f'{prefix}linear.weight')
-    norm = {name: state_dict.get(full) for name, full in names.items()}
-    if weight is None or any(x is None or x.shape != weight.shape[:1] for x in norm.values()):
+    norm = {name: state_dict[full] for name, full in names.items() if full in state_dict}
+    if weight is None or len(norm) < len(names):
+        return
+    if any(x.shape != weight.shape[:1] for x in norm.values()):
         return
     folded = fold_batch_norm(weight, norm, eps)
     state_dict[f'{prefix}linear.weight'] = folded[0]
@@ -62,26 +64,28 @@ def fold_checkpoint(state_dict: dict, prefix: str, eps: float) -> None:
         state_dict.pop(full, None)
 
 
-class _NormedMap(nn.Module):
-    """A linear map without bias and the normalisation of its output.
+class _NormedLayer(nn.Module):
+    """A linear layer without bias, and batch normalization of its output.
 
     Args:
-        linear: The map.
-        norm: Batch normalisation.
-        gain: What the normalisation's weight starts at. With 0 a residual
-            branch that ends here starts as none.
+        linear: The linear layer or convolution.
+        norm: The batch normalization.
+        gain: Initial weight of the normalization. With 0, a residual branch
+            that ends here starts at zero.
     """
 
-    def __init__(self, linear: nn.Module, norm: nn.Module, gain: float) -> None:
+    def __init__(
+        self, linear: nn.Linear | nn.Conv2d, norm: nn.BatchNorm1d | nn.BatchNorm2d, gain: float
+    ) -> None:
         super().__init__()
         nn.init.constant_(norm.weight, gain)
         self.linear = linear
-        self.bn = norm
+        self.bn: nn.BatchNorm1d | nn.BatchNorm2d | None = norm
         self.eps = norm.eps
 
     @torch.no_grad()
     def switch_to_deploy(self) -> None:
-        """Fold the normalisation, in place; again, it changes nothing."""
+        """Fold the normalization, in place; calling it again changes nothing."""
         if self.bn is None:
             return
         weight, bias = fold_batch_norm(self.linear.weight, self.bn.state_dict(), self.bn.eps)
@@ -97,11 +101,12 @@ class _NormedMap(nn.Module):
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
 
 
-class ConvBN(_NormedMap):
-    """A 3 x 3 convolution that halves a map, and batch normalisation.
+class ConvBN(_NormedLayer):
+    """A 3 x 3 convolution of stride 2, and batch normalization.
 
     Args:
-        in_channels, out_channels: Widths of input and output.
+        in_channels: Channels of the input.
+        out_channels: Channels of the output.
 
     Example:
         >>> ConvBN(3, 8)(torch.rand(2, 3, 5, 8)).shape
@@ -118,17 +123,20 @@ class ConvBN(_NormedMap):
         return x if self.bn is None else self.bn(x)
 
 
-class LinearBN(_NormedMap):
-    """A linear layer of tokens, and batch normalisation over all of them.
+class LinearBN(_NormedLayer):
+    """A linear layer on tokens, and batch normalization over all of them.
 
     Args:
-        in_features, out_features: Widths of input and output.
-        gain: What the normalisation's weight starts at.
+        in_features: Width of the input.
+        out_features: Width of the output.
+        gain: Initial weight of the normalization.
 
     Example:
         >>> LinearBN(8, 16)(torch.rand(2, 5, 8)).shape
         torch.Size([2, 5, 16])
     """
+
+    linear: nn.Linear
 
     def __init__(self, in_features: int, out_features: int, gain: float = 1.0) -> None:
         super().__init__(

@@ -1,7 +1,7 @@
-"""Learned anchors that are called as other libraries call softmax attention.
+"""Learned anchors with the signatures of softmax attention in other libraries.
 
-Each takes the place of one class of attention inside of a model that stays as
-it is; none of those libraries is imported.
+Each replaces one attention class inside a model of that library. None of the
+libraries is imported.
 """
 
 from torch import Tensor, nn
@@ -10,22 +10,22 @@ from .learned_attention import LearnedAnchorAttention
 
 
 class TimmAnchorAttention(LearnedAnchorAttention):
-    """In the blocks of timm's ``VisionTransformer``.
+    """Anchor attention for the blocks of timm's ``VisionTransformer``.
 
     Args:
-        embed_dims, num_heads, **kwargs: As
-            :class:`~mmanchor.models.layers.LearnedAnchorAttention` has them.
+        embed_dims, num_heads, **kwargs: As in
+            :class:`~mmanchor.models.layers.LearnedAnchorAttention`.
     """
 
-    def forward(
+    def forward(  # type: ignore[override]  # timm's signature
         self, x: Tensor, attn_mask: Tensor | None = None, is_causal: bool = False
     ) -> Tensor:
         """Mix tokens.
 
         Args:
             x: Tokens, (B, N, C).
-            attn_mask: ``None``: anchors have no pairs of tokens to mask.
-            is_causal: ``False``, for the same reason.
+            attn_mask: Must be ``None``: there are no pairs of tokens to mask.
+            is_causal: Must be ``False``, for the same reason.
 
         Returns:
             Mixed tokens, (B, N, C).
@@ -38,13 +38,13 @@ class TimmAnchorAttention(LearnedAnchorAttention):
 
 
 class MMPretrainAnchorAttention(LearnedAnchorAttention):
-    """In the layers of mmpretrain's ``VisionTransformer``.
+    """Anchor attention for the layers of mmpretrain's ``VisionTransformer``.
 
     Args:
-        embed_dims, num_heads, **kwargs: As
-            :class:`~mmanchor.models.layers.LearnedAnchorAttention` has them.
-        gamma1: The layer scale of the attention whose place it takes.
-        out_drop: Its dropout, after the scale.
+        embed_dims, num_heads, **kwargs: As in
+            :class:`~mmanchor.models.layers.LearnedAnchorAttention`.
+        gamma1: The layer scale of the attention that it replaces.
+        out_drop: The dropout of that attention, after the layer scale.
     """
 
     def __init__(
@@ -54,20 +54,20 @@ class MMPretrainAnchorAttention(LearnedAnchorAttention):
         self.gamma1 = gamma1
         self.out_drop = out_drop
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]  # mmpretrain's signature
         """Mix tokens, (B, N, C) -> (B, N, C)."""
         return self.out_drop(self.gamma1(super().forward(x)))
 
 
 class TorchvisionAnchorAttention(LearnedAnchorAttention):
-    """In the blocks of torchvision's ``VisionTransformer``.
+    """Anchor attention for the blocks of torchvision's ``VisionTransformer``.
 
     Args:
-        embed_dims, num_heads, **kwargs: As
-            :class:`~mmanchor.models.layers.LearnedAnchorAttention` has them.
+        embed_dims, num_heads, **kwargs: As in
+            :class:`~mmanchor.models.layers.LearnedAnchorAttention`.
     """
 
-    def forward(
+    def forward(  # type: ignore[override]  # the signature of nn.MultiheadAttention
         self,
         query: Tensor,
         key: Tensor,
@@ -78,23 +78,24 @@ class TorchvisionAnchorAttention(LearnedAnchorAttention):
         average_attn_weights: bool = True,
         is_causal: bool = False,
     ) -> tuple[Tensor, None]:
-        """Mix tokens, called as ``torch.nn.MultiheadAttention``.
+        """Mix tokens, with the arguments of ``torch.nn.MultiheadAttention``.
 
         Args:
             query: Tokens, (B, N, C).
-            key: The same.
-            value: The same.
-            key_padding_mask: ``None``: no token is left out.
-            need_weights: Without effect: there is no N x N matrix to give.
-            attn_mask: ``None``: anchors have no pairs of tokens to mask.
-            average_attn_weights: Without effect.
-            is_causal: ``False``, as there is no mask.
+            key: The same tensor.
+            value: The same tensor.
+            key_padding_mask: Must be ``None``.
+            need_weights: Ignored: there is no N x N matrix to return.
+            attn_mask: Must be ``None``: there are no pairs of tokens to mask.
+            average_attn_weights: Ignored.
+            is_causal: Must be ``False``.
 
         Returns:
             Mixed tokens, (B, N, C), and ``None`` for the weights.
 
         Raises:
-            ValueError: If there is a mask, or not all tokens are the same.
+            ValueError: If there is a mask, or query, key and value are not
+                the same tensor.
         """
         _refuse_masks(key_padding_mask=key_padding_mask, attn_mask=attn_mask, is_causal=is_causal)
         if key is not query or value is not query:

@@ -1,4 +1,4 @@
-"""Whether a graph is being made that has to serve every size."""
+"""Whether torch is exporting or compiling a graph, which should fit every size."""
 
 import torch
 

@@ -1,4 +1,4 @@
-"""Anchors that are parameters: what AnchorFormer is about."""
+"""Attention through learned anchors, the core of AnchorFormer."""
 
 from typing import NamedTuple
 
@@ -21,15 +21,15 @@ from .exporting import is_exporting
 
 
 class FoldedWeights(NamedTuple):
-    """Weights of :mod:`mmanchor.ops.folded_attention`.
+    """Weights for :mod:`mmanchor.ops.folded_attention`.
 
     Args:
         num_heads: Number of heads.
-        score_weight: From tokens to scores, (heads * M, C).
-        score_bias: (heads * M,), or ``None``.
-        value_weight: From tokens to values, (C, C).
-        value_bias: (C,), or ``None``.
-        out_weight: Of the output projection, (C, C).
+        score_weight: Weight from tokens to scores, (heads * M, C).
+        score_bias: Its bias, (heads * M,), or ``None``.
+        value_weight: Weight from tokens to values, (C, C).
+        value_bias: Its bias, (C,), or ``None``.
+        out_weight: Weight of the output projection, (C, C).
     """
 
     num_heads: int
@@ -40,7 +40,7 @@ class FoldedWeights(NamedTuple):
     out_weight: Tensor
 
     def assign(self, x: Tensor) -> Tensor:
-        """A of tokens (B, N, C): (B, N, heads * M)."""
+        """Assign tokens (B, N, C) to anchors: A, (B, N, heads * M)."""
         scores = F.linear(x, self.score_weight, self.score_bias)
         return assign_heads(scores, self.num_heads)
 
@@ -49,7 +49,7 @@ class FoldedWeights(NamedTuple):
         return F.linear(x, self.value_weight, self.value_bias)
 
     def project(self, sums: Tensor, mass: Tensor) -> Tensor:
-        """What each anchor gives to its tokens, (B, heads * M, C)."""
+        """What each anchor contributes to a token's output, (B, heads * M, C)."""
         return project_means(
             sums, mass, self.value_weight, self.value_bias, self.out_weight, self.num_heads
         )
@@ -59,22 +59,22 @@ class FoldedWeights(NamedTuple):
 class LearnedAnchorAttention(Attention):
     r"""Anchors that are parameters: Fig. 3b, the "Diff." row of Table 4.
 
-    There are no queries, and keys are used for scores only, so that the
-    deploy form folds key projection and anchors into one map of C to
-    heads * M scores, :math:`S = X (W_K W_S^\top)`: exact, and fewer
-    multiply-adds while ``(num_heads - 1) * num_anchors < embed_dims``. From
-    about 2 M tokens on it does not project every token to values and from
-    outputs either, but the anchors' means of the tokens
-    (:mod:`mmanchor.ops.folded_attention`): exact, too.
+    There are no queries, and keys are used for scores only. The deploy form
+    therefore folds the key projection and the anchors into one projection
+    from C to heads * M scores, :math:`S = X (W_K W_S^\top)`. This is exact,
+    and saves multiply-adds if ``(num_heads - 1) * num_anchors < embed_dims``.
+    From about 2 M tokens on, the value and output projections are applied to
+    the anchors' means and not to every token
+    (:mod:`mmanchor.ops.folded_attention`), which is exact, too.
 
     Args:
-        embed_dims, num_heads, **kwargs: As :class:`Attention` has them.
-        num_anchors: M.
-        per_head_anchors: Whether each head has its own anchors; the released
-            classifier shares them.
-        anchor_std: Standard deviation of the anchors' normal initialisation.
-        deploy: Build the folded form. It loads training-form checkpoints
-            too, folding them on the way.
+        embed_dims, num_heads, **kwargs: As in :class:`Attention`.
+        num_anchors: M, number of anchors.
+        per_head_anchors: Whether each head has its own anchors; in the
+            released classifier all heads share them.
+        anchor_std: Standard deviation of the anchors' normal initialization.
+        deploy: Build the deploy form. It loads checkpoints of the training
+            form, too, which are folded when they are loaded.
 
     Example:
         >>> attention = LearnedAnchorAttention(32, num_heads=2, num_anchors=4)
@@ -98,10 +98,8 @@ class LearnedAnchorAttention(Attention):
         super().__init__(embed_dims, num_heads, num_projections=2, **kwargs)
         check_num_anchors(num_anchors)
         self.num_anchors = num_anchors
-        shape = (num_anchors, self.head_dims)
-        if per_head_anchors:
-            shape = (num_heads, *shape)
-        self.anchors = nn.Parameter(torch.empty(shape))
+        heads = (num_heads,) if per_head_anchors else ()
+        self.anchors = nn.Parameter(torch.empty(*heads, num_anchors, self.head_dims))
         nn.init.normal_(self.anchors, std=anchor_std)
         self.deploy = False
         if deploy:
@@ -117,14 +115,15 @@ class LearnedAnchorAttention(Attention):
         return self.proj_drop(spread_means(assign, means, self.proj.bias))
 
     def _projects_means(self, x: Tensor) -> bool:
-        """Whether the anchors' means are projected, and not the tokens.
+        """Whether to project the anchors' means instead of all tokens.
 
-        The convolution wants the values of all tokens, and in half precision
-        the sums would be the only products that are taken in float32.
+        Not with the depth-wise convolution, which needs the values of all
+        tokens, and not in half precision, where only the sums would be
+        computed in float32.
         """
-        # Multiply-adds of the tokens' way less the means', divided by 2 C.
+        # Multiply-adds saved by projecting the means, divided by 2 C.
         gain = self.embed_dims - (self.num_heads - 1) * self.num_anchors
-        if not is_exporting():  # an exported graph serves any number
+        if not is_exporting():  # an exported graph is for any number of tokens
             gain = x.shape[1] * gain - self.num_anchors * self.embed_dims
         return (
             self.deploy
@@ -141,15 +140,16 @@ class LearnedAnchorAttention(Attention):
         (values,) = self._split_heads(values)
         if self.deploy:
             return attention_from_scores(scores, values), values
-        # What would be scores in the deploy form are keys here.
+        # In the training form, what is split off as scores are keys.
         return anchor_attention(scores, values, self.anchors), values
 
     def folded_weights(self) -> 'FoldedWeights':
-        """The weights of the deploy form, which the training form folds."""
-        weight, bias = self.in_proj.weight, self.in_proj.bias
+        """The weights of the deploy form, also from the training form."""
+        weight: Tensor = self.in_proj.weight
+        bias: Tensor | None = self.in_proj.bias
         if not self.deploy:
             weight = self._fold(weight, self.anchors)
-            bias = bias if bias is None else self._fold(bias, self.anchors)
+            bias = None if bias is None else self._fold(bias, self.anchors)
         num_scores = self.num_heads * self.num_anchors
         return FoldedWeights(
             self.num_heads,
@@ -183,10 +183,10 @@ class LearnedAnchorAttention(Attention):
         self.deploy = True
 
     def _fold(self, param: Tensor, anchors: Tensor) -> Tensor:
-        """Replace the keys' C rows of ``param`` by heads * M rows of scores.
+        """Replace the C rows of the keys in ``param`` by heads * M rows of scores.
 
-        The product is taken in float64: it is done once, and its rounding
-        would be seen by every token.
+        It is computed in float64, since every token would carry its rounding
+        error.
         """
         keys, values = param.split(self.embed_dims)
         keys = keys.reshape(self.num_heads, self.head_dims, -1).double()

@@ -1,4 +1,6 @@
-"""The blocks of ESNet: ShuffleNetV2's, with squeeze and excitation."""
+"""The blocks of ESNet: those of ShuffleNetV2 with squeeze and excitation."""
+
+from typing import Any
 
 import torch
 from mmcv.cnn import ConvModule
@@ -7,21 +9,22 @@ from torchvision.ops import SqueezeExcitation
 
 
 def _squeeze_excitation(channels: int) -> SqueezeExcitation:
-    """Channel weights by clip(x / 6 + 1 / 2, 0, 1), squeezed fourfold."""
+    """Squeeze and excitation with ratio 4 and hard sigmoid."""
     return SqueezeExcitation(channels, channels // 4, scale_activation=nn.Hardsigmoid)
 
 
 class EnhancedShuffleBlock(nn.Module):
     """ESNet's block of stride 1 (PicoDet, arXiv 2111.00902, Fig. 3b).
 
-    One half of the channels passes by; the other goes through a point-wise
-    and a depth-wise convolution, whose outputs are weighted by squeeze and
-    excitation together. A channel shuffle mixes the halves.
+    One half of the channels is not changed; the other goes through a
+    point-wise and a depth-wise convolution, whose outputs are concatenated
+    and weighted by squeeze and excitation. A channel shuffle mixes the halves.
 
     Args:
-        channels: Width of input and output, even.
-        mid_channels: Width of the weighted maps, even.
-        norm_cfg, act_cfg: Configs of normalisation and activation.
+        channels: Channels of input and output, even.
+        mid_channels: Channels of the concatenated maps, even.
+        norm_cfg: Config of the normalization; ``None`` takes BN.
+        act_cfg: Config of the activation; ``None`` takes HSwish.
 
     Example:
         >>> block = EnhancedShuffleBlock(16, mid_channels=8)
@@ -33,10 +36,12 @@ class EnhancedShuffleBlock(nn.Module):
         self,
         channels: int,
         mid_channels: int,
-        norm_cfg: dict = dict(type='BN'),
-        act_cfg: dict = dict(type='HSwish'),
+        norm_cfg: dict | None = None,
+        act_cfg: dict | None = None,
     ) -> None:
         super().__init__()
+        norm_cfg = norm_cfg or dict(type='BN')
+        act_cfg = act_cfg or dict(type='HSwish')
         half, mid = channels // 2, mid_channels // 2
         cfg = dict(norm_cfg=norm_cfg, act_cfg=act_cfg)
         self.conv_pw = ConvModule(half, mid, 1, **cfg)
@@ -59,15 +64,16 @@ class EnhancedShuffleBlock(nn.Module):
 class EnhancedShuffleDownBlock(nn.Module):
     """ESNet's block of stride 2 (PicoDet, arXiv 2111.00902, Fig. 3a).
 
-    Two branches halve the map, one by a depth-wise convolution, one with
-    squeeze and excitation too; a depth-wise-separable convolution of both
-    takes the place of ShuffleNet's channel shuffle.
+    Two branches halve the map by depth-wise convolutions, the second with
+    squeeze and excitation. A depth-wise-separable convolution of both replaces
+    the channel shuffle of ShuffleNet.
 
     Args:
-        in_channels: Width of the input.
-        out_channels: Width of the output, even.
-        mid_channels: Twice the width inside the second branch, even.
-        norm_cfg, act_cfg: Configs of normalisation and activation.
+        in_channels: Channels of the input.
+        out_channels: Channels of the output, even.
+        mid_channels: Twice the channels inside the second branch, even.
+        norm_cfg: Config of the normalization; ``None`` takes BN.
+        act_cfg: Config of the activation; ``None`` takes HSwish.
 
     Example:
         >>> block = EnhancedShuffleDownBlock(8, 16, mid_channels=8)
@@ -80,17 +86,19 @@ class EnhancedShuffleDownBlock(nn.Module):
         in_channels: int,
         out_channels: int,
         mid_channels: int,
-        norm_cfg: dict = dict(type='BN'),
-        act_cfg: dict = dict(type='HSwish'),
+        norm_cfg: dict | None = None,
+        act_cfg: dict | None = None,
     ) -> None:
         super().__init__()
+        norm_cfg = norm_cfg or dict(type='BN')
+        act_cfg = act_cfg or dict(type='HSwish')
         half, mid = out_channels // 2, mid_channels // 2
 
-        def conv(before: int, after: int, **kwargs) -> ConvModule:
+        def conv(before: int, after: int, **kwargs: Any) -> ConvModule:
             kwargs = dict(kernel_size=1, act_cfg=act_cfg) | kwargs
             return ConvModule(before, after, norm_cfg=norm_cfg, **kwargs)
 
-        def depthwise(channels: int, **kwargs) -> ConvModule:
+        def depthwise(channels: int, **kwargs: Any) -> ConvModule:
             return conv(channels, channels, kernel_size=3, padding=1, groups=channels, **kwargs)
 
         self.conv_dw_1 = depthwise(in_channels, stride=2, act_cfg=None)

@@ -5,17 +5,18 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
-def even_token_indices(height: int, width: int, num: int, device: torch.device) -> Tensor:
+def even_token_indices(height: int, width: int, num: int, device: torch.device | str) -> Tensor:
     """Choose tokens spread evenly over an H x W map, always the same ones.
 
-    The tokens stand in rows about as far apart as the tokens of a row are,
-    so that no size of map lines them up in one column, as equal steps
-    through the flattened map would.
+    Rows of chosen tokens are about as far apart as the tokens in a row. Equal
+    steps through the flattened map would line the tokens up in one column at
+    some map sizes.
 
     Args:
-        height, width: Size of the map in tokens.
-        num: How many tokens, at most ``height * width``.
-        device: Where the indices are put.
+        height: Height of the map in tokens.
+        width: Width of the map in tokens.
+        num: Number of tokens to choose, at most ``height * width``.
+        device: Device of the returned indices.
 
     Returns:
         Indices into the flattened map, (num,), int64, increasing.
@@ -38,7 +39,7 @@ def even_token_indices(height: int, width: int, num: int, device: torch.device) 
     rows = min(max(rows, -(-num // width), 1), height, num)
     index = torch.arange(num, device=device)
     row = index * rows // num
-    # The first index of each row and of the next: a row holds the difference.
+    # From the first index of each row to that of the next one.
     first = (row * num + rows - 1) // rows
     count = ((row + 1) * num + rows - 1) // rows - first
     column = (2 * (index - first) + 1) * width // (2 * count)
@@ -46,15 +47,15 @@ def even_token_indices(height: int, width: int, num: int, device: torch.device) 
 
 
 def infer_grid(num: int, like: tuple[int, int]) -> tuple[int, int] | None:
-    """Height and width of a checkpoint's token map, which it does not say.
+    """Infer height and width of a checkpoint's token map.
 
     Args:
-        num: How many tokens it has.
+        num: Number of tokens in the checkpoint.
         like: (H, W) of the model's map.
 
     Returns:
-        The (h, w) of ``num`` tokens in the ratio of ``like`` if there are such
-        integers, else ones that are about equal; ``None`` if there are none.
+        (h, w) with h * w = ``num`` and the aspect ratio of ``like`` if there
+        are such integers, else about equal ones; ``None`` if there are none.
 
     Example:
         >>> [infer_grid(num, (6, 12)) for num in (8, 9, 7)]
@@ -69,13 +70,13 @@ def infer_grid(num: int, like: tuple[int, int]) -> tuple[int, int] | None:
 
 
 def resize_position_embedding(
-    embedding: Tensor, source: tuple, target: tuple, num_extra: int
+    embedding: Tensor, source: tuple[int, int], target: tuple[int, int], num_extra: int
 ) -> Tensor:
     """Resize the map part of a position embedding by bicubic interpolation.
 
     Args:
         embedding: (1, num_extra + h * w, C); extra tokens come first and are
-            kept as they are.
+            not changed.
         source: (h, w), in tokens.
         target: (H, W), in tokens.
         num_extra: Number of extra tokens.
@@ -85,47 +86,8 @@ def resize_position_embedding(
     """
     extra, grid = embedding.split((num_extra, embedding.shape[1] - num_extra), dim=1)
     grid = grid.transpose(1, 2).unflatten(2, source)  # (1, C, h, w)
-    # Half precision would round the weights of the interpolation too.
+    # In half precision the interpolation weights would be rounded, too.
     wide = torch.promote_types(grid.dtype, torch.float32)
     grid = F.interpolate(grid.to(wide), size=target, mode='bicubic', align_corners=False)
     grid = grid.to(embedding.dtype).flatten(2).transpose(1, 2)
     return torch.cat((extra, grid), dim=1)
-
-
-class PositionRows:
-    """Rows of a resized position embedding, without all of it in memory.
-
-    The numbers of :func:`resize_position_embedding`, up to rounding: bicubic
-    interpolation takes the two axes one after the other.
-
-    Args:
-        embedding, source, target, num_extra: As
-            :func:`resize_position_embedding` has them.
-
-    Example:
-        >>> rows = PositionRows(torch.rand(1, 6, 8), (2, 3), (4, 5), 0)
-        >>> rows(1, 3).shape
-        torch.Size([1, 10, 8])
-    """
-
-    def __init__(
-        self, embedding: Tensor, source: tuple[int, int], target: tuple[int, int], num_extra: int
-    ) -> None:
-        self.width = target[1]
-        self.dtype = embedding.dtype
-        wide = torch.promote_types(embedding.dtype, torch.float32)
-        grid = embedding[:, num_extra:].to(wide).transpose(1, 2)
-        self.columns = F.interpolate(  # (1, C, H, w)
-            grid.unflatten(2, source),
-            size=(target[0], source[1]),
-            mode='bicubic',
-            align_corners=False,
-        )
-
-    def __call__(self, first: int, last: int) -> Tensor:
-        """(1, (last - first) * W, C): the rows from ``first`` to ``last``."""
-        rows = self.columns[:, :, first:last]
-        grid = F.interpolate(
-            rows, size=(last - first, self.width), mode='bicubic', align_corners=False
-        )
-        return grid.to(self.dtype).flatten(2).transpose(1, 2)

@@ -1,4 +1,4 @@
-"""Necks; each takes a tuple of maps and returns one."""
+"""Necks; each maps a tuple of feature maps to another one."""
 
 from .csp_pan import CSPPAN
 from .simple_feature_pyramid import SimpleFeaturePyramid

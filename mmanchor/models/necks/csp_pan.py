@@ -1,4 +1,4 @@
-"""CSP-PAN, PicoDet's neck."""
+"""CSP-PAN, the neck of PicoDet."""
 
 from collections.abc import Sequence
 
@@ -15,10 +15,11 @@ class LightCSPLayer(BaseModule):
     """A cross-stage-partial layer with one depth-wise-separable block.
 
     Args:
-        in_channels: Width of the input.
-        out_channels: Width of the output; half of it is the width inside.
+        in_channels: Channels of the input.
+        out_channels: Channels of the output, twice those inside.
         kernel_size: Side of the depth-wise kernel, odd.
-        norm_cfg, act_cfg: Configs of normalisation and activation.
+        norm_cfg: Config of the normalization.
+        act_cfg: Config of the activation.
     """
 
     def __init__(
@@ -47,16 +48,18 @@ class LightCSPLayer(BaseModule):
 class CSPPAN(BaseModule):
     """A path aggregation network of light CSP layers (arXiv 2111.00902).
 
-    All maps have one width. It gives a level more than it takes, of half the
-    resolution, from the coarsest input and the coarsest output together.
+    All output maps have the same number of channels. There is one level more
+    than in the input, of half the resolution, computed from the coarsest
+    input and the coarsest output.
 
     Args:
-        in_channels: Widths of the input maps, finest first.
-        out_channels: Width of the outputs, even.
+        in_channels: Channels of the input maps, finest first.
+        out_channels: Channels of the outputs, even.
         kernel_size: Side of the depth-wise kernels, odd.
-        norm_cfg, act_cfg: Configs of normalisation and activation.
-        init_cfg: MMEngine's initialisation config; ``None`` draws
-            convolutions as He et al. do, by their inputs.
+        norm_cfg: Config of the normalization; ``None`` takes BN.
+        act_cfg: Config of the activation; ``None`` takes HSwish.
+        init_cfg: MMEngine's initialization config; ``None`` takes Kaiming
+            initialization by fan-in for convolutions.
 
     Raises:
         ValueError: If ``out_channels`` or ``kernel_size`` does not fit.
@@ -74,8 +77,8 @@ class CSPPAN(BaseModule):
         out_channels: int,
         *,
         kernel_size: int = 5,
-        norm_cfg: dict = dict(type='BN'),
-        act_cfg: dict = dict(type='HSwish'),
+        norm_cfg: dict | None = None,
+        act_cfg: dict | None = None,
         init_cfg: dict | list[dict] | None = None,
     ) -> None:
         super().__init__(init_cfg or dict(type='Kaiming', layer='Conv2d', mode='fan_in'))
@@ -83,7 +86,7 @@ class CSPPAN(BaseModule):
             raise ValueError(f'out_channels must be even and above 0, got {out_channels}')
         if kernel_size < 1 or not kernel_size % 2:
             raise ValueError(f'kernel_size must be odd, got {kernel_size}')
-        cfg = dict(norm_cfg=norm_cfg, act_cfg=act_cfg)
+        cfg = dict(norm_cfg=norm_cfg or dict(type='BN'), act_cfg=act_cfg or dict(type='HSwish'))
         merges = range(len(in_channels) - 1)
 
         def merge() -> LightCSPLayer:
@@ -98,24 +101,23 @@ class CSPPAN(BaseModule):
         self.reduce_convs = nn.ModuleList(
             ConvModule(width, out_channels, 1, **cfg) for width in in_channels
         )
-        # Both in the order in which they run.
+        # Both in the order of execution.
         self.top_down_layers = nn.ModuleList(merge() for _ in merges)
         self.downsamples = nn.ModuleList(downsample() for _ in merges)
         self.bottom_up_layers = nn.ModuleList(merge() for _ in merges)
         self.extra_from_input = downsample()
         self.extra_from_output = downsample()
 
-    def forward(self, inputs: Sequence[Tensor]) -> tuple:
-        """Mix maps of all levels.
+    def forward(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        """Mix the maps of all levels.
 
         Args:
-            inputs: Maps (B, C, H, W), finest first, each half the size of
-                the one before, rounded up, as convolutions of stride 2 give
-                them: those of the bottom-up path round alike.
+            inputs: Maps (B, C, H, W), finest first, each half the size of the
+                one before, rounded up, as after convolutions of stride 2.
 
         Returns:
-            As many maps of the same sizes, and one of half the last's, all
-            ``out_channels`` wide.
+            Maps (B, out_channels, H, W) of the same sizes, and one more of
+            half the size of the last.
 
         Raises:
             ValueError: If there are more or fewer maps than ``in_channels``.
@@ -124,15 +126,17 @@ class CSPPAN(BaseModule):
             raise ValueError(
                 f'CSPPAN takes a map for each of in_channels={self.in_channels}, got {len(inputs)}'
             )
-        laterals = [conv(x) for conv, x in zip(self.reduce_convs, inputs)]
+        laterals = [conv(x) for conv, x in zip(self.reduce_convs, inputs, strict=True)]
         merged = [laterals[-1]]
-        for layer, lateral in zip(self.top_down_layers, laterals[-2::-1]):
-            # By size, so that a side that was rounded up fits too.
+        for layer, lateral in zip(self.top_down_layers, laterals[-2::-1], strict=True):
+            # By size, so that sides that were rounded up fit, too.
             above = F.interpolate(merged[0], size=lateral.shape[2:], mode='nearest')
             merged.insert(0, layer(torch.cat((above, lateral), dim=1)))
 
         outs = [merged[0]]
-        for layer, downsample, lateral in zip(self.bottom_up_layers, self.downsamples, merged[1:]):
+        for layer, downsample, lateral in zip(
+            self.bottom_up_layers, self.downsamples, merged[1:], strict=True
+        ):
             below = downsample(outs[-1])
             outs.append(layer(torch.cat((below, lateral), dim=1)))
         extra = self.extra_from_input(laterals[-1])

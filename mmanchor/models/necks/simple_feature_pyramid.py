@@ -1,4 +1,4 @@
-"""A pyramid from maps of one stride, as plain transformers need it."""
+"""A feature pyramid from maps of one stride, for plain vision transformers."""
 
 from collections.abc import Sequence
 
@@ -11,24 +11,25 @@ from ...registry import MODELS
 
 @MODELS.register_module()
 class SimpleFeaturePyramid(BaseModule):
-    """Turn maps of one stride into a pyramid: 16 into 4, 8, 16 and 32.
+    """Turn maps of stride 16 into a pyramid of strides 4, 8, 16 and 32.
 
     The simple feature pyramid of ViTDet (arXiv 2203.16527): transposed
-    convolutions upwards, max-pooling downwards. It differs from mmseg's
-    ``Feature2Pyramid`` in that maps may get narrower as they get larger,
-    which is what keeps high resolutions cheap.
+    convolutions for upsampling, max-pooling for downsampling. Unlike in
+    mmseg's ``Feature2Pyramid``, larger maps may have fewer channels, which
+    keeps high resolutions cheap.
 
     Args:
         in_channels: Channels of the input maps.
         out_channels: Channels of the outputs, finest first.
-        scales: Size of each output over the input's: 4, 2, 1, 0.5 or 0.25.
-        norm_cfg: Config of the normalisation between the two convolutions
-            that lead to scale 4.
-        init_cfg: MMEngine's initialisation config.
+        scales: Size of each output over that of the input: 4, 2, 1, 0.5 or
+            0.25.
+        norm_cfg: Config of the normalization between the two transposed
+            convolutions of scale 4; ``None`` takes BN.
+        init_cfg: MMEngine's initialization config.
 
     Raises:
-        ValueError: If there is not one width for each scale, or a scale is
-            not among those above.
+        ValueError: If ``out_channels`` and ``scales`` differ in length, or a
+            scale is not one of these.
 
     Example:
         >>> import torch
@@ -48,12 +49,12 @@ class SimpleFeaturePyramid(BaseModule):
         super().__init__(init_cfg)
         if len(out_channels) != len(scales):
             raise ValueError(
-                f'out_channels must have one width for each of scales={scales}, got {out_channels}'
+                f'out_channels must have one number for each of scales={scales}, got {out_channels}'
             )
         norm_cfg = norm_cfg or dict(type='BN')
         self.levels = ModuleList(
             _level(in_channels, width, scale, norm_cfg)
-            for width, scale in zip(out_channels, scales)
+            for width, scale in zip(out_channels, scales, strict=True)
         )
 
     def forward(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
@@ -61,21 +62,23 @@ class SimpleFeaturePyramid(BaseModule):
 
         Args:
             inputs: Maps (B, in_channels, H, W) of one stride, one for each
-                output from fine to coarse; or one map for all.
+                output, or one map for all.
 
         Returns:
-            One map for each scale; sizes below 1 are rounded up.
+            One map for each scale; odd sides are rounded up.
+
+        Raises:
+            ValueError: If there is another number of maps.
         """
         num = len(self.levels)
         if len(inputs) not in (1, num):
             raise ValueError(
-                f'inputs must be 1 or {num} maps; set the '
-                'out_indices of the backbone so, got '
-                f'{len(inputs)}'
+                f'inputs must be 1 or {num} maps, got {len(inputs)}; '
+                'change out_indices of the backbone'
             )
         if len(inputs) == 1:
             inputs = tuple(inputs) * num
-        return tuple(level(x) for level, x in zip(self.levels, inputs))
+        return tuple(level(x) for level, x in zip(self.levels, inputs, strict=True))
 
 
 def _level(in_channels: int, out_channels: int, scale: float, norm_cfg: dict) -> nn.Module:
@@ -92,7 +95,7 @@ def _level(in_channels: int, out_channels: int, scale: float, norm_cfg: dict) ->
     if scale == 1:
         return _match_channels(in_channels, out_channels)
     if scale in (0.5, 0.25):
-        # A map of one row or column must not shrink to nothing.
+        # A map of one row or column must not become empty.
         return nn.Sequential(
             nn.MaxPool2d(int(1 / scale), ceil_mode=True), _match_channels(in_channels, out_channels)
         )

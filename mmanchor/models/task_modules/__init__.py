@@ -1,4 +1,4 @@
-"""What heads use to make their targets."""
+"""Assigners of targets to predictions."""
 
 from .varifocal_sim_ota import VarifocalSimOTAAssigner
 

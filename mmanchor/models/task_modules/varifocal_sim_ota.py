@@ -1,5 +1,7 @@
 """SimOTA with PicoDet's costs."""
 
+from typing import Any
+
 import torch
 from mmdet.models.task_modules.assigners import AssignResult, SimOTAAssigner
 from mmengine.structures import InstanceData
@@ -7,38 +9,40 @@ from torch import Tensor
 
 from ...registry import TASK_UTILS
 
-# Makes a prior outside a box or its centre square worse than any inside.
+# Ranks priors outside a box or its center square behind all priors inside.
 OUTSIDE_COST = 1e8
 
 
 @TASK_UTILS.register_module()
 class VarifocalSimOTAAssigner(SimOTAAssigner):
-    r"""Give each box the few priors that predict it at the least cost.
+    r"""Assign each box to the few priors that predict it at the lowest cost.
 
-    SimOTA (arXiv 2107.08430) as PicoDet (arXiv 2111.00902) has it. A prior is
-    a candidate if its centre is in any box or in any box's centre square,
-    strictly. For candidate i and box j,
+    SimOTA (arXiv 2107.08430) as in PicoDet (arXiv 2111.00902). A prior is a
+    candidate if its center is strictly inside any box or any box's center
+    square. For candidate i and box j,
 
     .. math:: c_{ij} = \mathrm{VFL}_{ij} + \lambda (1 - \mathrm{GIoU}_{ij})
-        + 10^8 [\text{i not both in box j and in its centre square}]
+        + 10^8 [\text{i is not both in box j and in its center square}]
 
-    where VFL is the varifocal loss of all classes with the target IoU at the
-    box's label. A box takes its k cheapest candidates, k being the sum of
-    its 10 largest IoUs, rounded down, at least 1; a candidate that several
-    boxes take goes to the box of its least cost.
+    where VFL is the varifocal loss over all classes, with the IoU as the
+    target of the box's label. A box takes its k cheapest candidates; k is the
+    sum of its 10 largest IoUs, rounded down, and at least 1. A candidate that
+    several boxes take goes to the box with the lowest cost.
 
-    mmdet's ``SimOTAAssigner`` gives the candidates. Its numbers do not agree
-    in the rest: its costs are the cross entropy of a hard target and
-    -3 log IoU, and it adds 1e5. Here costs are float64, since float32 has no
-    digits left for a cost beside 1e8, and all boxes are matched at once.
+    The candidates come from mmdet's ``SimOTAAssigner``, whose costs are other
+    ones: the cross entropy of a hard target, -3 log IoU, and 1e5 outside.
+    Costs are float64 here, since float32 cannot hold a cost beside 1e8, and
+    all boxes are matched at once.
 
     Args:
-        center_radius: Half the side of the centre square, in strides.
+        center_radius: Half the side of the center square, in strides.
         candidate_topk: How many of the largest IoUs are summed.
         iou_weight: :math:`\lambda`.
         cls_weight: Weight of the varifocal loss.
-        alpha, gamma: Weight and exponent of the varifocal loss's negatives.
-        iou_calculator: Config of mmdet's calculator of overlaps.
+        alpha: Weight of the negatives in the varifocal loss.
+        gamma: Exponent of the negatives in the varifocal loss.
+        iou_calculator: Config of mmdet's IoU calculator; ``None`` takes
+            ``BboxOverlaps2D``.
 
     Example:
         >>> priors = torch.tensor([[4.0, 4.0, 8.0, 8.0], [12.0, 4.0, 8.0, 8.0]])
@@ -63,28 +67,31 @@ class VarifocalSimOTAAssigner(SimOTAAssigner):
         cls_weight: float = 1.0,
         alpha: float = 0.75,
         gamma: float = 2.0,
-        iou_calculator: dict = dict(type='mmdet.BboxOverlaps2D'),
+        iou_calculator: dict | None = None,
     ) -> None:
+        iou_calculator = iou_calculator or dict(type='mmdet.BboxOverlaps2D')
         super().__init__(center_radius, candidate_topk, iou_weight, cls_weight, iou_calculator)
         self.alpha = alpha
         self.gamma = gamma
 
     @torch.no_grad()
     def assign(
-        self, pred_instances: InstanceData, gt_instances: InstanceData, *args, **kwargs
+        self, pred_instances: InstanceData, gt_instances: InstanceData, *args: Any, **kwargs: Any
     ) -> AssignResult:
-        """Assign priors of one image to its boxes.
+        """Assign the priors of one image to its boxes.
 
         Args:
-            pred_instances: ``bboxes``, decoded, (P, 4), x1 y1 x2 y2 in
-                pixels; ``scores``, probabilities, (P, classes); ``priors``,
-                (P, 4), centre x and y, and twice the stride, in pixels.
+            pred_instances: ``bboxes``, decoded boxes (P, 4), x1 y1 x2 y2 in
+                pixels; ``scores``, probabilities (P, classes); ``priors``,
+                (P, 4): center x, center y, and twice the stride, in pixels.
             gt_instances: ``bboxes`` (G, 4) and ``labels`` (G,).
+            *args: Ignored.
+            **kwargs: Ignored.
 
         Returns:
-            Per prior: ``gt_inds``, 0 for none, else the box counted from 1;
-            ``max_overlaps``, the IoU with that box, else 0; ``labels``, the
-            box's label, else -1.
+            For each prior: ``gt_inds``, 0 for background, else the box
+            counted from 1; ``max_overlaps``, the IoU with that box, else 0;
+            ``labels``, the label of the box, else -1.
         """
         boxes, labels = gt_instances.bboxes, gt_instances.labels
         num_priors, num_boxes = len(pred_instances.priors), len(boxes)
@@ -118,8 +125,8 @@ class VarifocalSimOTAAssigner(SimOTAAssigner):
     def _varifocal_cost(self, scores: Tensor, labels: Tensor, ious: Tensor) -> Tensor:
         """Varifocal loss of every pair, summed over classes.
 
-        Only the label's class differs between boxes, so the sum over all
-        classes is taken once per prior.
+        Only the class of the label differs between boxes, so the sum over all
+        classes is computed once per prior.
 
         Args:
             scores: Probabilities, (V, classes).
@@ -130,7 +137,7 @@ class VarifocalSimOTAAssigner(SimOTAAssigner):
             (V, G), float64.
         """
         scores, ious = scores.double(), ious.double()
-        # As torch's binary cross entropy, a logarithm stops at -100.
+        # The logarithm stops at -100, as in torch's binary cross entropy.
         yes = scores.log().clamp(min=-100)
         no = (-scores).log1p().clamp(min=-100)
         negative = -self.alpha * scores**self.gamma * no  # (V, classes)
@@ -139,7 +146,7 @@ class VarifocalSimOTAAssigner(SimOTAAssigner):
         positive = -ious * (ious * yes + (1 - ious) * no)
         return others + torch.where(ious > 0, positive, negative[:, labels])
 
-    def _match(self, cost: Tensor, ious: Tensor) -> tuple:
+    def _match(self, cost: Tensor, ious: Tensor) -> tuple[Tensor, Tensor]:
         """Choose pairs of candidate and box.
 
         Args:
@@ -147,10 +154,10 @@ class VarifocalSimOTAAssigner(SimOTAAssigner):
             ious: (V, G).
 
         Returns:
-            The candidates taken, increasing, and the box of each.
+            Indices of the candidates, increasing, and of their boxes.
         """
         most = min(self.candidate_topk, len(cost))
-        # No box takes more than the number of IoUs that are summed.
+        # k is at most the number of IoUs that are summed.
         num = ious.topk(most, dim=0).values.sum(0).int().clamp(min=1)  # (G,)
         cheapest = cost.topk(most, dim=0, largest=False).indices
         rank = torch.arange(most, device=cost.device)
@@ -158,4 +165,5 @@ class VarifocalSimOTAAssigner(SimOTAAssigner):
         chosen.scatter_(0, cheapest, rank[:, None] < num)
         conflict = chosen.sum(1, keepdim=True) > 1
         best = torch.zeros_like(chosen).scatter_(1, cost.argmin(1, keepdim=True), True)
-        return torch.where(conflict, best, chosen).nonzero(as_tuple=True)
+        taken, box = torch.where(conflict, best, chosen).nonzero(as_tuple=True)
+        return taken, box

@@ -64,7 +64,6 @@ def run(model: ConfigDict) -> dict[str, float]:
     return {name: value.item() for name, value in shown.items()}
 
 
-@pytest.mark.smoke
 def test_faster_rcnn():
     losses = run(tiny('faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py'))
     assert {'loss_rpn_bbox', 'loss_cls', 'loss_bbox'} <= losses.keys()

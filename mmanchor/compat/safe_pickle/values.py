@@ -4,7 +4,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable
 from typing import Any
 
-from .pickle_table import SCALARS, Call, Pending, PendingNamespace, RefusedError
+from .table import SCALARS, Call, Pending, PendingNamespace, RefusedError
 
 DEEPEST = 100
 # Values in a small file, each counted as often as it is reached.

@@ -28,9 +28,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from ..utils.config_files import PREFIX, config_root
-from ..utils.errors import UserError
-from .after_import import after_import
+from ...utils.config_files import PREFIX, config_root
+from ...utils.errors import UserError
+from ..after_import import after_import
 
 
 def our_config(model: Any) -> Any:
@@ -57,7 +57,7 @@ def our_config(model: Any) -> Any:
     is_ours = model.startswith(PREFIX)
     if '::' in model and not is_ours:
         return model
-    from ..utils.config import find_config
+    from ...utils.config import find_config
 
     try:
         return str(find_config(model))
@@ -85,8 +85,10 @@ def _scope_of(path: Path) -> str | None:
     if own:
         return own[1]
     for base in re.findall(r"'([^']+\.py)'", text):
-        if (path.parent / base).is_file():
-            scope = _scope_of((path.parent / base).resolve())
+        folder = config_root() if base.startswith(PREFIX) else path.parent
+        inherited = folder / base.removeprefix(PREFIX)
+        if inherited.is_file():
+            scope = _scope_of(inherited.resolve())
             if scope:
                 return scope
     return None

@@ -1,23 +1,25 @@
 """Functions of mmcv and mmpretrain that numpy 2 breaks.
 
-============================  ===============================================
-what                          symptom without the patch
-============================  ===============================================
-``mmcv.adjust_hue``           with a negative factor (half of the draws of
-                              mmpretrain's ``ColorJitter(hue=...)``, as SimCLR,
-                              MoCo and BYOL have it): ``OverflowError: Python
-                              integer -25 out of bounds for uint8``. numpy 2
-                              (NEP 50), mmcv 2.1
-``RetrievalRecall``,          ``AttributeError: module 'numpy' has no attribute
-``RetrievalAveragePrecision`` 'in1d'``. numpy 2.4, mmpretrain 1.2
-============================  ===============================================
+=============================  ================================================
+what                           symptom without the patch
+=============================  ================================================
+``mmcv.adjust_hue``            with a negative factor (half of the draws of
+                               mmpretrain's ``ColorJitter(hue=...)``, as
+                               SimCLR, MoCo and BYOL have it):
+                               ``OverflowError: Python integer -25 out of
+                               bounds for uint8``. numpy 2, mmcv 2.1; mended in
+                               https://github.com/VBTI-development/onedl-mmcv/pull/41
+``RetrievalRecall``,           ``AttributeError: module 'numpy' has no
+``RetrievalAveragePrecision``  attribute 'in1d'``. numpy 2.4, mmpretrain 1.2;
+                               https://github.com/numpy/numpy/pull/29978
+=============================  ================================================
 """
 
 from functools import wraps
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from .after_import import after_import
+from ..after_import import after_import
 
 if TYPE_CHECKING:
     import numpy as np
@@ -35,8 +37,8 @@ class _WrappingFactor(float):
 
 
 def _wrap_hue(module: ModuleType) -> None:
-    original = module.adjust_hue
-    if hasattr(original, '__wrapped__'):
+    original = getattr(module, 'adjust_hue', None)
+    if original is None or hasattr(original, '__wrapped__'):
         return
 
     @wraps(original)

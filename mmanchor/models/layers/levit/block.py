@@ -3,19 +3,20 @@
 from mmcv.cnn.bricks import DropPath
 from torch import Tensor, nn
 
-from .conv_bn import LinearBN
-from .levit_attention import LevitAttention
+from ..conv_bn import LinearBN
+from .attention import LevitAttention
 
 
 class LevitBlock(nn.Module):
-    """x + attention(x), then x + MLP(x); a subsampling attention gives x.
+    """x + attention(x), then x + MLP(x).
 
-    The block of LeViT (arXiv 2104.01136): normalisations are in the maps, not
-    before them.
+    The block of LeViT (arXiv 2104.01136): linear layers are followed by batch
+    normalization, instead of layer normalization before them. The output of a
+    subsampling attention replaces x, without a residual connection.
 
     Args:
         attn: The attention.
-        embed_dims: Width of the attention's output.
+        embed_dims: Width of the attention's output tokens.
         mlp_ratio: Width of the MLP's hidden layer over ``embed_dims``.
         drop_path_rate: Probability that a residual branch is dropped for an
             image, in [0, 1).

@@ -1,6 +1,6 @@
 """Read a pickle without running what is in it, in bounded time and memory.
 
-Reading goes through :data:`~mmanchor.compat.pickle_table.TABLE`: every name
+Reading goes through :data:`~mmanchor.compat.safe_pickle.table.TABLE`: every name
 that a pickle uses is looked up there, and only functions from there are
 called. A small file cannot ask for much work either. Each call is charged
 against the size of the file, keys of dicts are quick to look up, and what is
@@ -8,20 +8,14 @@ shared a thousand times counts a thousand times.
 """
 
 import io
-import os
 import pickle
 import struct
 from _compat_pickle import IMPORT_MAPPING, NAME_MAPPING
 from collections import OrderedDict
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, BinaryIO
 
-import numpy as np
-
-from .errors import CheckpointError, UnsafeCheckpointError
-from .pickle_table import Call, Pending, RefusedError, check_keys, find
-from .pickle_values import Finisher
+from .table import Call, Pending, RefusedError, check_keys, find
 
 # What unpickling raises on bytes that are damaged or made to harm.
 DAMAGE = (
@@ -105,7 +99,7 @@ class SafeUnpickler(pickle._Unpickler):
         return line
 
     def find_class(self, module: str, name: str) -> Any:
-        """What answers to a name, as :func:`~.pickle_table.find` gives it."""
+        """What answers to a name, as :func:`~mmanchor.compat.safe_pickle.table.find` gives it."""
         return find(name_today(module, name))
 
     def _call(self, function: Any, arguments: Any) -> Any:
@@ -249,43 +243,3 @@ def pickle_module(storage_sizes: dict[str, int] | None) -> SimpleNamespace:
         Unpickler=Unpickler,
         load=lambda file, **kwargs: Unpickler(file, **kwargs).load(),
     )
-
-
-def load_plain_pickle(path: str | os.PathLike) -> Any:
-    """Unpickle a file of plain data, such as PaddlePaddle's ``.pdparams``.
-
-    Args:
-        path: A pickle of protocol 2, 3 or 4.
-
-    Returns:
-        Dicts, lists, tuples, strings, bytes, numbers, ``None`` and numpy
-        arrays of numbers in this machine's byte order.
-
-    Raises:
-        UnsafeCheckpointError: If the file wants anything else; the message
-            names it.
-        CheckpointError: If it cannot be read, is damaged or is no pickle.
-    """
-    name = os.fspath(path)
-    try:
-        data = Path(path).expanduser().read_bytes()
-    except OSError as error:
-        raise CheckpointError(
-            f'{name} cannot be read ({error.strerror}); give the path of a file'
-        ) from None
-    try:
-        value = SafeUnpickler(io.BytesIO(data)).load()
-        return Finisher(len(data), _is_number_array)(value)
-    except RefusedError as error:
-        raise UnsafeCheckpointError(name, str(error), can_trust=False) from None
-    except DAMAGE as error:
-        reason = str(error) or type(error).__name__
-        raise CheckpointError(
-            f'{name} cannot be read as a pickle ({reason}): it has '
-            f'{len(data)} bytes, starts with {data[:16]!r} and is damaged, '
-            'cut short or something else; copy or download it again'
-        ) from None
-
-
-def _is_number_array(value: Any) -> bool:
-    return type(value) is np.ndarray and value.dtype.kind in 'biufc'

@@ -4,8 +4,8 @@ from typing import Any
 
 from mmengine.hooks import Hook
 
-from ..datasets.class_names import order_fault
-from ..utils.errors import UserError
+from ...datasets.class_names import order_fault
+from ...utils.errors import UserError
 
 
 class ClassGuard(Hook):
@@ -22,7 +22,8 @@ class ClassGuard(Hook):
 
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
         """Compare the class names in the checkpoint with the test data's."""
-        trained = _names((checkpoint.get('meta') or {}).get('dataset_meta'))
+        meta = checkpoint.get('meta')
+        trained = _names(meta.get('dataset_meta') if isinstance(meta, dict) else None)
         scored = _names(getattr(runner.test_dataloader.dataset, 'metainfo', None))
         fault = order_fault(trained, scored)
         if fault:
@@ -37,4 +38,6 @@ def _names(meta: Any) -> tuple[str, ...]:
     """The class names in meta information, whose keys older files capitalize."""
     meta = meta if isinstance(meta, dict) else {}
     classes = meta.get('classes') or meta.get('CLASSES')
-    return tuple(classes) if isinstance(classes, (list, tuple)) else ()
+    if not isinstance(classes, (list, tuple)) or not all(isinstance(c, str) for c in classes):
+        return ()
+    return tuple(classes)

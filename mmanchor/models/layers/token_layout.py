@@ -1,23 +1,23 @@
-"""Pruning of tokens: which are left, and where the others stay."""
+"""The layout of a trunk's tokens: the map they form, and which are pruned."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 
-@dataclass(frozen=True)
-class TokenLayout:
-    """Where the tokens of a layer stand in the map of all patches.
+class TokenLayout(NamedTuple):
+    """Where the tokens of a layer are in the map of all patches.
 
     Args:
         hw_shape: Height and width of the map in tokens, pruned ones included.
-        num_extra: Number of extra tokens; they stand first and stay.
+        num_extra: E, number of extra tokens; they come first and are never
+            pruned.
         kept: Indices of the patches that are left, (B, T), increasing;
-            ``None`` while all are.
+            ``None`` if none is pruned.
         resting: Last features of every patch, (B, H * W, C), from the layer
-            that pruned last; ``None`` while all are left. What is left has
-            moved on from them.
+            that pruned last; ``None`` if none is pruned. Later layers update
+            the patches that are left, but not ``resting``.
     """
 
     hw_shape: tuple[int, int]
@@ -27,30 +27,29 @@ class TokenLayout:
 
     @property
     def num_tokens(self) -> int:
-        """N of all tokens, extra and pruned ones included."""
+        """N, the number of all tokens, extra and pruned ones included."""
         return self.num_extra + self.hw_shape[0] * self.hw_shape[1]
 
     @property
     def num_absent(self) -> int:
-        """How many patches are pruned."""
+        """Number of pruned patches."""
         if self.kept is None:
             return 0
         return self.hw_shape[0] * self.hw_shape[1] - self.kept.shape[1]
 
     def select(self, params: Tensor) -> Tensor:
-        """The rows of a parameter that belong to the tokens that are left.
+        """Select the rows of a parameter that belong to the tokens left.
 
         Args:
-            params: (N, K), a row for each of all tokens.
+            params: (N, K), one row for each of all tokens.
 
         Returns:
-            ``params`` while all tokens are left, else (B, 1, E + T, K).
+            ``params`` if no token is pruned, else (B, 1, E + T, K).
         """
         if self.kept is None:
             return params
         extra = torch.arange(self.num_extra, device=self.kept.device)
-        rows = torch.cat((extra.expand(len(self.kept), -1),
-                          self.kept + self.num_extra), 1)  # yapf: disable
+        rows = torch.cat((extra.expand(len(self.kept), -1), self.kept + self.num_extra), dim=1)
         return params[rows].unsqueeze(1)
 
     def prune(self, x: Tensor, scores: Tensor, num_kept: int) -> tuple[Tensor, 'TokenLayout']:
@@ -58,9 +57,9 @@ class TokenLayout:
 
         Args:
             x: Tokens that are left so far, (B, E + T, C).
-            scores: (B, T).
-            num_kept: How many to keep, at least 1; where fewer are left, all
-                stay.
+            scores: Scores of the patches, (B, T).
+            num_kept: How many to keep, at least 1. If fewer are left, all of
+                them are kept.
 
         Returns:
             The tokens that are left now, (B, E + num_kept, C), and their
@@ -76,14 +75,16 @@ class TokenLayout:
         return torch.cat((extra, left), dim=1), layout
 
     def restore(self, x: Tensor) -> Tensor:
-        """All tokens: pruned ones are as they were when they were pruned.
+        """Put pruned tokens back, with the features they were pruned with.
 
         Args:
             x: Tokens that are left, (B, E + T, C).
 
         Returns:
-            (B, N, C).
+            All tokens, (B, N, C); ``x`` itself if none is pruned.
         """
+        if self.kept is None:
+            return x
         extra, patches = self._split(x)
         return torch.cat((extra, self._fill(patches)), dim=1)
 
@@ -92,7 +93,7 @@ class TokenLayout:
 
     def _fill(self, patches: Tensor) -> Tensor:
         """(B, T, C) -> (B, H * W, C)."""
-        if self.kept is None:
+        if self.kept is None or self.resting is None:
             return patches
         return self.resting.scatter(1, _columns(self.kept, patches), patches)
 

@@ -4,22 +4,22 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .sparse_attention import SparsifinerAttention
+    from .attention import SparsifinerAttention
 
 
 @dataclass(frozen=True)
 class SparseMacs:
     """Multiply-adds of one layer's attention for one image.
 
-    Papers count the kept pairs as if nothing else were multiplied; what a
-    path really multiplies is another number.
+    Papers count only the kept pairs. What an implementation multiplies is
+    another number, so both are given.
 
     Args:
-        projections: Of the input and output projections.
-        predictor: Of choosing the pairs; 0 where all are kept.
-        pairs_executed: Of those pairs, scores and mixing, that the chosen
-            path multiplies: all of them if it masks.
-        pairs_kept: Of those pairs that are kept.
+        projections: Multiply-adds of the input and output projections.
+        predictor: Those of predicting the pairs; 0 if all pairs are kept.
+        pairs_executed: Those of scores and mixing that the chosen execution
+            computes: of all pairs if it masks.
+        pairs_kept: Those of scores and mixing of the kept pairs.
     """
 
     projections: int
@@ -29,22 +29,22 @@ class SparseMacs:
 
     @property
     def executed(self) -> int:
-        """All that is multiplied."""
+        """Multiply-adds that are computed."""
         return self.projections + self.predictor + self.pairs_executed
 
     @property
     def kept(self) -> int:
-        """All that would be multiplied if only kept pairs were."""
+        """Multiply-adds if only kept pairs were computed."""
         return self.projections + self.predictor + self.pairs_kept
 
     @classmethod
     def count(cls, attention: 'SparsifinerAttention', num_left: int, budget: int) -> 'SparseMacs':
-        """Count at test time.
+        """Count those of inference.
 
         Args:
             attention: The layer.
-            num_left: N, how many tokens take part.
-            budget: L, how many of them a row keeps.
+            num_left: N, number of tokens that are left.
+            budget: L, number of tokens that each row keeps.
         """
         heads, width = attention.num_heads, attention.head_dims
         reduced, basis = width // 2, attention.predictor.basis.shape[1]

@@ -1,0 +1,1 @@
+"""What is changed in mmcv, mmdet, mmseg and mmpretrain, and why."""
