@@ -35,6 +35,7 @@ _MODULES = {
     **dict.fromkeys(('CocoDataset', 'Digits', 'RandomObjectCrop'), '.datasets'),
     **dict.fromkeys(('anchor_attention', 'anchor_cross_attention'), '.ops'),
     'anchorize': '.anchorization',
+    'explain': '.explanation',
     'load': '.inference',
 }
 __all__ = sorted([*_MODULES, '__version__'])

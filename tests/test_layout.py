@@ -20,7 +20,7 @@ LAYERS = (
     ('engine',),
     ('anchorization', 'analysis', 'data_check', 'visualization'),
     ('converters', 'inference'),
-    ('export', 'runtime'),
+    ('explanation', 'export', 'runtime'),
     ('apis',),
     ('demo',),
     ('cli',),

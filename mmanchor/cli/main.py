@@ -22,6 +22,7 @@ COMMANDS = {
     'train': 'train',
     'test': 'test',
     'predict': 'predict',
+    'explain': 'explain',
     'demo': 'demo',
     'make-demo-data': 'make_demo_data',
     'list-configs': 'list_configs',

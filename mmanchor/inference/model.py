@@ -186,15 +186,31 @@ class Model:
                 return [self._try([frame], score_thr)[0] for frame in batch]
             return [Failure(in_one_line(error), error)]
 
+    def prepare(self, frames: Sequence[Frame]) -> Any:
+        """Take frames through the config's test pipeline.
+
+        Args:
+            frames: Of equal size.
+
+        Returns:
+            A batch as a data loader gives it, before the data preprocessor.
+        """
+        with DefaultScope.overwrite_default_scope(toolbox(self.config)):
+            return pseudo_collate(
+                [
+                    self._pipeline(
+                        dict(img=frame.image, img_path=str(frame.path or ''), img_id=index)
+                    )
+                    for index, frame in enumerate(frames)
+                ]
+            )
+
     @torch.no_grad()
     def _predict(self, frames: list[Frame], score_thr: float) -> list[Result]:
         """Results of frames of equal size."""
+        data = self.prepare(frames)
         with DefaultScope.overwrite_default_scope(toolbox(self.config)):
-            data = [
-                self._pipeline(dict(img=frame.image, img_path=str(frame.path or ''), img_id=index))
-                for index, frame in enumerate(frames)
-            ]
-            samples = self._stepper.test_step(pseudo_collate(data))
+            samples = self._stepper.test_step(data)
         return [
             self.result_type.of(sample.cpu(), Origin(frame, self.classes, self.palette), score_thr)
             for frame, sample in zip(frames, samples, strict=True)
