@@ -189,7 +189,7 @@ def _has_members(file: BinaryIO) -> bool:
 
 
 def _leaf_check() -> Callable[[Any], bool]:
-    """A function that tells values that a checkpoint may hold from others."""
+    """A function that says whether a checkpoint may hold a value."""
     import numpy as np
     import torch
     from mmengine.logging import HistoryBuffer

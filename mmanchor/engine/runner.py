@@ -170,6 +170,12 @@ def _require_known_names(cfg: Config) -> None:
     level = cfg.get('log_level', 'INFO')
     if not isinstance(level, int) and not isinstance(logging.getLevelName(level), int):
         raise UserError(f"log_level must be a level such as 'INFO' or 'ERROR', got {level!r}")
+    saving = (cfg.get('default_hooks') or {}).get('checkpoint')
+    for key in ('interval', 'max_keep_ckpts', 'save_begin') if isinstance(saving, dict) else ():
+        if not isinstance(saving.get(key, 1), int):
+            raise UserError(
+                f'default_hooks.checkpoint.{key} must be a whole number, got {saving[key]!r}'
+            )
     wrapper = cfg.get('optim_wrapper')
     optimizer = wrapper.get('optimizer') if isinstance(wrapper, dict) else None
     name = optimizer.get('type') if isinstance(optimizer, dict) else None
