@@ -104,7 +104,8 @@ def test_bad_data_do_not_stop_the_training(project, tmp_path):
     log = log_of(tmp_path / 'work')
     assert (
         log.count(
-            f'WARNING - 1 of 8 pictures of epoch 1 were skipped, as they cannot be read: {torn}\n'
+            f'WARNING - 1 of 8 images of epoch 1 were skipped, because they or their masks '
+            f'cannot be read: {torn}\n'
         )
         == 1
     )
