@@ -1,5 +1,7 @@
 """Training by a config."""
 
+from pathlib import Path
+
 from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.dist import is_main_process
@@ -80,6 +82,16 @@ def _choose_start(cfg: Config, resume: PathLike | None) -> None:
         cfg.load_from = require_checkpoint(resume, '--resume')
     elif resume == 'auto' or (cfg.get('resume') and not start):
         newest = latest_checkpoint(cfg.work_dir)
+        damaged = [
+            path.name
+            for pattern in ('iter_*.pth', 'epoch_*.pth')
+            for path in Path(cfg.work_dir).glob(pattern)
+        ]
+        if newest is None and damaged:
+            raise UserError(
+                f'--resume: every checkpoint in {cfg.work_dir} is damaged ({", ".join(damaged)}); '
+                'remove them to train from the beginning'
+            )
         cfg.resume = newest is not None
         cfg.load_from = newest or start
         print_log(

@@ -40,6 +40,8 @@ VARIABLES = {
 # gives another number.
 TIMEOUT = 600
 DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.EACCES)
+# Bytes for a config and the first lines of a log.
+LEAST_FREE = 2**16
 STRATEGIES = ('SingleDeviceStrategy', 'DDPStrategy')
 
 
@@ -56,7 +58,9 @@ def build_runner(cfg: Config) -> Runner:
         UserError: If the work folder cannot be written to, the launcher did
             not start this process, or the config cannot be built.
     """
-    make_folder(cfg.work_dir, '--work-dir')
+    folder = make_folder(cfg.work_dir, '--work-dir')
+    if shutil.disk_usage(folder).free < LEAST_FREE:
+        raise UserError(f'the disk of --work-dir {cfg.work_dir} is full: make room there')
     require_supported(cfg)
     prepare_launch(cfg)
     _rename_taken_visualizer(cfg)
