@@ -39,7 +39,7 @@ VARIABLES = {
 # Seconds that processes wait for each other, unless env_cfg.dist_cfg.timeout
 # gives another number.
 TIMEOUT = 600
-DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EACCES)
+DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.EACCES)
 STRATEGIES = ('SingleDeviceStrategy', 'DDPStrategy')
 
 

@@ -57,6 +57,7 @@ def load(
             or the checkpoint is of another model.
 
     Example:
+        >>> import numpy as np
         >>> model = load('picodet_anchorformer-demo_1xb8-6e_demo-160', device='cpu')
         >>> image = np.zeros((120, 160, 3), np.uint8)
         >>> [result] = model.predict(image, score_thr=0.9)

@@ -44,7 +44,7 @@ def read_image(path: str | os.PathLike) -> np.ndarray:
 
 
 def image_size(path: str | os.PathLike) -> tuple[int, int] | None:
-    """(height, width) by the header of a file; ``None`` if Pillow cannot tell."""
+    """(height, width) by the header of a file; ``None`` if Pillow cannot read it."""
     try:
         with _open(path) as image:
             return image.size[::-1]

@@ -40,9 +40,9 @@ def test_alike_points_give_finite_centres():
     assert torch.equal(kmeans(torch.ones(1, 4, 2), 3), torch.ones(1, 3, 2))
 
 
-def test_points_far_apart_have_centres_and_infinite_ones_are_refused():
+def test_points_far_apart_have_centers_and_infinite_ones_are_refused():
     assert kmeans(1e30 * clusters(), 3).isfinite().all()
-    with pytest.raises(ValueError, match='must be finite, got NaN or inf'):
+    with pytest.raises(ValueError, match='must be finite, got NaN or Inf'):
         kmeans(torch.tensor([[[0.0], [torch.nan]]]), 2)
 
 

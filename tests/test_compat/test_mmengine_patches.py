@@ -289,8 +289,10 @@ assert mmengine.runner.runner.save_checkpoint is not save_checkpoint
 mmengine.runner.save_checkpoint({{'state_dict': {{}}}}, 'a.safetensors')
 mmengine.runner.load_checkpoint(None, 'a.safetensors')
 """
+    # The hook of an installation would import mmanchor first.
+    environment = {**os.environ, 'MMANCHOR_NO_HOOK': '1'}
     result = subprocess.run(
-        [sys.executable, '-c', code], capture_output=True, text=True, cwd=tmp_path
+        [sys.executable, '-c', code], capture_output=True, text=True, cwd=tmp_path, env=environment
     )
     assert 'refused' in result.stdout, result.stderr
     assert "'NoneType' object has no attribute" in result.stderr
