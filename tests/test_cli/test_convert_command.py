@@ -74,7 +74,7 @@ def test_a_detector_is_converted(folder, paddle, tmp_path, capsys, suffix):
     model = init_detector(str(folder / 'esnet.py'), str(out), device='cpu')
     assert model.dataset_meta['classes'][0] == 'person'
     image = torch.rand(1, 3, 64, 64)
-    logits = zip(*model.bbox_head(model.neck(model.backbone(image))))
+    logits = zip(*model.bbox_head(model.neck(model.backbone(image))), strict=True)
     torch.testing.assert_close(
         [torch.cat(level, 1) for level in logits], paddle(image)[2], rtol=0, atol=1e-5
     )
