@@ -224,8 +224,7 @@ def test_names_that_differ_in_the_suffix_only_stay_apart(tiny, seg_checkpoint, t
 
 
 def test_video_gives_masks_on_demand(tiny, seg_checkpoint, video, tmp_path):
-    seg(tiny, seg_checkpoint, video, tmp_path / 'out', masks=True,
-        overlays=False)  # yapf: disable
+    seg(tiny, seg_checkpoint, video, tmp_path / 'out', masks=True, overlays=False)
     assert names(tmp_path / 'out') == [f'masks/clip/{index:06d}.png' for index in range(5)]
 
 
