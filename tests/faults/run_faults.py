@@ -61,7 +61,8 @@ def main() -> int:
             rows.append((name, tried, tried - failed, failed, vague, time.monotonic() - start))
     print(f'\nseed {args.seed}\n')
     print(
-        '| group | tried | survived | lost | survived with a vague message | seconds |\n|---|---|---|---|---|---|'
+        '| group | tried | survived | lost | survived with a vague message | seconds |\n'
+        '|---|---|---|---|---|---|'
     )
     for name, *numbers, seconds in rows:
         print(f'| {name} | {" | ".join(map(str, numbers))} | {seconds:.0f} |')
