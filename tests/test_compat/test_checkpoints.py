@@ -329,3 +329,13 @@ def test_open_file_loads_and_is_refused_alike(tmp_path):
     file.seek(0)
     with pytest.raises(UnsafeCheckpointError, match='posix.system'):
         load_checkpoint(file)
+
+
+def test_flipped_bit_of_a_weight_is_damage(tmp_path):
+    path = tmp_path / 'good.pth'
+    torch.save({'w': torch.zeros(1000)}, path)
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(CheckpointError, match=r'good.pth cannot be read .*damaged'):
+        load_checkpoint(path)

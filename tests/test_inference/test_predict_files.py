@@ -56,7 +56,7 @@ def test_folder_gives_masks_and_overlays(tiny, seg_checkpoint, images, tmp_path)
     out = tmp_path / 'out'
     summary = seg(tiny, seg_checkpoint, images, out)
     assert summary.done == 4
-    assert summary.skipped == {'torn.jpg': 'it is no image, or of a format that is not supported'}
+    assert summary.skipped == {'torn.jpg': 'it is not an image, or its format is not supported'}
     files = ['a.jpg.png', 'a.png.png', 'sub/b.png', 'sub/c.png']
     assert names(out / 'masks') == names(out / 'overlays') == files
     mask = Image.open(out / 'masks/sub/b.png')
@@ -272,7 +272,7 @@ def test_low_scores_are_left_out(tiny, det_checkpoint, images, tmp_path):
         ('nothing.png', 'no image, folder or video'),
         ('*.gone', 'no image matches the pattern'),
         ('empty', "folder .*empty' holds no image"),
-        ('torn.jpg', 'no image of .*torn.jpg.* could be predicted on: .*it is no image'),
+        ('torn.jpg', 'no image of .*torn.jpg.* could be predicted on: .*it is not an image'),
         ('clip.mp4', 'video .* cannot be opened'),
     ],
 )
