@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import types
+from pathlib import Path
 from typing import ClassVar
 
 import pytest
@@ -218,7 +219,7 @@ def test_local_zoo_file_is_refused(bad, tmp_path, monkeypatch):
 
 
 def pretend_storage(monkeypatch, path):
-    backend = types.SimpleNamespace(get=lambda name: path.read_bytes())
+    backend = types.SimpleNamespace(get=lambda name: Path(path).read_bytes())
     monkeypatch.setattr(mmengine_checkpoint, 'get_file_backend', lambda *args, **kwargs: backend)
 
 
