@@ -242,9 +242,10 @@ def test_full_disk_is_one_line_with_the_newest_checkpoint(cfg, tmp_path, monkeyp
 
 
 def test_no_room_for_a_checkpoint_is_said_before_training(cfg, monkeypatch):
-    usage = type('Usage', (), dict(free=2**16 + 1))
+    usage = type('Usage', (), dict(free=1000))
+    monkeypatch.setattr(launch, 'LEAST_FREE', 0)
     monkeypatch.setattr(launch.shutil, 'disk_usage', lambda path: usage)
-    with pytest.raises(UserError, match=r'0.1 MiB left.*make room'):
+    with pytest.raises(UserError, match=r'0.0 MiB left.*make room'):
         train_model(cfg)
 
 

@@ -243,7 +243,7 @@ def test_channels_are_class_logits_then_sides_in_order():
 
 def test_worked_values_of_decoding():
     # All mass on bins 1, 2, 3, 4 of left, top, right, bottom; the prior at
-    # row 1, column 2 of stride 16 has its centre at (40, 24).
+    # row 1, column 2 of stride 16 has its center at (40, 24).
     head = build().eval()
     scores, boxes = ([torch.full((1, c, *size), -20.0) for size in SIZES] for c in (3, 32))
     scores[1][0, 2, 1, 2] = 2.0

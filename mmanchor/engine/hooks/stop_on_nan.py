@@ -77,9 +77,9 @@ class StopOnNanHook(Hook):
         """What happened, where, and what to go on with."""
         runner = self._runner
         last = latest_checkpoint(runner.work_dir)
-        terms = ', '.join(f'{name} {_sum(value):.4g}'
-                          for name, value in self._losses.items()
-                          if 'loss' in name)  # yapf: disable
+        terms = ', '.join(
+            f'{name} {_sum(value):.4g}' for name, value in self._losses.items() if 'loss' in name
+        )
         what = 'gradient' if loss.isfinite() else 'loss'
         lines = [
             f'the {what} is not finite in iteration {runner.iter + 1} (epoch '
