@@ -10,6 +10,7 @@ from mmanchor.engine.checkpoints import (
     read_checkpoint,
     require_checkpoint,
 )
+from mmanchor.engine.hooks import StartWeightsHook, WeightsGuard
 from mmanchor.utils.errors import UserError
 
 
@@ -158,3 +159,10 @@ def test_class_names_and_colors_are_kept(tmp_path):
     torch.save(dict(state_dict={}, meta=dict(dataset_meta=data)), tmp_path / 'a.pth')
     kept = read_checkpoint(str(tmp_path / 'a.pth'))['meta']['dataset_meta']
     assert kept == dict(classes=('a', 'b'))
+
+
+@pytest.mark.parametrize('held', [None, 5, torch.ones(2), [1]])
+@pytest.mark.parametrize('hook', [WeightsGuard, StartWeightsHook])
+def test_runs_refuse_what_is_no_dict(hook, held):
+    with pytest.raises(UserError, match='not a dict of weights; it is no checkpoint'):
+        hook('x.pth').after_load_checkpoint(None, held)
