@@ -51,6 +51,8 @@ def train_model(
     for key in ('train_dataloader', 'train_cfg', 'optim_wrapper'):
         if cfg.get(key) is None:
             raise UserError(f'the config {cfg.filename} has no {key}, so there is nothing to train')
+        if not isinstance(cfg[key], dict):
+            raise UserError(f'{key} of {cfg.filename} must be a dict, got {cfg[key]!r}')
     splits = ['train'] if cfg.get('val_cfg') is None else ['train', 'val']
     require_data(cfg, splits)
     if is_main_process():

@@ -212,7 +212,10 @@ def make_repeatable(cfg: Config) -> None:
     default_hooks = cfg.get('default_hooks') or {}
     if not isinstance(default_hooks, dict):
         raise UserError(f'default_hooks must be a dict of dict(type=...), got {default_hooks!r}')
-    own = [each for each in (*hooks, *default_hooks.values()) if (each or {}).get('type') == HOOK]
+    for name, each in default_hooks.items():
+        if not isinstance(each, (dict, type(None))):
+            raise UserError(f'default_hooks.{name} must be dict(type=...) or None, got {each!r}')
+    own = [each for each in (*hooks, *default_hooks.values()) if each and each.get('type') == HOOK]
     if not own:
         cfg.custom_hooks = [*hooks, ConfigDict(type=HOOK)]
     elif not own[0].get('enable', True):

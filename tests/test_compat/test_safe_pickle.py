@@ -143,7 +143,7 @@ BOMB = np.dtype([('a', 'f4')])
         (np.ndarray, 'a class or function'),
         ({(1, 2): 3}, 'tuple as a key'),
         (Array((2**40,), b'\0' * 8), '1099511627776'),
-        (Array((2**62, 4), b''), 'from 0 bytes'),
+        (Array((2**62, 4), b''), '4611686018427387904'),
         (Array((3,), b'\0' * 8), 'from 8 bytes'),
         (Array((-1,), b'\0' * 8), '-1'),
         (Array((2.0,), b'\0' * 8), '2.0'),

@@ -107,3 +107,9 @@ def test_hook_of_the_config_decides(place):
 def test_hooks_that_are_no_hooks_are_named(hooks):
     with pytest.raises(UserError, match='custom_hooks must be a list'):
         make_repeatable(Config(dict(custom_hooks=hooks, train_dataloader=dict())))
+
+
+def test_default_hook_that_is_no_hook_is_named():
+    cfg = Config(dict(default_hooks=dict(checkpoint=5), train_dataloader=dict()))
+    with pytest.raises(UserError, match='default_hooks.checkpoint must be'):
+        make_repeatable(cfg)
