@@ -111,5 +111,5 @@ def test_hooks_that_are_no_hooks_are_named(hooks):
 
 def test_default_hook_that_is_no_hook_is_named():
     cfg = Config(dict(default_hooks=dict(checkpoint=5), train_dataloader=dict()))
-    with pytest.raises(UserError, match='default_hooks.checkpoint must be'):
+    with pytest.raises(UserError, match=r'default_hooks.checkpoint must be'):
         make_repeatable(cfg)
