@@ -60,10 +60,8 @@ def main() -> int:
             failed = sum(each.startswith(f'{name}: ') for each in lost)
             rows.append((name, tried, tried - failed, failed, vague, time.monotonic() - start))
     print(f'\nseed {args.seed}\n')
-    print(
-        '| group | tried | survived | lost | survived with a vague message | seconds |\n'
-        '|---|---|---|---|---|---|'
-    )
+    print('| group | tried | survived | lost | survived with a vague message | seconds |')
+    print('|---|---|---|---|---|---|')
     for name, *numbers, seconds in rows:
         print(f'| {name} | {" | ".join(map(str, numbers))} | {seconds:.0f} |')
     return bool(lost)
