@@ -31,6 +31,7 @@ COMMANDS = {
     'benchmark': 'measuring.benchmark',
     'ablation': 'measuring.ablation',
     'export': 'checkpoints.export',
+    'fold': 'checkpoints.fold',
     'export-deploy': 'checkpoints.export_deploy',
     'publish': 'checkpoints.publish',
     'convert': 'checkpoints.convert',
@@ -57,7 +58,7 @@ def usage() -> str:
 
 # What people type for a command, by the names that other tools use.
 _OTHER_NAMES = {
-    'deploy': 'export-deploy',
+    'deploy': 'export',
     'detect': 'predict',
     'eval': 'test',
     'evaluate': 'test',
