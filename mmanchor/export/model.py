@@ -189,6 +189,7 @@ def _make_onnx(plan: Plan, job: Job, inputs: Sequence[np.ndarray]) -> Sequence[s
             options.int8,
             plan.metadata,
             number=options.num_calibration,
+            most_in_float=options.most_in_float,
             symmetric=plan.format.symmetric,
         )
         plan.metadata['int8'] = dict(symmetric=plan.format.symmetric, kept_in_float=list(kept))

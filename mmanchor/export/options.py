@@ -35,6 +35,8 @@ class ExportOptions:
         int8: A folder of images; weights and activations become 8-bit
             integers, calibrated on them. ONNX, OpenVINO, TensorRT.
         num_calibration: Images of the folder that are used, at most.
+        most_in_float: Of INT8: the share of operators that stays in float, at
+            most; those that lose the most.
         images: A folder of images to check with; ``None`` takes that of
             ``int8``, or a photograph.
         trust_checkpoint: Read the checkpoint even if it may run code.
@@ -52,6 +54,7 @@ class ExportOptions:
     half: bool = False
     int8: PathLike | None = None
     num_calibration: int = 32
+    most_in_float: float = 0.2
     images: PathLike | None = None
     trust_checkpoint: bool = False
 
@@ -67,6 +70,8 @@ class ExportOptions:
             raise UserError(f'--opset must be {LEAST_OPSET} or more, got {self.opset}')
         if self.num_calibration < 1:
             raise UserError(f'--num-calibration must be 1 or more, got {self.num_calibration}')
+        if not 0 <= self.most_in_float <= 1:
+            raise UserError(f'--most-in-float must be between 0 and 1, got {self.most_in_float}')
         if self.half and self.int8 is not None:
             raise UserError('--half and --int8 do not go together; give one of them')
         for name in ('int8', 'images'):
@@ -93,6 +98,13 @@ class ExportOptions:
             raise UserError(f'OUT of --format {name} must end in {chosen.suffix}, got {out}')
         if out.is_dir():
             raise UserError(f'OUT {out} is a folder; give the name of a file')
+        for suffix in chosen.companions:
+            other = out.with_suffix(suffix)
+            if other.exists() and not out.exists():
+                raise UserError(
+                    f'OUT {out} would overwrite {other}, which belongs to another file; give '
+                    'another name'
+                )
         self._require(name, chosen)
         chosen.require_packages()
         make_folder(out.parent, 'the folder of OUT')

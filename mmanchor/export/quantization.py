@@ -20,9 +20,7 @@ from .verify import example_images
 # What is quantized: products with weights. Softmax, the masses of anchors,
 # norms and products of two activations stay in float.
 _OPERATORS = ('Conv', 'Gemm', 'MatMul')
-# Of the operators at most this share stays in float ...
-_MOST_IN_FLOAT = 0.1
-# ... and none whose error is below this share of the outputs.
+# No operator stays in float whose error is below this share of the outputs.
 _NOTICEABLE = 0.01
 # Images on which the error of each operator is measured.
 _MEASURED_ON = 2
@@ -34,19 +32,21 @@ def quantize(
     metadata: dict[str, Any],
     *,
     number: int = 32,
+    most_in_float: float = 0.2,
     symmetric: bool = False,
 ) -> tuple[onnx.ModelProto, list[str]]:
     """Turn weights and activations into 8-bit integers.
 
     Convolutions have a scale for each channel, matrix products one for each
     tensor. Each operator is first quantized alone; those that change the
-    outputs the most stay in float, up to a tenth of all.
+    outputs the most stay in float, up to a share of all.
 
     Args:
         model: With float32 weights; a graph without NMS.
         folder: Images to calibrate on.
         metadata: Of the model; its steps prepare the images.
         number: Images that are used, at most.
+        most_in_float: The share of operators that stays in float, at most.
         symmetric: Whether activations have their zero at 0, as TensorRT needs;
             otherwise they are unsigned.
 
@@ -64,7 +64,7 @@ def quantize(
         quantizer = _Quantizer(model, inputs, Path(place), symmetric)
         try:
             errors = quantizer.errors_alone(nodes)
-            in_float = most_sensitive(errors)
+            in_float = most_sensitive(errors, most_in_float)
             chosen = [name for name in nodes if name not in in_float]
             return quantizer.quantized(chosen), in_float
         except UserError:
@@ -109,19 +109,20 @@ def products_with_weights(model: onnx.ModelProto) -> list[str]:
     ]
 
 
-def most_sensitive(errors: dict[str, float]) -> list[str]:
+def most_sensitive(errors: dict[str, float], share: float) -> list[str]:
     """The operators that stay in float, the most sensitive first.
 
     Args:
         errors: Operator -> how much quantizing it alone changes the outputs,
             over their norm.
+        share: Of the operators, at most.
 
     Example:
-        >>> most_sensitive({f'op {i}': i / 100 for i in range(20)})
+        >>> most_sensitive({f'op {i}': i / 100 for i in range(20)}, 0.1)
         ['op 19', 'op 18']
     """
     order = sorted(errors, key=errors.__getitem__, reverse=True)
-    most = int(len(order) * _MOST_IN_FLOAT)
+    most = int(len(order) * share)
     return [name for name in order[:most] if errors[name] >= _NOTICEABLE]
 
 

@@ -175,7 +175,7 @@ def _run_torch(module: Any) -> Callable[[np.ndarray], list[np.ndarray]]:
 def _open_ncnn(path: Path, _: Sequence[str], threads: int) -> Session:
     import ncnn
 
-    weights, beside = path.with_suffix('.bin'), path.with_suffix('.json')
+    weights, beside = path.with_suffix('.bin'), path.with_suffix('.param.json')
     if not weights.is_file():
         raise UserError(f'{str(path)!r} needs its weights, {str(weights)!r}')
     net = ncnn.Net()

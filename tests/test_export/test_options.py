@@ -23,6 +23,7 @@ DETECTOR = 'picodet_anchorformer-demo_1xb8-6e_demo-160'
         (dict(half=True, int8='.'), '--half and --int8 do not go together'),
         (dict(int8='nowhere'), "--int8 must be a folder of images, got 'nowhere'"),
         (dict(images='nowhere'), "--images must be a folder of images, got 'nowhere'"),
+        (dict(most_in_float=1.5), '--most-in-float must be between 0 and 1, got 1.5'),
         (dict(num_calibration=0), '--num-calibration must be 1 or more, got 0'),
     ],
 )
@@ -44,6 +45,7 @@ def test_wrong_options_are_refused(options, message):
         ('x.pt2', dict(opset=20), '--opset is for ONNX'),
         ('folder.onnx', {}, 'folder.onnx is a folder'),
         ('file/x.onnx', {}, 'the folder of OUT'),
+        ('taken.xml', {}, r'would overwrite taken\.bin, which belongs to another file'),
     ],
 )
 def test_what_a_format_cannot_do_is_refused(tmp_path, monkeypatch, out, options, message):
@@ -51,6 +53,7 @@ def test_what_a_format_cannot_do_is_refused(tmp_path, monkeypatch, out, options,
     monkeypatch.chdir(tmp_path)
     (tmp_path / 'folder.onnx').mkdir()
     (tmp_path / 'file').touch()
+    (tmp_path / 'taken.bin').touch()
     with pytest.raises(UserError, match=message):
         export_model(DETECTOR, None, out, **options)
 
@@ -63,8 +66,9 @@ def test_a_missing_package_is_named(tmp_path, monkeypatch):
 
 def test_insensitive_operators_are_quantized():
     errors = {f'{i}': 0.001 * i for i in range(9)}
-    assert most_sensitive(errors) == []
-    assert most_sensitive({**errors, 'last': 0.5}) == ['last']
+    assert most_sensitive(errors, 0.5) == []
+    assert most_sensitive({**errors, 'last': 0.5}, 0.5) == ['last']
+    assert most_sensitive({**errors, 'last': 0.5}, 0.0) == []
 
 
 @pytest.mark.slow

@@ -72,6 +72,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar='IMAGES',
         help='images of --int8 that are used (default: %(default)s)',
     )
+    parser.add_argument(
+        '--most-in-float',
+        type=float,
+        default=0.2,
+        metavar='SHARE',
+        help='share of the operators that --int8 leaves in float at most, those that lose the '
+        'most (default: %(default)s)',
+    )
     parser.add_argument('--images', help='folder of images to check with (default: one photograph)')
     add_trust_argument(parser)
 
@@ -102,6 +110,7 @@ def run(args: argparse.Namespace) -> int:
         half=args.half,
         int8=args.int8,
         num_calibration=args.num_calibration,
+        most_in_float=args.most_in_float,
         images=args.images,
         trust_checkpoint=args.trust_checkpoint,
     )

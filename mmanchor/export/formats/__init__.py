@@ -117,7 +117,8 @@ FORMATS = {
         'ncnn',
         'ncnn_format',
         half_graph=False,
-        companions=('.bin',),
+        # The .json without .param may be another format's.
+        companions=('.bin', '.param.json'),
         dynamic=(None,),
         uint8=False,
     ),

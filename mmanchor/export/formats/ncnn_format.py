@@ -48,7 +48,7 @@ def build(job: Job) -> NcnnProgram:
 
 
 def save(program: NcnnProgram, metadata: dict[str, Any], path: Path) -> None:
-    """Write ``.param``, ``.bin``, and the metadata beside them as ``.json``."""
+    """Write ``.param``, ``.bin``, and the metadata beside them as ``.param.json``."""
     path.write_bytes(program.param)
     path.with_suffix('.bin').write_bytes(program.weights)
-    path.with_suffix('.json').write_text(metadata_text(metadata), encoding='utf-8')
+    path.with_suffix('.param.json').write_text(metadata_text(metadata), encoding='utf-8')
