@@ -34,8 +34,8 @@ def resize_rule(pipeline: Sequence[dict]) -> list[dict[str, Any]]:
     Returns:
         Steps in order; each has ``op``: ``'resize'`` (``scale`` (width,
         height), ``keep_ratio``), ``'resize_edge'`` (``size``, ``edge``) or
-        ``'center_crop'`` or ``'pad'`` (``size`` (height, width)), with
-        ``interpolation`` and ``backend`` or ``value``.
+        ``'center_crop'`` or ``'pad'`` (``size`` (height, width)) or
+        ``'pad_square'``, with ``interpolation`` and ``backend`` or ``value``.
 
     Raises:
         UserError: If the pipeline has a step that no runtime knows.
@@ -65,16 +65,20 @@ def resize_rule(pipeline: Sequence[dict]) -> list[dict[str, Any]]:
             size = transform['crop_size']
             size = [size, size] if isinstance(size, int) else list(size)
             steps.append(dict(op='center_crop', size=size))
-        elif name == 'Pad' and transform.get('size'):
+        elif name == 'Pad' and (transform.get('size') or transform.get('pad_to_square')):
             value = transform.get('pad_val', 0)
             value = value.get('img', 0) if isinstance(value, dict) else value
             value = list(value) if isinstance(value, (list, tuple)) else [value] * 3
-            # mmcv takes (width, height).
-            steps.append(dict(op='pad', size=list(transform['size'])[::-1], value=value))
+            if transform.get('pad_to_square'):
+                steps.append(dict(op='pad_square', value=value))
+            else:
+                # mmcv takes (width, height).
+                steps.append(dict(op='pad', size=list(transform['size'])[::-1], value=value))
         else:
             raise UserError(
                 f'the test pipeline has the step {name}, which cannot be written into an '
-                'exported file; it may have Resize, ResizeEdge, CenterCrop and Pad to a size'
+                'exported file; it may have Resize, ResizeEdge, CenterCrop, and Pad to a size or '
+                'a square'
             )
     return steps
 

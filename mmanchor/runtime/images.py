@@ -128,6 +128,9 @@ def prepare(
         elif step['op'] == 'pad':
             image = _pad(image, step)
             continue
+        elif step['op'] == 'pad_square':
+            image = _pad(image, {**step, 'size': [max(height, width)] * 2})
+            continue
         elif step['op'] == 'resize_edge':
             image = _resize_edge(image, step)
         elif step['op'] == 'center_crop':

@@ -175,7 +175,9 @@ def steps_of(metadata: dict[str, Any]) -> list[dict[str, Any]]:
     given = metadata['input']
     mean = given.get('mean', [0, 0, 0])
     mean = mean[::-1] if given.get('flips') else mean
-    value = last['value'] if last.get('op') == 'pad' else [round(each) for each in mean]
+    value = (
+        last['value'] if last.get('op') in ('pad', 'pad_square') else [round(each) for each in mean]
+    )
     return [
         dict(op='resize_within', size=list(size), **how),
         dict(op='pad', size=list(size), value=value),
