@@ -9,14 +9,13 @@ import torch
 from ..runtime.model import read_metadata
 from ..runtime.sessions import open_session
 from ..utils.errors import UserError, in_one_line
-from .engines import Call
 
 if TYPE_CHECKING:
     from .latency import LatencyOptions
 
 
 def prepare_exported(
-    path: str, options: 'LatencyOptions', rows: list[dict[str, Any]], calls: dict[int, Call]
+    path: str, options: 'LatencyOptions', rows: list[dict[str, Any]], calls: dict[int, Any]
 ) -> None:
     """Open an exported file, and add a row and a call for each batch size.
 
@@ -45,7 +44,7 @@ def prepare_exported(
             form='deploy',
         )
         random = np.random.default_rng(0)
-        images = random.integers(0, 256, (batch, 3, *size), dtype=np.uint8)
+        images: np.ndarray = random.integers(0, 256, (batch, 3, *size), dtype=np.uint8)
         images = images if given['normalized_inside'] else images.astype(np.float32) / 255
         try:
             session.run(images)

@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from typing import Any
 
 from .options import add_config_arguments, add_trust_argument, quiet_toolboxes
 
@@ -36,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's options to ``parser``."""
     parser.epilog = EPILOG
     add_config_arguments(parser)
-    checkpoint = parser.add_argument(
+    checkpoint: Any = parser.add_argument(
         'checkpoint',
         action=_Checkpoint,
         help="the weights; or 'latest' or 'best' of the config's work folder. An exported file, "

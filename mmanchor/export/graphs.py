@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -84,11 +85,14 @@ class Graph(nn.Module):
 
     outputs: tuple[str, ...] = ()
     dtype = torch.float32
+    # Modules of toolboxes have attributes that nn.Module does not know.
+    model: Any
+    preprocessing: Preprocessing
 
     def __init__(self, model: nn.Module, uint8: bool = True) -> None:
         super().__init__()
         self.model = model
-        self.preprocessing = Preprocessing(model.data_preprocessor)
+        self.preprocessing = Preprocessing(self.model.data_preprocessor)
         self.uint8 = uint8
 
     def normalized(self, images: Tensor) -> Tensor:
@@ -253,7 +257,7 @@ def grid_centers(maps: Sequence[Tensor], strides: Sequence[int]) -> tuple[Tensor
     return torch.cat(centers), torch.cat(scales)
 
 
-def _strides(model: nn.Module) -> list[int]:
+def _strides(model: Any) -> list[int]:
     strides = model.bbox_head.prior_generator.strides
     return [stride[0] if isinstance(stride, tuple) else stride for stride in strides]
 

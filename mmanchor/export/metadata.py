@@ -5,7 +5,6 @@ from typing import Any
 
 import torch
 from mmengine.config import Config
-from torch import nn
 
 from .. import __version__
 from ..analysis.provenance import provenance
@@ -83,7 +82,7 @@ def resize_rule(pipeline: Sequence[dict]) -> list[dict[str, Any]]:
     return steps
 
 
-def suppression_of(model: nn.Module) -> Suppression:
+def suppression_of(model: Any) -> Suppression:
     """Thresholds of a detector's ``test_cfg``.
 
     Raises:
@@ -104,9 +103,9 @@ def suppression_of(model: nn.Module) -> Suppression:
     )
 
 
-def _threshold_of_masks(model: nn.Module) -> dict[str, float] | None:
+def _threshold_of_masks(model: Any) -> dict[str, float] | None:
     """From which probability on a segmentor of one channel says that it is the class."""
-    head = getattr(model, 'decode_head', None)
+    head: Any = getattr(model, 'decode_head', None)
     if getattr(head, 'out_channels', None) != 1:
         return None
     return dict(threshold=float(head.threshold))

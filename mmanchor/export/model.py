@@ -132,7 +132,7 @@ def _plan(
     loaded = load(config, checkpoint, 'cpu', trust_checkpoint=options.trust_checkpoint)
     cfg, task, model = loaded.config, loaded.task, loaded.module
     resize_rule(test_pipeline(cfg)[1])
-    size = options.size or tuple(default_size(cfg))
+    size = options.size or default_size(cfg)
     results = options.results_of(task, has_picodet_head(model), chosen)
     switch_to_deploy(model)
     uint8 = chosen.uint8 if options.uint8_input is None else options.uint8_input
@@ -179,14 +179,15 @@ def _make_onnx(plan: Plan, job: Job, inputs: Sequence[np.ndarray]) -> Sequence[s
     from .quantization import quantize
     from .suppression import add_suppression
 
-    options, kept = plan.options, ()
+    options = plan.options
+    kept: Sequence[str] = ()
     with _exportable(plan, job):
         job.proto = write_onnx(job.graph, job.example, dynamic=job.dynamic, opset=options.opset)
     plan.metadata['versions'] |= dict(onnx=onnx.__version__, opset=str(options.opset))
     if options.int8 is not None:
         job.proto, kept = quantize(
             job.proto,
-            options.int8,
+            Path(options.int8),
             plan.metadata,
             number=options.num_calibration,
             most_in_float=options.most_in_float,

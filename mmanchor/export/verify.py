@@ -62,11 +62,9 @@ def example_images(folder: Path | None, number: int = 4) -> list[np.ndarray]:
     if folder is None:
         from matplotlib.cbook import get_sample_data
 
-        with get_sample_data('grace_hopper.jpg') as file:
-            data = np.frombuffer(file.read(), np.uint8)
-        photo = cv2.imdecode(data, cv2.IMREAD_COLOR)
+        photo = read_image(str(get_sample_data('grace_hopper.jpg', asfileobj=False)))
         return [photo, photo[:, ::-1].copy()]
-    images = []
+    images: list[np.ndarray] = []
     for path in sorted(folder.rglob('*')):
         if path.suffix.lower() in ('.jpg', '.jpeg', '.png', '.bmp') and len(images) < number:
             try:
@@ -246,13 +244,13 @@ def _agree(
     same = total = 0
     for i, sample in enumerate(seen):
         count = int(outputs[3][i])
-        mine = tuple(output[i, :count] for output in outputs[:3])
+        found = tuple(output[i, :count] for output in outputs[:3])
         truth = sample.pred_instances.cpu()
-        theirs = (truth.bboxes.numpy(), truth.scores.numpy(), truth.labels.numpy())
+        wanted: tuple = (truth.bboxes.numpy(), truth.scores.numpy(), truth.labels.numpy())
         overlap, gap, least = _SAME_BOX[number_format]
-        mine, theirs = (tuple(part[each[1] >= least] for part in each) for each in (mine, theirs))
-        same += matched_boxes(mine, theirs, overlap, gap)
-        total += max(len(mine[0]), len(theirs[0]))
+        found, wanted = (tuple(part[each[1] >= least] for part in each) for each in (found, wanted))
+        same += matched_boxes(found, wanted, overlap, gap)
+        total += max(len(found[0]), len(wanted[0]))
     return same, total
 
 

@@ -1,13 +1,13 @@
 """Exported files as models: what ``mmanchor.load('x.onnx')`` gives."""
 
 from importlib import import_module
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from mmengine.structures import BaseDataElement, InstanceData, PixelData
 
 from ..runtime.model import Model as Program
-from ..runtime.results import Boxes, Labels, Mask
+from ..runtime.results import Boxes, Mask
 from ..utils.errors import UserError
 from ..utils.files import PathLike
 from ..utils.inputs import Frame
@@ -36,7 +36,9 @@ class ExportedModel(Model):
         UserError: If it cannot be run, or gives raw maps only.
     """
 
-    task: ClassVar[str]
+    # By the file, and not by the class.
+    task: str  # type: ignore[misc]
+    result_type: type[Result]  # type: ignore[misc]
     # It has neither.
     config = None
     module = None
@@ -69,13 +71,14 @@ class ExportedModel(Model):
     def _predict(self, frames: list[Frame], score_thr: float) -> list[Result]:
         results = []
         for frame in frames:
+            assert frame.image is not None  # run() leaves unreadable ones out
             sample = data_sample(self.program.predict(frame.image, score_thr), frame.image.shape)
             origin = Origin(frame, self.classes, self.palette)
             results.append(self.result_type.of(sample, origin, score_thr))
         return results
 
 
-def data_sample(found: Boxes | Mask | Labels, shape: tuple[int, ...]) -> BaseDataElement:
+def data_sample(found: Any, shape: tuple[int, ...]) -> BaseDataElement:
     """What a runtime found, as the toolbox's data sample.
 
     Args:

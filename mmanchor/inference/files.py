@@ -6,8 +6,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mmengine.config import Config
-
 from ..runtime.sessions import is_exported
 from ..utils.errors import UserError
 from ..utils.files import PathLike, make_folder
@@ -46,7 +44,7 @@ class PredictSummary:
 
 
 def predict_files(
-    cfg: Config | PathLike,
+    cfg: Any,
     checkpoint: PathLike,
     source: Any,
     out_dir: PathLike,

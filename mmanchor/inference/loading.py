@@ -61,6 +61,7 @@ def load(
 
     Example:
         >>> model = load('picodet_anchorformer-demo_1xb8-6e_demo-160', device='cpu')
+        >>> import numpy as np
         >>> image = np.zeros((120, 160, 3), np.uint8)
         >>> [result] = model.predict(image, score_thr=0.9)
         >>> model.task, result.boxes.shape

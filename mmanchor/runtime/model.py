@@ -90,7 +90,8 @@ class Model:
             found = tuple(each[: rule.get('max_per_img', 100)] for each in found)
         else:
             return outputs
-        return to_boxes(*found, content, size, self.classes, score_thr)
+        boxes, scores, labels = found
+        return to_boxes(boxes, scores, labels, content, size, self.classes, score_thr)
 
     def prepare(self, image: np.ndarray) -> tuple[np.ndarray, tuple[int, int]]:
         """Bring an image to the size of the network, as its test pipeline does.
@@ -163,8 +164,12 @@ def steps_of(metadata: dict[str, Any]) -> list[dict[str, Any]]:
     last = steps[-1] if steps else {}
     if size is None or (last.get('size') == list(size) and last['op'] in ('center_crop', 'pad')):
         return steps
-    resizing = next((step for step in reversed(steps) if 'interpolation' in step), {})
-    how = {key: resizing[key] for key in ('interpolation', 'backend') if key in resizing}
+    resizing: dict[str, Any] = next(
+        (step for step in reversed(steps) if 'interpolation' in step), {}
+    )
+    how: dict[str, Any] = {
+        key: resizing[key] for key in ('interpolation', 'backend') if key in resizing
+    }
     if not resizing.get('keep_ratio', False) and resizing.get('op') != 'resize_edge':
         return [dict(op='resize', scale=[size[1], size[0]], keep_ratio=False, **how)]
     if metadata['task'] == 'classification':

@@ -60,6 +60,7 @@ def write_onnx(
         ) from error
     finally:
         quiet.setLevel(level)
+    assert program is not None  # it is, with dynamo
     model = program.model_proto
     _require_written(model, opset)
     _name_axes(model, dynamic)
