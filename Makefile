@@ -6,7 +6,7 @@ VENV_ONEDL ?= .venv-onedl
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-detection test test-onedl doctor lint format docs \
+.PHONY: help demo demo-detection test faults test-onedl doctor lint format docs \
 	wheel-check env env-onedl clean-venv
 
 help: ## List the targets
@@ -24,6 +24,9 @@ demo-detection: env ## The same for detectors: with AnchorFormer, and without
 
 test: env ## Run the tests, one process a core
 	$(VENV)/bin/python -m pytest -n auto $(ARGS)
+
+faults: env ## Kill, fill, poison and misuse it, and count what survives
+	$(VENV)/bin/python tests/faults/run_faults.py $(ARGS)
 
 test-onedl: env-onedl ## Run the smoke tests on the maintained fork's stack
 	$(VENV_ONEDL)/bin/python -m pytest -m smoke $(ARGS)

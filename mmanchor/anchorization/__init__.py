@@ -1,7 +1,7 @@
-"""Put learned anchors into a trained softmax network: readers, fitting, data.
+"""Replace softmax attention in trained networks by learned anchors.
 
-The package is not called ``anchorize`` so that :func:`mmanchor.anchorize`
-always is the function.
+The package is not named ``anchorize``, so that ``mmanchor.anchorize`` is always
+the function.
 """
 
 from ..utils.lazy import lazy_names

@@ -1,6 +1,6 @@
-"""Where anchors start if softmax attention gives its place to them.
+"""Initial anchors when softmax attention is replaced.
 
-Pure torch. Letters: T tokens, M anchors, C width of a token, D of a head.
+Pure torch. Letters: T tokens, M anchors, C width of a token, D width of a head.
 """
 
 from collections.abc import Sequence
@@ -9,22 +9,23 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-# Of every random choice: a conversion gives the same file each time.
+# Seed of all random choices, so that a conversion always gives the same file.
 SEED = 0
 
 
 def kmeans(points: Tensor, num: int, *, steps: int = 20) -> Tensor:
-    r"""Centres of clusters, by Lloyd's iterations from a k-means++ start.
+    r"""Cluster centers by k-means: Lloyd's iterations from a k-means++ start.
 
     Args:
-        points: (G, T, D), floating; the G sets are clustered apart.
-        num: Centres of each set, at most T.
-        steps: Iterations, at least 1. A centre that loses all its points
-            stays where it is.
+        points: G sets of points, (G, T, D), floating-point; each set is
+            clustered separately.
+        num: Number of centers per set, at most T.
+        steps: Number of iterations, at least 1. A center without points does
+            not move.
 
     Returns:
-        Centres, (G, num, D), in the dtype of ``points``; the same for the
-        same points.
+        Centers, (G, num, D), in the dtype of ``points``. The result is
+        deterministic.
 
     Raises:
         ValueError: If ``num`` exceeds T, or a point is not finite.
@@ -40,21 +41,20 @@ def kmeans(points: Tensor, num: int, *, steps: int = 20) -> Tensor:
         )
     if not points.isfinite().all():
         raise ValueError(
-            'points to cluster must be finite, got NaN or '
-            'infinity; the weights or the images have such'
+            'points to cluster must be finite, got NaN or Inf; check the weights and the images'
         )
-    centres = _spread_out(points, num)
+    centers = _spread_out(points, num)
     for _ in range(steps):
-        nearest = torch.cdist(points, centres).argmin(dim=2)  # (G, T)
+        nearest = torch.cdist(points, centers).argmin(dim=2)  # (G, T)
         index = nearest.unsqueeze(2).expand_as(points)
-        sums = torch.zeros_like(centres).scatter_add_(1, index, points)
-        counts = torch.zeros_like(centres).scatter_add_(1, index, torch.ones_like(points))
-        centres = torch.where(counts > 0, sums / counts.clamp_min(1), centres)
-    return centres
+        sums = torch.zeros_like(centers).scatter_add_(1, index, points)
+        counts = torch.zeros_like(centers).scatter_add_(1, index, torch.ones_like(points))
+        centers = torch.where(counts > 0, sums / counts.clamp_min(1), centers)
+    return centers
 
 
 def _spread_out(points: Tensor, num: int) -> Tensor:
-    """Points far from each other: the start of k-means++, (G, num, D)."""
+    """Initial centers of k-means++: points far from each other, (G, num, D)."""
     generator = torch.Generator(points.device).manual_seed(SEED)
     sets = torch.arange(len(points), device=points.device)
     chosen = [points[:, 0]]
@@ -62,8 +62,8 @@ def _spread_out(points: Tensor, num: int) -> Tensor:
     while len(chosen) < num:
         to_last = (points - chosen[-1].unsqueeze(1)).square().sum(dim=2)
         distance = torch.minimum(distance, to_last)
-        # Points that are all alike have no distance to draw by, and the sum
-        # of those of large points would be infinite.
+        # If all points are equal, all distances are 0; if points are large,
+        # the sum of distances would be infinite.
         limits = torch.finfo(distance.dtype)
         weights = distance.clamp(limits.tiny, limits.max / points.shape[1])
         index = torch.multinomial(weights, 1, generator=generator)
@@ -74,21 +74,22 @@ def _spread_out(points: Tensor, num: int) -> Tensor:
 def queries_as_anchors(
     weight: Tensor, bias: Tensor | None, norm: tuple[Tensor, Tensor], shape: Sequence[int]
 ) -> Tensor:
-    """Anchors drawn from a query projection, without any image.
+    """Draw anchors from a query projection, without images.
 
-    A layer normalisation gives tokens of mean 0 and variance 1 before it
-    scales and shifts them. M random tokens of that kind are normalised
-    tokens' stand-ins; their queries are the anchors.
+    Layer normalization standardizes tokens to mean 0 and variance 1, then
+    scales and shifts them. M random tokens with these statistics are used in
+    place of real ones; their queries are the anchors.
 
     Args:
-        weight: The query projection, (C, C), heads one after another.
-        bias: Its bias, (C, ); ``None`` is zero.
-        norm: Weight and bias of the layer normalisation before it, (C, ).
-        shape: Of the anchors: (heads, M, D), or (M, D) for anchors that the
-            heads share, which are taken from the heads in turn.
+        weight: Weight of the query projection, (C, C), heads one after
+            another.
+        bias: Its bias, (C,); ``None`` is zero.
+        norm: Weight and bias of the layer normalization before it, (C,) each.
+        shape: Shape of the anchors: (heads, M, D), or (M, D) for anchors that
+            the heads share, which are then taken from the heads in turn.
 
     Returns:
-        Anchors of that shape; the same for the same weights.
+        Anchors of that shape. The result is deterministic.
 
     Example:
         >>> eye, ones = torch.eye(4), (torch.ones(4), torch.zeros(4))
@@ -108,18 +109,19 @@ def queries_as_anchors(
 
 
 def fold_value_bias(value_bias: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    r"""Bias of an output projection that stands for a value bias too.
+    r"""Fold a value bias into the bias of the output projection.
 
-    Every token's attention weights sum to 1, so that a constant added to all
-    values passes through: :math:`W (P (V + b_v)) + b = W P V + (b + W b_v)`.
+    The attention weights of every token sum to 1, so that a constant added to
+    all values is added to the output:
+    :math:`W (P (V + b_v)) + b = W P V + (b + W b_v)`.
 
     Args:
-        value_bias: b_v, (C, ).
-        weight: W, (C, C).
-        bias: b, (C, ).
+        value_bias: b_v, (C,).
+        weight: W, weight of the output projection, (C, C).
+        bias: b, its bias, (C,).
 
     Returns:
-        b + W b_v, summed in float64, in the dtype of ``bias``.
+        b + W b_v, computed in float64, in the dtype of ``bias``.
     """
     folded = bias.double() + weight.double() @ value_bias.double()
     return folded.to(bias.dtype)

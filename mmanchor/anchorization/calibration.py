@@ -1,4 +1,4 @@
-"""Images that show a model what its tokens are like."""
+"""Images from which the initial anchors are computed."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -12,22 +12,22 @@ from ..utils.errors import UserError
 from ..utils.files import PathLike
 from ..utils.inputs import IMAGE_SUFFIXES, open_input
 
-# Enough for clusters of tokens, and seconds of work.
+# Enough tokens for clustering, within seconds.
 MAX_IMAGES = 64
 BATCH_SIZE = 8
 
 
 def images_of_folder(folder: PathLike, cfg: Config) -> Iterator[dict[str, Any]]:
-    """Batches of images, prepared as the config's test pipeline does.
+    """Load batches of images with the test pipeline of a config.
 
     Args:
-        folder: A folder of images, searched through, or an image. Of more
-            than :data:`MAX_IMAGES` as many are taken, spread evenly over
-            their sorted names.
+        folder: A folder of images, searched recursively, or one image. If
+            there are more than :data:`MAX_IMAGES`, that many are taken, evenly
+            spread over their sorted names.
         cfg: A config with ``test_dataloader.dataset.pipeline``.
 
     Yields:
-        Batches as a loader of MMEngine gives them.
+        Batches as from a data loader of MMEngine.
 
     Raises:
         UserError: If there is no image, or one cannot be read.
@@ -45,7 +45,7 @@ def images_of_folder(folder: PathLike, cfg: Config) -> Iterator[dict[str, Any]]:
     for path in paths:
         try:
             batch.append(pipeline(dict(img_path=str(path))))
-        # An image file may be anything.
+        # A broken file can raise any error.
         except Exception as error:
             raise UserError(
                 f'{path} cannot be read as an image by the test pipeline of '

@@ -1,4 +1,4 @@
-"""Anchors in the place of softmax attention, in a model that exists."""
+"""Replace the softmax attentions of a model by learned anchors."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -12,10 +12,10 @@ from ..models.layers import LearnedAnchorAttention
 from .anchors import SEED, kmeans, queries_as_anchors
 from .softmax_modules import Softmax, UnsupportedAttention, read_softmax
 
-# Of each layer, drawn evenly from all images: bounds memory and time.
+# Tokens per layer, drawn evenly from all images; it bounds memory and time.
 MAX_TOKENS = 4096
 
-# By the names of the modules.
+# Name of a module -> its softmax attention.
 Found = dict[str, Softmax]
 
 
@@ -29,32 +29,33 @@ def anchorize(
 ) -> nn.Module:
     """Replace softmax attention by learned anchors, in place.
 
-    Known are :class:`~mmanchor.models.layers.SoftmaxAttention` (in an
+    Supported are :class:`~mmanchor.models.layers.SoftmaxAttention` (in an
     ``AnchorFormer``, a classifier, a segmentor or a detector) and the
     attentions of the ``VisionTransformer`` of mmpretrain, timm and
-    torchvision. Keys, values and the output projection stay as they are; a
-    query projection has no place. Dropout of attention weights goes too.
+    torchvision. Keys, values and the output projection are kept; the query
+    projection and the dropout of attention weights are dropped.
 
     Args:
         model: The model; its attentions are replaced.
-        num_anchors: M, of every attention.
-        calibration: Batches of images that the model takes: tensors (B, 3, H,
-            W), tuples or lists that start with one, or what a loader of
-            MMEngine gives. The anchors become the means of clusters of the
-            queries and keys in them. ``None`` draws anchors from the query
-            projection, see :func:`~mmanchor.converters.queries_as_anchors`.
+        num_anchors: M, number of anchors of every attention.
+        calibration: Batches of images for the model: tensors (B, 3, H, W),
+            tuples or lists that start with one, or batches of a data loader
+            of MMEngine. The anchors are cluster centers of the queries and
+            keys in these images. ``None`` draws anchors from the query
+            projection, see
+            :func:`~mmanchor.anchorization.queries_as_anchors`.
         per_head: Whether each head has its own anchors.
-        keep: Names of modules that are left alone.
+        keep: Names of modules that are not replaced.
 
     Returns:
-        ``model``. Each new module has ``switch_to_deploy``. ``init_weights``
-        of a model of MMEngine counts as done.
+        ``model``. Each new attention has ``switch_to_deploy``. Models of
+        MMEngine are marked as initialized.
 
     Raises:
         ValueError: If ``num_anchors`` is below 1, the model has no softmax
             attention or one that cannot be replaced (the message names it),
-            or the images give fewer tokens than anchors. The model is then
-            as it was.
+            or the images have fewer tokens than there are anchors. The model
+            is then not changed.
 
     Example:
         >>> from mmanchor.models import AnchorFormer
@@ -81,21 +82,21 @@ def anchorize(
         parent, _, child = name.rpartition('.')
         setattr(model.get_submodule(parent), child, module)
     for module in model.modules():
-        # Else MMEngine's Runner would draw all weights anew before training.
+        # Otherwise MMEngine's Runner would initialize all weights again.
         if isinstance(module, BaseModule):
             module.is_init = True
     return model
 
 
 def find_softmax(model: nn.Module, keep: Sequence[str] = ()) -> Found:
-    """All softmax attentions of a model.
+    """Find all softmax attentions of a model.
 
     Args:
         model: Any model.
-        keep: Names of modules that are passed over, with all they contain.
+        keep: Names of modules to skip, with everything inside them.
 
     Returns:
-        Name -> what anchors need of it.
+        Name of each attention -> its parts.
 
     Raises:
         ValueError: If there is none, one cannot be replaced, or ``keep``
@@ -105,7 +106,7 @@ def find_softmax(model: nn.Module, keep: Sequence[str] = ()) -> Found:
     unknown = [name for name in keep if name not in names]
     if unknown:
         raise ValueError(
-            f'keep names {unknown[0]!r}, which is no module of the {type(model).__name__}'
+            f'keep has {unknown[0]!r}, but the {type(model).__name__} has no such module'
         )
     found: Found = {}
     for name, module in names.items():
@@ -118,7 +119,7 @@ def find_softmax(model: nn.Module, keep: Sequence[str] = ()) -> Found:
         except UnsupportedAttention as error:
             raise ValueError(
                 f'the {type(module).__name__} {name!r} cannot be replaced: '
-                f'{error}. keep=({name!r}, ) leaves it alone'
+                f'{error}. keep=({name!r},) leaves it as it is'
             ) from None
         if softmax is not None:
             found[name] = softmax
@@ -132,22 +133,25 @@ def find_softmax(model: nn.Module, keep: Sequence[str] = ()) -> Found:
 def fit_anchors(
     model: nn.Module, batches: Iterable, num_anchors: int, per_head: bool, found: Found
 ) -> dict[str, Tensor]:
-    """Anchors for attentions of a model: means of what they compare.
+    """Compute anchors for the attentions of a model, by clustering.
 
-    An anchor is compared with keys, as a query is, and tokens that share it
-    attend to each other, as their keys are alike: clusters of both learn as
-    fast as clusters of keys, or faster at M = 30 (``docs/conversion.md``).
+    The anchors are cluster centers of queries and keys together. With M = 30
+    they learn at least as fast as those of keys alone (``docs/conversion.md``).
 
     Args:
         model: The model, with softmax attention.
-        batches: Images, as :func:`anchorize` takes them.
-        num_anchors: M.
-        per_head: Whether each head has its own; otherwise all heads are
-            clustered together.
-        found: What :func:`find_softmax` found.
+        batches: Batches of images, as in :func:`anchorize`.
+        num_anchors: M, number of anchors.
+        per_head: Whether each head has its own anchors; otherwise all heads
+            are clustered together.
+        found: Result of :func:`find_softmax`.
 
     Returns:
-        Name -> anchors, (heads, M, D) or (M, D).
+        Name of each attention -> its anchors, (heads, M, D) or (M, D).
+
+    Raises:
+        ValueError: If there are no images, they do not reach an attention, or
+            they have fewer tokens than there are anchors.
     """
     samples = {name: _Sample() for name in found}
     with _watching(model, samples), _as_at_test(model):
@@ -158,7 +162,7 @@ def fit_anchors(
         tokens = samples[name].tokens
         if tokens is None:
             raise ValueError(
-                f'calibration gave no batch of images that reached {name!r}; give at least one'
+                f'calibration has no batch of images that reached {name!r}; give at least one'
             )
         with torch.no_grad():
             points = softmax.queries_and_keys(tokens.to(softmax.weight))
@@ -170,7 +174,7 @@ def fit_anchors(
 
 
 class _Sample:
-    """At most :data:`MAX_TOKENS` of all tokens seen, each as likely."""
+    """A uniform sample of at most :data:`MAX_TOKENS` of all tokens seen."""
 
     def __init__(self) -> None:
         self.tokens: Tensor | None = None  # (T, C)
@@ -192,7 +196,7 @@ class _Sample:
 
 @contextmanager
 def _watching(model: nn.Module, samples: dict[str, _Sample]) -> Iterator[None]:
-    """Sample the tokens that attentions of the model are given."""
+    """Sample the input tokens of the attentions of a model."""
     handles = [
         model.get_submodule(name).register_forward_pre_hook(
             lambda _, args, sample=sample: sample.add(args[0])
@@ -208,7 +212,7 @@ def _watching(model: nn.Module, samples: dict[str, _Sample]) -> Iterator[None]:
 
 @contextmanager
 def _as_at_test(model: nn.Module) -> Iterator[None]:
-    """Run without dropout and gradients; every mode is put back after it."""
+    """Run in evaluation mode without gradients, and restore all modes."""
     modes: list[bool] = [module.training for module in model.modules()]
     model.eval()
     try:
@@ -223,15 +227,15 @@ def _images_of(model: nn.Module, batch: Any) -> Tensor:
     if isinstance(batch, dict):  # of MMEngine's loaders
         if not hasattr(model, 'data_preprocessor'):
             raise ValueError(
-                "calibration gives batches of MMEngine's, which the "
-                f'{type(model).__name__} has no data_preprocessor for; give '
-                'the whole classifier, or batches of images (B, 3, H, W)'
+                'calibration has batches of MMEngine, but the '
+                f'{type(model).__name__} has no data_preprocessor for them; give '
+                'the whole model, or batches of images (B, 3, H, W)'
             )
         return model.data_preprocessor(batch, False)['inputs']
     images = batch[0] if isinstance(batch, (tuple, list)) and batch else batch
     if not isinstance(images, Tensor) or images.dim() != 4:
         what = tuple(images.shape) if isinstance(images, Tensor) else type(images).__name__
-        raise ValueError(f'calibration must give batches of images (B, 3, H, W), got {what}')
+        raise ValueError(f'calibration must have batches of images (B, 3, H, W), got {what}')
     param = next(model.parameters())
     return images.to(param.device, param.dtype)
 
@@ -252,7 +256,7 @@ def _drawn(
 
 
 def _norm_before(model: nn.Module, name: str, softmax: Softmax) -> tuple:
-    """Weight and bias of the normalisation just before an attention."""
+    """Weight and bias of the normalization before an attention."""
     parent, _, child = name.rpartition('.')
     norm = None
     for each, module in model.get_submodule(parent).named_children():
@@ -267,7 +271,7 @@ def _norm_before(model: nn.Module, name: str, softmax: Softmax) -> tuple:
 @torch.no_grad()
 def _with_anchors(old: nn.Module, softmax: Softmax, anchors: Tensor) -> LearnedAnchorAttention:
     width = softmax.embed_dims
-    new = softmax.kind(
+    new = softmax.replacement(
         width,
         softmax.num_heads,
         num_anchors=anchors.shape[-2],

@@ -1,4 +1,4 @@
-"""What LeViT's softmax attention compares, for anchors to be fitted to."""
+"""Queries and keys of LeViT's softmax attention, to which anchors are fitted."""
 
 from dataclasses import dataclass
 
@@ -12,7 +12,7 @@ from ..models.layers.levit import LevitSoftmaxAttention
 
 @dataclass
 class LevitSoftmax:
-    """A LeViT attention as :func:`~mmanchor.anchorization.fitting.fit_anchors` asks.
+    """A LeViT attention for :func:`~mmanchor.anchorization.fitting.fit_anchors`.
 
     Args:
         attn: The attention.
@@ -22,14 +22,14 @@ class LevitSoftmax:
 
     @property
     def weight(self) -> Tensor:
-        """Of the input projection."""
+        """Weight of the input projection."""
         return self.attn.in_proj.linear.weight
 
     def queries_and_keys(self, tokens: Tensor) -> Tensor:
-        """Both of tokens (T, C), by head: (heads, 2 * T, D).
+        """Queries and keys of tokens (T, C), by head: (heads, 2 * T, D).
 
-        A subsampling has queries of every fourth token; all others have them
-        here too, being of the same kind.
+        A subsampling attention computes queries for every fourth token; here
+        they are computed for all tokens.
         """
         width = self.attn.key_dims
         points = self._by_head(self.attn.in_proj, tokens)
@@ -40,7 +40,8 @@ class LevitSoftmax:
         return points.transpose(1, 2).flatten(1, 2)
 
     def _by_head(self, projection: LinearBN, tokens: Tensor) -> Tensor:
-        """(T, C) -> (heads, T, P), by the statistics of the training."""
+        """(T, C) -> (heads, T, P), with the running statistics."""
+        assert projection.bn is not None  # softmax attention is never fused
         weight, bias = fold_batch_norm(
             projection.linear.weight, projection.bn.state_dict(), projection.eps
         )
@@ -49,7 +50,7 @@ class LevitSoftmax:
 
 
 def find_levit_softmax(model: nn.Module) -> dict[str, LevitSoftmax]:
-    """All softmax attentions of an ``AnchorLeViT``, by their names."""
+    """All softmax attentions of an ``AnchorLeViT``, by name."""
     return {
         name: LevitSoftmax(module)
         for name, module in model.named_modules()

@@ -1,6 +1,6 @@
-"""Softmax attentions that anchors can replace, recognised by their make.
+"""Recognize softmax attentions that anchors can replace.
 
-No library is imported for it: a class is known by its name and its parts.
+No library is imported for this: a class is recognized by its name and parts.
 """
 
 from dataclasses import dataclass, field
@@ -15,22 +15,23 @@ from ..models.layers.drop_in import (
     TorchvisionAnchorAttention,
 )
 
-# What a module that mixes tokens is called, in the libraries we know.
+# Class names of attentions end like this in the supported libraries.
 ATTENTION_NAMES = ('Attention', 'MSA')
 
 
 @dataclass
 class Softmax:
-    """What anchors need of a softmax attention, whose ever it is.
+    """The parts of a softmax attention, from any library.
 
     Args:
         num_heads: Number of heads.
-        weight: Of the input projection, (3 * C, C): queries, keys, values.
-        bias: Its bias, (3 * C, ), or ``None``.
+        weight: Weight of the input projection, (3 * C, C): queries, keys,
+            values.
+        bias: Its bias, (3 * C,), or ``None``.
         proj: The output projection, which is kept.
         proj_drop: Dropout rate of the output.
-        kind: The class that takes its place.
-        parts: Further modules that ``kind`` takes over, by their names.
+        replacement: The class that replaces the attention.
+        parts: Other modules that the replacement keeps, by argument name.
     """
 
     num_heads: int
@@ -38,7 +39,7 @@ class Softmax:
     bias: Tensor | None
     proj: nn.Linear
     proj_drop: float
-    kind: type[LearnedAnchorAttention]
+    replacement: type[LearnedAnchorAttention]
     parts: dict[str, nn.Module] = field(default_factory=dict)
 
     @property
@@ -47,7 +48,7 @@ class Softmax:
         return self.weight.shape[1]
 
     def queries_and_keys(self, tokens: Tensor) -> Tensor:
-        """Both of tokens (T, C), by head: (heads, 2 * T, D)."""
+        """Queries and keys of tokens (T, C), by head: (heads, 2 * T, D)."""
         rows = 2 * self.embed_dims
         bias = None if self.bias is None else self.bias[:rows]
         points = nn.functional.linear(tokens, self.weight[:rows], bias)
@@ -56,19 +57,19 @@ class Softmax:
 
 
 class UnsupportedAttention(ValueError):
-    """An attention that anchors cannot replace as it is; says why."""
+    """An attention that anchors cannot replace, with the reason."""
 
 
 def read_softmax(module: nn.Module, parent: nn.Module) -> Softmax | None:
-    """Recognise a softmax attention.
+    """Recognize a softmax attention.
 
     Args:
-        module: Any part of a model.
-        parent: What it is a part of.
+        module: A module of a model.
+        parent: The module that contains it.
 
     Returns:
-        What anchors need of it; ``None`` if it is no attention, or one of
-        ours that has anchors.
+        Its parts; ``None`` if it is no attention, or one of ours with
+        anchors.
 
     Raises:
         UnsupportedAttention: If it is an attention that cannot be replaced.
@@ -95,7 +96,7 @@ def read_softmax(module: nn.Module, parent: nn.Module) -> Softmax | None:
             return _read_mmpretrain(module)
     elif not name.endswith(ATTENTION_NAMES):
         return None
-    raise UnsupportedAttention('it is of a class that is not known')
+    raise UnsupportedAttention('its class is not supported')
 
 
 def _read_timm(module: nn.Module) -> Softmax:
@@ -104,7 +105,7 @@ def _read_timm(module: nn.Module) -> Softmax:
         if part is not None and not isinstance(part, nn.Identity):
             option = dict(norm='scale_norm', gate='gated').get(name, 'qk_norm')
             raise UnsupportedAttention(
-                f'it has {name}, as {option} gives it, which anchors have not'
+                f'it has {name} (option {option}), which anchor attention does not have'
             )
     _check_parameters(module)
     _check_scale(module)
@@ -130,9 +131,8 @@ def _read_mmpretrain(module: nn.Module) -> Softmax:
 def _read_torchvision(module: nn.MultiheadAttention, parent: nn.Module) -> Softmax:
     if type(parent).__name__ != 'EncoderBlock':
         raise UnsupportedAttention(
-            f'it is part of a {type(parent).__name__}; of those with '
-            "nn.MultiheadAttention only torchvision's EncoderBlock is known "
-            'to call it on one sequence'
+            f'it is an nn.MultiheadAttention in a {type(parent).__name__}; only '
+            "torchvision's EncoderBlock is known to call it on one sequence"
         )
     if (
         module.in_proj_weight is None
@@ -151,23 +151,24 @@ def _read_torchvision(module: nn.MultiheadAttention, parent: nn.Module) -> Softm
     )
 
 
-def _square(module: nn.Module):
-    """Weight and bias of ``qkv``, if all widths are that of a token."""
+def _square(module: nn.Module) -> tuple[Tensor, Tensor | None]:
+    """Weight and bias of ``qkv``, if input, heads and output have one width."""
     weight = module.qkv.weight
     width = weight.shape[1]
     if weight.shape[0] != 3 * width or module.proj.out_features != width:
         raise UnsupportedAttention(
-            f'its heads have {weight.shape[0] // 3} channels together and its '
-            f'output {module.proj.out_features}; both must be the '
-            f"{width} of its input's"
+            f'its heads have {weight.shape[0] // 3} channels in total and its '
+            f'output {module.proj.out_features}; both must be {width}, as in its input'
         )
     return weight, module.qkv.bias
 
 
 def _check_parameters(module: nn.Module) -> None:
-    """Such as a bias of relative positions."""
+    """Refuse parameters such as a relative position bias."""
     for name, _ in module.named_parameters(recurse=False):
-        raise UnsupportedAttention(f'it has the parameter {name}, which anchors have not')
+        raise UnsupportedAttention(
+            f'it has the parameter {name}, which anchor attention does not have'
+        )
 
 
 def _check_scale(module: nn.Module) -> None:

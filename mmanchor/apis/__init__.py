@@ -12,6 +12,7 @@ _MODULES = {
     'export_deploy': '.export',
     'export_model': '..export.model',
     'find_config': '..utils.config',
+    'init_config': '.config',
     'list_configs': '..utils.config',
     'load': '..inference.loading',
     'load_config': '..utils.config',

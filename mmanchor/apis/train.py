@@ -95,10 +95,10 @@ def _choose_start(cfg: Config, resume: PathLike | None) -> None:
 def _use_amp(cfg: Config) -> None:
     """Put the optimizer wrapper of mixed precision into the config."""
     wrapper = cfg.optim_wrapper
-    kind = wrapper.get('type', 'OptimWrapper')
-    if kind not in ('OptimWrapper', 'AmpOptimWrapper'):
+    name = wrapper.get('type', 'OptimWrapper')
+    if name not in ('OptimWrapper', 'AmpOptimWrapper'):
         raise UserError(
-            f'--amp needs optim_wrapper.type to be OptimWrapper, but the config has {kind!r}'
+            f'--amp needs optim_wrapper.type to be OptimWrapper, but the config has {name!r}'
         )
     if get_device() == 'cpu':
         raise UserError('--amp needs a GPU, and none was found; leave it out to train on the CPU')

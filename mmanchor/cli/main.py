@@ -26,6 +26,7 @@ COMMANDS = {
     'make-demo-data': 'make_demo_data',
     'list-configs': 'list_configs',
     'print-config': 'print_config',
+    'init-config': 'init_config',
     'check-data': 'check_data',
     'complexity': 'measuring.complexity',
     'benchmark': 'measuring.benchmark',

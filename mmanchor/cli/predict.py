@@ -56,6 +56,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='folder for overlays, masks and boxes (default: %(default)s)',
     )
     parser.add_argument('--device', help='such as cuda:1 or cpu (default: a GPU if any)')
+    parser.add_argument(
+        '--overlays',
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help='write drawn images, or a drawn video (default: yes)',
+    )
+    parser.add_argument(
+        '--batch-size',
+        type=int,
+        default=1,
+        help='images of equal size at once (default: %(default)s)',
+    )
+    parser.add_argument(
+        '--tta', action='store_true', help="average over the views of the config's tta_pipeline"
+    )
+    parser.add_argument('--max-frames', type=int, help='stop a video or webcam after so many')
+    add_trust_argument(parser)
+    _add_task_options(parser)
+
+
+def _add_task_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of one task only."""
     # Defaults are None: an option of another task is refused only if it was given.
     parser.add_argument(
         '--opacity', type=float, help='segmentation: weight of the colors of masks (default: 0.6)'
@@ -75,12 +97,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--ann-file', help='detection: COCO annotation file of the images, whose ids the boxes get'
     )
     parser.add_argument(
-        '--overlays',
-        action=argparse.BooleanOptionalAction,
-        default=True,
-        help='write drawn images, or a drawn video (default: yes)',
-    )
-    parser.add_argument(
         '--masks',
         action=argparse.BooleanOptionalAction,
         help='segmentation: write masks of class indices (default: for images)',
@@ -91,17 +107,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=None,
         help='segmentation: give the masks a palette; their values stay the same',
     )
-    parser.add_argument(
-        '--batch-size',
-        type=int,
-        default=1,
-        help='images of equal size at once (default: %(default)s)',
-    )
-    parser.add_argument(
-        '--tta', action='store_true', help="average over the views of the config's tta_pipeline"
-    )
-    parser.add_argument('--max-frames', type=int, help='stop a video or webcam after so many')
-    add_trust_argument(parser)
 
 
 def run(args: argparse.Namespace) -> int:

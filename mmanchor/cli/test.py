@@ -87,7 +87,7 @@ def run(args: argparse.Namespace) -> int:
     )
     metrics = test_model(
         cfg,
-        args.checkpoint or args.which,
+        args.which if args.checkpoint is None else args.checkpoint,
         args.out,
         args.show,
         args.show_dir,

@@ -1,16 +1,17 @@
 """What makes today's OpenMMLab stacks work; installed by ``import mmanchor``.
 
 ``mmengine_patches`` lists what is changed in MMEngine, ``mmcv_ops`` supplies
-``mmcv._ext`` where mmcv has no compiled operators, ``numpy2`` mends what numpy
-2 breaks, ``checkpoints`` and ``safe_pickle`` read files without running them,
-``stack`` knows which versions are supported and ``doctor`` looks at all of it.
+``mmcv._ext`` where mmcv has no compiled operators, ``toolboxes`` mends what
+numpy 2 breaks and what mmseg cannot draw, ``checkpoints`` and ``safe_pickle``
+read files without running them, ``stack`` knows which versions are supported
+and ``doctor`` looks at all of it.
 """
 
 from ..utils.errors import UserError
 from . import mmcv_ops, mmengine_patches
 from .checkpoints import load_checkpoint
 from .errors import CheckpointError, NotSavedError, UnsafeCheckpointError
-from .toolboxes import inferencers, numpy2
+from .toolboxes import drawing, inferencers, numpy2
 from .trust import is_trusted, trust_checkpoint
 
 __all__ = [
@@ -35,3 +36,4 @@ def install() -> None:
     mmengine_patches.install()
     inferencers.install()
     numpy2.install()
+    drawing.install()

@@ -1,9 +1,10 @@
-"""From foreign state dicts to ours: pure functions, which touch no files."""
+"""Convert foreign state dicts to ours: pure functions that access no files."""
 
 from ..anchorization.anchors import kmeans, queries_as_anchors
 from ..compat.torch_files import TRAINING_STATE, arrays_of_torch
 from .anchor_deit import convert_anchor_deit
 from .deit import convert_deit
+from .entries import Entries
 from .kind import Kind
 from .levit import convert_levit
 from .paddle_files import arrays_of_paddle
@@ -35,6 +36,7 @@ __all__ = [
     'KINDS',
     'TRAINING_STATE',
     'ConversionReport',
+    'Entries',
     'Kind',
     'Renaming',
     'arrays_of_paddle',

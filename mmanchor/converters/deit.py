@@ -28,8 +28,11 @@ TRUNK_RULES = (
     (r'\.mlp\.fc2\.', '.mlp.layers.1.'),
 )
 UNUSED = (TRAINING_STATE,)
-# A branch that contributes nothing until it is trained.
-MADE = ((r'\.attn\.depthwise\.(weight|bias)$', torch.zeros),)
+# What contributes nothing until it is trained.
+MADE = (
+    (r'\.attn\.(depthwise\.(weight|bias)|value_residual)$', torch.zeros),
+    (r'\.attn\.score_scale$', torch.ones),
+)
 # A classifier for another number of classes.
 ADVICE = (
     (

@@ -1,4 +1,4 @@
-"""What ``mmanchor convert`` has to know of a conversion."""
+"""One kind of conversion of ``mmanchor convert``."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -13,16 +13,16 @@ Result = tuple[dict[str, Tensor], ConversionReport]
 
 @dataclass(frozen=True)
 class Kind:
-    """One conversion: a row of :data:`~mmanchor.converters.KINDS`.
+    """One kind of conversion: a value of :data:`~mmanchor.converters.KINDS`.
 
     Args:
-        convert: (entries of the file, state dict of the model) -> (what has
-            found its place, what became of everything). It changes neither.
-        reads: How the file is read: ``'paddle'`` unpickles ``.pdparams``,
-            ``'torch'`` loads ``.pth`` and ``.safetensors``; both through an
+        convert: (entries of the file, state dict of the model) -> (converted
+            state dict, report). It does not modify its inputs.
+        reads: Format of the file: ``'paddle'`` for ``.pdparams``, ``'torch'``
+            for ``.pth`` and ``.safetensors``. Both are unpickled with an
             allow-list.
-        source: What the file is, in a few words for help and messages.
-        calibrates: Whether ``convert`` also takes ``anchors``, drawn from
+        source: Short description of the file for help and messages.
+        calibrates: Whether ``convert`` also takes ``anchors`` computed from
             images: name of an attention in the model -> (heads, M, D).
     """
 

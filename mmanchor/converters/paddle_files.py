@@ -1,4 +1,4 @@
-"""What ``paddle.save`` adds to a state dict, taken off again."""
+"""Undo what ``paddle.save`` adds to a state dict."""
 
 import math
 from collections.abc import Mapping
@@ -8,28 +8,27 @@ import numpy as np
 
 from ..compat.errors import CheckpointError
 
-# Present if large arrays were cut: protocols 2 and 3 hold at most 4 GB.
+# Present if large arrays were sliced: pickle protocols 2 and 3 hold at most 4 GB.
 SLICES = 'UnpackBigParamInfor@@'
-# A table of Paddle's own names of the parameters.
+# A table of Paddle's internal names of the parameters.
 NAMES = 'StructuredToParameterName@@'
 
 
 def arrays_of_paddle(loaded: Any, name: str) -> dict[str, Any]:
-    """The state dict that ``paddle.save`` was given.
+    """Restore the state dict that was given to ``paddle.save``.
 
-    Arrays that it cut into slices are put together again, and of tensors
-    that it wrote as pairs of a name and an array the array is kept. Whatever
-    else there is stays.
+    Sliced arrays are joined, and tensors saved as pairs of a name and an array
+    become the array. Other entries are not changed.
 
     Args:
-        loaded: What was unpickled.
-        name: The file, for messages.
+        loaded: The unpickled object.
+        name: Name of the file, for messages.
 
     Returns:
         A new dict.
 
     Raises:
-        CheckpointError: If it is no dict of arrays, or slices are missing.
+        CheckpointError: If it is not a dict of arrays, or slices are missing.
     """
     if not isinstance(loaded, dict):
         raise CheckpointError(

@@ -20,13 +20,13 @@ def _block(match: Match) -> str:
 
 def _tower(match: Match) -> str:
     """``dw0.1.norm`` is at level 0, in convolution 1."""
-    kind, level, index, part = match.groups()
-    kind = dict(dw='depthwise', pw='pointwise')[kind]
+    conv, level, index, part = match.groups()
+    conv = dict(dw='depthwise', pw='pointwise')[conv]
     part = part.replace('norm', 'bn')
-    return f'bbox_head.towers.{level}.{index}.{kind}_conv.{part}.'
+    return f'bbox_head.towers.{level}.{index}.{conv}_conv.{part}.'
 
 
-# A file of the backbone alone lacks the prefix `backbone.`.
+# In a file of the backbone alone there is no prefix `backbone.`.
 ESNET_RULES = (
     (r'\b_conv1\._', 'stem._'),
     (r'\b([2-4])_(\d+)\.', _block),
@@ -54,7 +54,7 @@ HEAD_RULES = (
     (r'^head\.head_cls(\d+)\.', r'bbox_head.preds.\1.'),
 )
 NORM_RULES = ((r'\._mean$', '.running_mean'), (r'\._variance$', '.running_var'))
-NAME_TABLE = (f'^{NAMES}$', "Paddle's table of its own names")
+NAME_TABLE = (f'^{NAMES}$', "Paddle's table of internal names")
 COUNTER = (r'\.num_batches_tracked$', torch.zeros)
 
 
@@ -69,7 +69,7 @@ PICODET = Renaming(
         (r'^head\.p\d_feat\.scale_reg$', 'a scale that PicoDet does not apply'),
         (r'^head\.distribution_project\.project$', 'the constants 0 to reg_max'),
     ),
-    # A scale of 1 is one that is not applied.
+    # PicoDet does not apply its scales, which is a scale of 1.
     made=(
         COUNTER,
         (r'^bbox_head\.scales\.\d+\.scale$', torch.ones),
@@ -93,7 +93,7 @@ def convert_picodet(
     """Weights of a PicoDet.
 
     Args:
-        source: What :func:`~.paddle_files.arrays_of_paddle` gives.
+        source: Result of :func:`~.paddle_files.arrays_of_paddle`.
         target: The state dict of our detector.
 
     Returns:
@@ -105,10 +105,10 @@ def convert_picodet(
 def convert_esnet(
     source: Mapping[str, Any], target: Mapping[str, Tensor]
 ) -> tuple[dict[str, Tensor], ConversionReport]:
-    """Weights of an ESNet, from a detector's file or from its own.
+    """Weights of an ESNet, from the file of a detector or of the backbone.
 
     Args:
-        source: What :func:`~.paddle_files.arrays_of_paddle` gives.
+        source: Result of :func:`~.paddle_files.arrays_of_paddle`.
         target: The state dict of our ESNet.
 
     Returns:

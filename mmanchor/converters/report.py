@@ -1,4 +1,4 @@
-"""What became of every entry of a converted checkpoint."""
+"""What happened to each entry of a converted checkpoint."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -6,18 +6,18 @@ from dataclasses import dataclass, field
 
 @dataclass
 class ConversionReport:
-    """The entries of a file and the weights of a model, each named once.
+    """Entries of the file and weights of the model, by what happened to them.
 
     Args:
         converted: Name in the file -> name in the model.
-        skipped: Name in the file -> why no model of ours has it.
-        made: Names in the model that got a fixed value.
-        adapted: Name in the model -> how its value was made from the file's,
-            where it is not that value itself.
-        unmatched: Names in the file that nothing took.
-        missing: Names in the model that nothing in the file is for.
-        mismatched: Name in the file -> how its array differs from what the
-            model has under the name that goes with it.
+        skipped: Name in the file -> why it is not used.
+        made: Names in the model with a fixed initial value.
+        adapted: Name in the model -> how its value was computed from the
+            file, if it is not the value in the file.
+        unmatched: Names in the file without a counterpart in the model.
+        missing: Names in the model without a counterpart in the file.
+        mismatched: Name in the file -> how its array differs from its
+            counterpart in the model.
     """
 
     converted: dict[str, str] = field(default_factory=dict)
@@ -30,11 +30,11 @@ class ConversionReport:
 
     @property
     def is_complete(self) -> bool:
-        """Whether everything has found its place."""
+        """Whether all entries and weights have a counterpart that fits."""
         return not (self.unmatched or self.missing or self.mismatched)
 
     def problems(self) -> str:
-        """What is not in its place: how many names, and the first of them.
+        """Summarize what does not fit: numbers of names, and the first names.
 
         Example:
             >>> ConversionReport(unmatched=['a'], missing=['b']).problems()

@@ -16,6 +16,7 @@ from ..datasets.coco_file import (
     is_id,
     is_number,
     read_coco,
+    segmentation_faults,
 )
 from ..utils.progress import Track
 from .images import ImageFacts, add_image_problems, decoding_of, in_other_case, read_image_facts
@@ -23,7 +24,7 @@ from .report import MANY, SplitReport, read_all, spread
 from .sources import DataSource, require_paths
 
 # Faults that evaluation cannot stand: pycocotools reads the file again.
-_FOR_EVALUATION = ('annotation_id', 'area', 'iscrowd')
+FOR_EVALUATION = ('annotation_id', 'area', 'iscrowd')
 Entry = dict[str, Any]
 
 
@@ -58,6 +59,14 @@ def check(source: DataSource, limit: int | None, track: Track) -> SplitReport:
         faults.pop('box_outside', None)
     _add_faults(report, source, faults, len(annotations))
     _check_emptiness(report, source, data)
+    if any(step.get('with_mask') for step in source.pipeline):
+        report.add(
+            'segmentation',
+            'annotations without a mask, which with_mask=True in the pipeline loads; write '
+            'polygons [[x, y, x, y, x, y, ...]] or run lengths {size, counts}',
+            segmentation_faults(annotations),
+            fatal=True,
+        )
     _count_classes(report, source, data)
     _check_images(report, source, images, limit, track)
     return report
@@ -73,11 +82,13 @@ def _add_faults(
         if code in LOST:
             fatal = len(found) >= max(1, MANY * total)
         elif code in REPAIRED:
-            fatal = source.split != 'train' and code in _FOR_EVALUATION
-            fatal |= not strict and code == 'annotation_id'
+            fatal = source.split != 'train' and code in FOR_EVALUATION
+            # mmdet's own class stops at these.
+            fatal |= not strict and code in ('annotation_id', 'area')
         else:
-            fatal = code != 'duplicate_file'
-        report.add(code, message, found, fatal)
+            fatal = code not in ('duplicate_file', 'zero_id')
+        if code != 'zero_id' or source.split != 'train':
+            report.add(code, message, found, fatal)
 
 
 def _check_names(report: SplitReport, source: DataSource, names: Sequence[str]) -> None:

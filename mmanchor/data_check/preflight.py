@@ -67,7 +67,11 @@ def _finish(cfg: Config, reports: Sequence[SplitReport]) -> None:
             _warn(note)
     if not isinstance(cfg.get('custom_hooks') or [], (list, tuple)):
         raise UserError(f'custom_hooks must be a list of dicts, got {cfg.custom_hooks!r}')
-    hooks = [*(cfg.get('custom_hooks') or ()), *(cfg.get('default_hooks') or {}).values()]
+    default = cfg.get('default_hooks')
+    hooks = [
+        *(cfg.get('custom_hooks') or ()),
+        *(dict(default).values() if isinstance(default, dict) else ()),
+    ]
     types = [str(hook.get('type')) for hook in hooks if isinstance(hook, dict)]
     if not any(name.endswith(_HOOKS) for name in types):
         hook = dict(type='mmanchor.SkippedImagesHook')

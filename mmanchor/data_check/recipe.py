@@ -58,15 +58,15 @@ def _repeats(dataset: Any) -> int:
     """How often wrappers repeat the data in an epoch."""
     times = 1
     while isinstance(dataset, dict):
-        if str(dataset.get('type')).endswith('RepeatDataset'):
-            times *= dataset.get('times', 1)
+        if str(dataset.get('type')).endswith('RepeatDataset') and 'times' in dataset:
+            times *= dataset['times']
         dataset = dataset.get('dataset')
     return times
 
 
 def _check_learning_rate(report: SplitReport, cfg: Config, batch_size: int) -> None:
     """Compare the batch with the one that the learning rate is for."""
-    scaling, wrapper = cfg.get('auto_scale_lr') or {}, cfg.get('optim_wrapper') or {}
+    scaling, wrapper = cfg.get('auto_scale_lr') or {}, _section(cfg, 'optim_wrapper')
     if not isinstance(scaling, dict):
         report.add(
             'auto_scale_lr',
@@ -76,6 +76,7 @@ def _check_learning_rate(report: SplitReport, cfg: Config, batch_size: int) -> N
         return
     base = scaling.get('base_batch_size')
     accumulated = wrapper.get('accumulative_counts', 1)
+    accumulated = accumulated if isinstance(accumulated, int) else 1
     processes = _world_size(cfg)
     batch = batch_size * processes * accumulated
     if not isinstance(base, int) or base < 1 or batch < 1:
@@ -88,7 +89,7 @@ def _check_learning_rate(report: SplitReport, cfg: Config, batch_size: int) -> N
                 f'a step uses {batch} ({parts}); multiply it by {accumulated} more'
             )
     elif batch != base:
-        lr = (wrapper.get('optimizer') or {}).get('lr')
+        lr = _section(wrapper, 'optimizer').get('lr')
         value = f', to {lr * batch / base:.4g}' if isinstance(lr, (int, float)) else ''
         report.notes.append(
             f'the learning rate {lr} is for a batch of {base} images, but a step uses {batch} '
@@ -101,7 +102,7 @@ def _check_batch(report: SplitReport, cfg: Config, images: int, batch: int) -> N
     if images >= batch:
         return
     loader, by_epoch = cfg.train_dataloader, _total_epochs(cfg) is not None
-    drops = loader.get('drop_last') or (loader.get('batch_sampler') or {}).get('drop_last')
+    drops = loader.get('drop_last') or _section(loader, 'batch_sampler').get('drop_last')
     cure = f'set train_dataloader.batch_size to at most {images}, or repeat the data'
     message = f'the training data has {images} images, fewer than a batch of {batch}; {cure}'
     if drops and by_epoch:
@@ -111,7 +112,7 @@ def _check_batch(report: SplitReport, cfg: Config, images: int, batch: int) -> N
 
 def _check_warm_up(report: SplitReport, cfg: Config, images: int, batch: int) -> None:
     """A warm-up that takes most of the training, or never ends."""
-    epochs, iterations = _total_epochs(cfg), (cfg.get('train_cfg') or {}).get('max_iters')
+    epochs, iterations = _total_epochs(cfg), _section(cfg, 'train_cfg').get('max_iters')
     per_epoch = max(1, math.ceil(images / batch))
     if epochs is not None:
         iterations = epochs * per_epoch
@@ -135,8 +136,14 @@ def _check_warm_up(report: SplitReport, cfg: Config, images: int, batch: int) ->
 
 
 def _total_epochs(cfg: Config) -> int | None:
-    epochs = (cfg.get('train_cfg') or {}).get('max_epochs')
+    epochs = _section(cfg, 'train_cfg').get('max_epochs')
     return epochs if isinstance(epochs, int) else None
+
+
+def _section(node: Any, key: str) -> dict[str, Any]:
+    """A dict of a config; empty if there is none of this name."""
+    value = node.get(key)
+    return value if isinstance(value, dict) else {}
 
 
 def _dicts(node: Any) -> Iterator[dict[str, Any]]:
@@ -193,7 +200,7 @@ def topk_fault(cfg: Config, split: str) -> str | None:
     Returns:
         The reason and the cure; ``None`` if it does not.
     """
-    number = ((cfg.get('model') or {}).get('head') or {}).get('num_classes')
+    number = _section(_section(cfg, 'model'), 'head').get('num_classes')
     if cfg.get('default_scope') != 'mmpretrain' or not isinstance(number, int):
         return None
     for each in _dicts(cfg.get(f'{split}_evaluator')):
@@ -217,8 +224,8 @@ def slide_fault(cfg: Config) -> str | None:
     Returns:
         The reason and the cure; ``None`` if it can, or does not slide.
     """
-    test_cfg = (cfg.get('model') or {}).get('test_cfg')
-    if cfg.get('default_scope') != 'mmseg' or not isinstance(test_cfg, dict):
+    test_cfg = _section(_section(cfg, 'model'), 'test_cfg')
+    if cfg.get('default_scope') != 'mmseg' or not test_cfg:
         return None
     mode = test_cfg.get('mode', 'whole')
     if mode not in ('slide', 'whole'):

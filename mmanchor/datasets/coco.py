@@ -60,7 +60,7 @@ class CocoDataset(MMDetCocoDataset):
         """
         data = read_coco(path)
         faults = find_faults(data)
-        harmless = {*REPAIRED, *LOST, 'duplicate_file', 'duplicate_category'}
+        harmless = {*REPAIRED, *LOST, 'zero_id', 'duplicate_file', 'duplicate_category'}
         for code in MEANINGS:
             if code in faults and code not in harmless:
                 raise UserError(f'{self.ann_file}: {_summary(code, faults[code])}')

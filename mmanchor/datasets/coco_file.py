@@ -34,6 +34,7 @@ MEANINGS = {
     'correct category_id',
     'annotation_id': 'annotations whose id is missing, repeated, or not a whole number; '
     'number them 1, 2, 3, ...',
+    'zero_id': 'annotations with id 0, which pycocotools never counts as found; number them from 1',
     'not_a_box': 'boxes that are not four finite numbers x, y, width, height',
     'empty_box': 'boxes of zero or negative width or height, which are ignored',
     'box_outside': 'boxes [x, y, width, height] that extend beyond their image (width, height)',
@@ -110,6 +111,36 @@ def find_faults(data: dict[str, list[dict[str, Any]]]) -> dict[str, list[str]]:
     return found
 
 
+def segmentation_faults(annotations: list[dict[str, Any]]) -> list[str]:
+    """Annotations whose mask is neither polygons nor run lengths.
+
+    Args:
+        annotations: Those of a file.
+
+    Returns:
+        One text per annotation.
+    """
+    return [
+        f'annotation {short(each.get("id"))}: segmentation {short(each.get("segmentation"))}'
+        for each in annotations
+        if not _is_mask(each.get('segmentation'))
+    ]
+
+
+def _is_mask(value: Any) -> bool:
+    if isinstance(value, dict):
+        size = value.get('size')
+        sizes = isinstance(size, list) and len(size) == 2 and all(map(is_id, size))
+        return sizes and isinstance(value.get('counts'), (list, str))
+    return isinstance(value, list) and any(
+        isinstance(polygon, list)
+        and len(polygon) >= 6
+        and len(polygon) % 2 == 0
+        and all(map(is_number, polygon))
+        for polygon in value
+    )
+
+
 def is_id(value: Any) -> bool:
     """Whether a value is a whole number; True and False are none."""
     return type(value) is int
@@ -177,6 +208,8 @@ def _annotation_faults(
             yield 'annotation_id', f'annotations[{index}]: id {short(number)}'
         else:
             seen.add(number)
+            if number == 0:
+                yield 'zero_id', place
         image = each.get('image_id')
         if not is_id(image):
             yield 'image_reference', f'{place}: image_id {short(image)}'

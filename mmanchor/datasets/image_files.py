@@ -5,17 +5,15 @@ import os
 import cv2
 import mmcv
 from mmengine.fileio import get
-from PIL import Image, UnidentifiedImageError
 
 from ..utils.errors import UserError
+from ..utils.images import stored_bits, unreadable_reason
 
 _JPEG_START = b'\xff\xd8'
 _JPEG_END = b'\xff\xd9'
 _JPEG_SCAN = 0xDA
-_PNG_START = b'\x89PNG\r\n\x1a\n'
 # A full-range image has some pixel beyond a sixteenth of the range.
 _TWELVE_BITS = 4095
-_DAMAGED = 'cannot be decoded: it is damaged or not an image'
 
 
 class UnreadableImageError(UserError):
@@ -79,12 +77,16 @@ def decoding_fault(path: str, backend_args: dict | None = None, **decoding: str)
         return f'cannot be opened: {getattr(error, "strerror", None) or error}'
     if not content:
         return 'is empty'
+    fault = None
     try:
-        image = mmcv.imfrombytes(content, **decoding)
+        if mmcv.imfrombytes(content, **decoding) is not None:
+            return None
     # So do decoders.
     except Exception as error:
-        return _decoder_message(path, error)
-    return _not_decoded(path) if image is None else None
+        fault = error
+    if not os.path.isfile(path):
+        return f'cannot be decoded: {fault or "it is damaged or not an image"}'
+    return f'cannot be decoded: {unreadable_reason(path, fault)}'
 
 
 def dark_fault(path: str) -> str | None:
@@ -100,7 +102,7 @@ def dark_fault(path: str) -> str | None:
         The reason and the cure; ``None`` for images of 8 bits or of the full
         range.
     """
-    if not _may_have_16_bits(path):
+    if stored_bits(path) <= 8:
         return None
     pixels = cv2.imread(path, cv2.IMREAD_UNCHANGED)
     if pixels is None or pixels.dtype != 'uint16' or not 0 < pixels.max() <= _TWELVE_BITS:
@@ -111,56 +113,6 @@ def dark_fault(path: str) -> str | None:
         f'has values up to {largest} in 16 bits and is read nearly black, as '
         f'only the upper 8 bits are kept; multiply it by {2 ** (16 - bits)}, or save it with 8 bits'
     )
-
-
-def _may_have_16_bits(path: str) -> bool:
-    """Whether a header allows 16 bits a channel: PNG says so, TIFF may."""
-    with open(path, 'rb') as file:
-        start = file.read(26)
-    if start.startswith(_PNG_START):
-        return start[24:25] == b'\x10'
-    return start[:2] in (b'II', b'MM')
-
-
-def _decoder_message(path: str, error: Exception) -> str:
-    """Why a decoder failed, in one line."""
-    lines = str(error).strip().splitlines()
-    if 'CV_IO_MAX_IMAGE' in str(error):
-        return (
-            f'has {_size(path)}, more than OpenCV decodes; make it smaller, or set the '
-            'environment variable OPENCV_IO_MAX_IMAGE_PIXELS to a larger number of pixels'
-        )
-    if isinstance(error, UnidentifiedImageError):
-        return _DAMAGED
-    if isinstance(error, Image.DecompressionBombError):
-        return f'has {_size(path)}, more than Pillow decodes; make it smaller'
-    return f'cannot be decoded: {type(error).__name__}: {lines[0] if lines else "no message"}'
-
-
-def _not_decoded(path: str) -> str:
-    """Why OpenCV gave no image although it raised nothing."""
-    try:
-        with Image.open(path) as image:
-            mode, kind = image.mode, image.format
-    # Pillow raises what its many decoders raise, SyntaxError included.
-    except Exception:
-        return _DAMAGED
-    if mode in ('F', 'I'):
-        return f'is a {kind} of 32 bits a pixel, which OpenCV does not read; save it with 8 bits'
-    return f'cannot be decoded: OpenCV does not read this {kind} (mode {mode})'
-
-
-def _size(path: str) -> str:
-    """The size of an image by its header, however large it is."""
-    limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
-    try:
-        with Image.open(path) as image:
-            return f'{image.width} x {image.height} pixels'
-    # Pillow raises what its many decoders raise, SyntaxError included.
-    except Exception:
-        return 'many pixels'
-    finally:
-        Image.MAX_IMAGE_PIXELS = limit
 
 
 def _first_scan(content: bytes) -> int:

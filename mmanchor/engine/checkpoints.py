@@ -59,7 +59,7 @@ def latest_checkpoint(work_dir: PathLike) -> str | None:
 
     Returns:
         A path in this folder; ``None`` if there is nothing to resume from.
-        Damaged files are passed over with a warning.
+        Damaged files are skipped with a warning.
     """
     numbers = {}
     for path in Path(work_dir).glob('*.pth'):
@@ -75,7 +75,7 @@ def latest_checkpoint(work_dir: PathLike) -> str | None:
         if fault is None:
             return str(path)
         print_log(
-            f'{path} is damaged ({fault}) and passed over; resuming takes the checkpoint before '
+            f'{path} is damaged ({fault}) and skipped; resuming takes the checkpoint before '
             'it, if there is one',
             'current',
             logging.WARNING,

@@ -19,7 +19,7 @@ from mmengine.logging import print_log
 from mmengine.registry import OPTIMIZERS, RUNNERS, DefaultScope
 from mmengine.runner import Runner
 from mmengine.visualization import Visualizer
-from torch import distributed
+from torch import distributed, nn
 
 from ..utils.config import building
 from ..utils.errors import UserError
@@ -39,7 +39,7 @@ VARIABLES = {
 # Seconds that processes wait for each other, unless env_cfg.dist_cfg.timeout
 # gives another number.
 TIMEOUT = 600
-DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EACCES)
+DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.EACCES)
 STRATEGIES = ('SingleDeviceStrategy', 'DDPStrategy')
 
 
@@ -124,6 +124,8 @@ def require_room(runner: Runner) -> None:
     Raises:
         UserError: If the weights alone need more than is free.
     """
+    if not isinstance(runner.model, nn.Module):
+        return  # FlexibleRunner builds it later
     weights = sum(each.nbytes for each in runner.model.state_dict().values())
     free = shutil.disk_usage(runner.work_dir).free
     if free < weights:
@@ -170,6 +172,12 @@ def _require_known_names(cfg: Config) -> None:
     level = cfg.get('log_level', 'INFO')
     if not isinstance(level, int) and not isinstance(logging.getLevelName(level), int):
         raise UserError(f"log_level must be a level such as 'INFO' or 'ERROR', got {level!r}")
+    saving = (cfg.get('default_hooks') or {}).get('checkpoint')
+    for key in ('interval', 'max_keep_ckpts', 'save_begin') if isinstance(saving, dict) else ():
+        if not isinstance(saving.get(key, 1), int):
+            raise UserError(
+                f'default_hooks.checkpoint.{key} must be a whole number, got {saving[key]!r}'
+            )
     wrapper = cfg.get('optim_wrapper')
     optimizer = wrapper.get('optimizer') if isinstance(wrapper, dict) else None
     name = optimizer.get('type') if isinstance(optimizer, dict) else None

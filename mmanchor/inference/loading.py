@@ -60,6 +60,7 @@ def load(
             or the checkpoint is of another model.
 
     Example:
+        >>> import numpy as np
         >>> model = load('picodet_anchorformer-demo_1xb8-6e_demo-160', device='cpu')
         >>> import numpy as np
         >>> image = np.zeros((120, 160, 3), np.uint8)

@@ -1,8 +1,8 @@
 """Sparsifiner's attention: softmax attention over predicted pairs of tokens.
 
-Pure torch, no mm* import. Letters: B batch, R rows (tokens that ask), N tokens
-that are asked, D width of a head, c its reduced width, K number of basis
-vectors, L kept tokens of a row.
+Pure torch, no mm* import. Letters: B batch, R rows (queries), N tokens (keys),
+D width of a head, c its reduced width, K number of basis vectors, L number of
+tokens that a row keeps.
 """
 
 import math
@@ -17,7 +17,7 @@ from .anchor_attention import at_least_float32, no_autocast
 
 
 def basis_coefficients(queries: Tensor, keys: Tensor, compress: Tensor, scale: float) -> Tensor:
-    r"""How much of each basis vector the attention of a row is made of.
+    r"""Coefficients of the basis vectors in the attention of each row.
 
     .. math:: C = \mathrm{softmax}_K (s \, Q' (K'^\top P))
 
@@ -41,7 +41,7 @@ def basis_coefficients(queries: Tensor, keys: Tensor, compress: Tensor, scale: f
 
 
 def low_rank_attention(coefficients: Tensor, basis: Tensor) -> Tensor:
-    r"""The attention that the coefficients stand for, to learn them by.
+    r"""Low-rank attention from its coefficients, for the training loss.
 
     .. math:: A' = C P_\mathrm{back}^\top
 
@@ -60,21 +60,22 @@ def low_rank_attention(coefficients: Tensor, basis: Tensor) -> Tensor:
 def connectivity_scores(
     coefficients: Tensor, basis: Tensor, num_coefficients: int, threshold: float
 ) -> Tensor:
-    r"""How strongly a row is tied to each token; it ranks them.
+    r"""Connectivity scores, by which each row ranks the tokens.
 
     .. math:: S = \mathrm{top}_n(C) \, B^\top, \quad
               B = |P_\mathrm{back}| \; [\, |P_\mathrm{back}| > t \,]
 
-    It follows the released code and has no gradient. All K N numbers of a
-    row are multiplied, also those that are 0: adding up n rows of B for each
-    row, n N multiply-adds, takes two to seven times as long on a CPU, and
-    torch writes it as a loop over all rows into ONNX files.
+    It follows the released code and has no gradient. The product includes
+    the coefficients that are 0: adding up n rows of B for each row, which
+    takes only n N multiply-adds, is two to seven times slower on a CPU, and
+    torch exports it to ONNX as a loop over all rows.
 
     Args:
         coefficients: C of :func:`basis_coefficients`.
         basis: P_back, (N, K), or (B, 1, N, K) where each image has its own.
-        num_coefficients: n, how many of a row's largest coefficients count.
-        threshold: t; entries of the basis up to it count as 0.
+        num_coefficients: n, how many of a row's coefficients are used, the
+            largest ones.
+        threshold: t; entries of the basis up to this value count as 0.
 
     Returns:
         S, (B, heads, R, N), in the dtype of ``coefficients``.
@@ -87,17 +88,17 @@ def connectivity_scores(
 
 
 def strongest_pairs(scores: Tensor, budget: int) -> Tensor:
-    """The ``budget`` strongest tokens of each row.
+    """Select the ``budget`` strongest tokens of each row.
 
-    Many scores are exactly 0. Which of equals are taken is torch's choice,
-    the same one as in the released code.
+    Many scores are exactly 0. Among equal scores torch chooses, as in the
+    released code.
 
     Args:
         scores: (B, heads, R, N).
         budget: L, 1 to N.
 
     Returns:
-        Indices of tokens, (B, heads, R, L), int64, in no order.
+        Indices of tokens, (B, heads, R, L), int64, not sorted.
 
     Raises:
         ValueError: If ``budget`` is out of its range.
@@ -112,7 +113,7 @@ def strongest_pairs(scores: Tensor, budget: int) -> Tensor:
 
 
 def pairs_to_mask(indices: Tensor, num_tokens: int) -> Tensor:
-    """Indices of kept tokens as a mask.
+    """Turn indices of kept tokens into a mask.
 
     Args:
         indices: (B, heads, R, L).
@@ -126,16 +127,16 @@ def pairs_to_mask(indices: Tensor, num_tokens: int) -> Tensor:
         [True, False, True]
     """
     mask = torch.zeros((*indices.shape[:-1], num_tokens), dtype=torch.bool, device=indices.device)
-    return mask.scatter_(-1, indices, 1)  # tracing knows no bool here
+    return mask.scatter_(-1, indices, 1)  # tracing does not support bool here
 
 
 def masked_attention(queries: Tensor, keys: Tensor, values: Tensor, indices: Tensor) -> Tensor:
-    r"""Softmax attention over the kept pairs, by masking all the others.
+    r"""Softmax attention over the kept pairs, by masking the others.
 
     .. math:: H_i = \sum_{j \in I_i} V_j \exp(q_i \cdot k_j / \sqrt D) \,/
               \sum_{j \in I_i} \exp(q_i \cdot k_j / \sqrt D)
 
-    All R N pairs are multiplied, whatever is kept.
+    All R N pairs are computed, however few are kept.
 
     Args:
         queries: q, (B, heads, R, D).
@@ -151,13 +152,13 @@ def masked_attention(queries: Tensor, keys: Tensor, values: Tensor, indices: Ten
 
 
 def gathered_attention(queries: Tensor, keys: Tensor, values: Tensor, indices: Tensor) -> Tensor:
-    """:func:`masked_attention` that multiplies the kept pairs alone.
+    """:func:`masked_attention` that computes only the kept pairs.
 
-    Keys and values are read where they lie: no (R, L, D) copy of them is
-    made, which would take longer than the pairs it saves.
+    Keys and values are read in place: an (R, L, D) copy of them would take
+    longer than the pairs that it saves.
 
     Args:
-        queries, keys, values, indices: As :func:`masked_attention` has them.
+        queries, keys, values, indices: As in :func:`masked_attention`.
 
     Returns:
         H, (B, heads, R, D), in the dtype of ``values``; computed in float32
@@ -182,15 +183,15 @@ def gathered_attention(queries: Tensor, keys: Tensor, values: Tensor, indices: T
 def dense_attention(
     queries: Tensor, keys: Tensor, values: Tensor, num_absent: int = 0
 ) -> tuple[Tensor, Tensor]:
-    r"""Softmax attention over all pairs, for the few rows that stay dense.
+    r"""Softmax attention over all pairs, for the extra tokens.
 
     Args:
         queries: q, (B, heads, R, D).
         keys: k, (B, heads, N, D).
         values: V, (B, heads, N, D).
-        num_absent: Number of pruned tokens. The released code leaves them in
-            this row's softmax as zero keys and zero values: each takes a
-            share of exp(0).
+        num_absent: Number of pruned tokens. The released code keeps them in
+            the softmax as zero keys and zero values, with a weight of exp(0)
+            each.
 
     Returns:
         Mixed values, (B, heads, R, D), and the weights, (B, heads, R, N).
@@ -203,17 +204,17 @@ def dense_attention(
 
 
 def reconstruction_loss(queries: Tensor, keys: Tensor, approximation: Tensor) -> Tensor:
-    r"""How far low-rank attention is from the full one.
+    r"""Squared error of low-rank attention against full attention.
 
     .. math:: \frac{1}{B h R} \sum_i \lVert A'_i -
               \mathrm{softmax}(q_i K^\top / \sqrt D) \rVert^2
 
-    The released code sums over images, heads and rows instead; Adam, which
-    trains the predictor by this loss alone, sees no difference.
+    The released code sums over images, heads and rows instead. For Adam this
+    makes no difference, since only this loss trains the predictor.
 
     Args:
-        queries: q of the rows, (B, heads, R, D); taken as a constant.
-        keys: k, (B, heads, N, D); taken as a constant.
+        queries: q of the rows, (B, heads, R, D); without a gradient.
+        keys: k, (B, heads, N, D); without a gradient.
         approximation: A', (B, heads, R, N).
 
     Returns:
@@ -235,8 +236,8 @@ class _PairScores(torch.autograd.Function):
         rows, kept = index.shape
         starts = torch.arange(0, rows * kept + 1, kept, device=index.device)
         with warnings.catch_warnings():
-            # torch says once in a process that CSR is in beta, and that it
-            # does not check: the product takes a row's columns in any order.
+            # torch warns that CSR is in beta and that it does not check the
+            # indices. The columns of a row may be in any order here.
             warnings.filterwarnings('ignore', message='Sparse ')
             pattern = torch.sparse_csr_tensor(
                 starts,
@@ -257,8 +258,8 @@ class _PairScores(torch.autograd.Function):
         grad = (grad * queries.shape[1] ** -0.5).contiguous()
         with torch.enable_grad():
             keys = keys.detach().requires_grad_()
-            # sum_j g_ij k_j; its own gradient for k, given q, is what keys
-            # get: sum_i g_ij q_i.
+            # sum_j g_ij k_j; its gradient for k, given q, is the gradient of
+            # the keys: sum_i g_ij q_i.
             for_queries = F.embedding_bag(index, keys, per_sample_weights=grad, mode='sum')
         (for_keys,) = torch.autograd.grad(for_queries, keys, queries)
         return for_queries.detach(), for_keys, None

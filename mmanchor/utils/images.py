@@ -37,14 +37,14 @@ def read_image(path: str | os.PathLike) -> np.ndarray:
     except OSError as error:
         raise UnreadableImage(error.strerror or str(error)) from error
     except cv2.error as error:
-        raise UnreadableImage(_why(path, error)) from error
+        raise UnreadableImage(unreadable_reason(path, error)) from error
     if image is None:
-        raise UnreadableImage(_why(path))
+        raise UnreadableImage(unreadable_reason(path))
     return image
 
 
 def image_size(path: str | os.PathLike) -> tuple[int, int] | None:
-    """(height, width) by the header of a file; ``None`` if Pillow cannot tell."""
+    """(height, width) by the header of a file; ``None`` if Pillow cannot read it."""
     try:
         with _open(path) as image:
             return image.size[::-1]
@@ -66,10 +66,24 @@ def reads_black(path: str | os.PathLike, image: np.ndarray) -> bool:
     if image.size == 0 or image.max() > 16:
         return False
     try:
-        with _open(path) as opened:
-            return _bits(opened) > 8
+        return stored_bits(path) > 8
     except (OSError, SyntaxError, ValueError):
         return False
+
+
+def stored_bits(path: str | os.PathLike) -> int:
+    """Bits of a channel in an image file, by its header.
+
+    Args:
+        path: A local file that Pillow can open.
+    """
+    with _open(path) as image:
+        # Pillow's modes do not say it of colors.
+        stored = getattr(image, 'tag_v2', {}).get(258, ())  # BitsPerSample of a TIFF
+        if stored:
+            return max(stored)
+        # Of a PNG the raw mode, such as 'RGB;16B'.
+        return 16 if any(';16' in str(tile[3]) for tile in getattr(image, 'tile', ())) else 8
 
 
 def as_bgr(image: Any, rgb: bool = False) -> np.ndarray:
@@ -107,15 +121,20 @@ def as_bgr(image: Any, rgb: bool = False) -> np.ndarray:
     return np.ascontiguousarray(image[..., ::-1] if rgb else image)
 
 
-def _why(path: str | os.PathLike, error: Exception | None = None) -> str:
-    """Why OpenCV read nothing."""
+def unreadable_reason(path: str | os.PathLike, error: Exception | None = None) -> str:
+    """Why a decoder read nothing, and the cure where there is one.
+
+    Args:
+        path: A local file.
+        error: What the decoder raised, if anything.
+    """
     if not Path(path).stat().st_size:
         return 'the file is empty'
     try:
         with _open(path) as opened:
             return _fault(opened) or f'OpenCV cannot read it ({_one_line(error)})'
     except (OSError, SyntaxError, ValueError):
-        return 'it is no image, or of a format that is not supported'
+        return 'it is not an image, or its format is not supported'
 
 
 def _fault(opened: Image.Image) -> str | None:
@@ -144,15 +163,6 @@ def _open(path: str | os.PathLike) -> Image.Image:
         return Image.open(path)
     finally:
         Image.MAX_IMAGE_PIXELS = limit
-
-
-def _bits(image: Image.Image) -> int:
-    """Bits of a channel as they are stored; Pillow's modes do not say it of colors."""
-    stored = getattr(image, 'tag_v2', {}).get(258, ())  # BitsPerSample of a TIFF
-    if stored:
-        return max(stored)
-    # Of a PNG the raw mode, such as 'RGB;16B'.
-    return 16 if any(';16' in str(tile[3]) for tile in getattr(image, 'tile', ())) else 8
 
 
 def _one_line(error: Exception | None) -> str:

@@ -1,4 +1,4 @@
-"""How long work tells of its progress: by a function that it is given."""
+"""How long work reports its progress: through a function that it is given."""
 
 from collections.abc import Iterable
 from typing import Any, Protocol
@@ -21,7 +21,7 @@ def silently(items: Iterable[Any], description: str, total: int | None = None) -
     Args:
         items: What to go through.
         description: What is done with them.
-        total: Number of items, where they cannot tell.
+        total: Number of items, if ``items`` does not know it.
 
     Example:
         >>> list(silently([1, 2], 'counting'))

@@ -61,7 +61,7 @@ def same(first, second):
 
 
 def spoil(project):
-    """Tear a picture; take the boxes of one away, make one a crowd."""
+    """Tear an image; take the boxes of one away, make one a crowd."""
     data = project.parent / 'data'
     torn = data / 'images' / 'training' / 'train_004.jpg'
     torn.write_bytes(torn.read_bytes()[:-100])
@@ -76,7 +76,7 @@ def spoil(project):
 
 @pytest.mark.slow
 def test_a_resumed_run_equals_a_whole_one(project, tmp_path):
-    # One picture is torn: the one in its place has to be the same, too.
+    # One image is torn: the one in its place has to be the same, too.
     spoil(project)
     whole = checkpoint_of(project, tmp_path / 'a', 3)
     checkpoint_of(project, tmp_path / 'b', 2)
@@ -84,7 +84,7 @@ def test_a_resumed_run_equals_a_whole_one(project, tmp_path):
     resumed = checkpoint_of(project, tmp_path / 'b', 3, 'auto')
     for key in ('state_dict', 'ema_state_dict', 'optimizer'):
         assert same(whole[key], resumed[key]), key
-    # The average was started anew with the last epoch of three iterations.
+    # The average was restarted with the last epoch of three iterations.
     assert whole['ema_state_dict']['steps'] == 3
 
 
@@ -104,14 +104,15 @@ def test_bad_data_do_not_stop_the_training(project, tmp_path):
     log = log_of(tmp_path / 'work')
     assert (
         log.count(
-            f'WARNING - 1 of 8 pictures of epoch 1 were skipped, as they cannot be read: {torn}\n'
+            f'WARNING - 1 of 8 images of epoch 1 were skipped, because they or their masks '
+            f'cannot be read: {torn}\n'
         )
         == 1
     )
     assert f'{torn} is a JPEG that ends too early' in log
 
 
-def test_a_torn_picture_is_not_scored(project, tmp_path):
+def test_a_torn_image_is_not_scored(project, tmp_path):
     torn = spoil(project)
     model = tmp_path / 'random.pth'
     cfg = config(project, tmp_path / 'work', log_level='ERROR')

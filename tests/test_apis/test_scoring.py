@@ -27,9 +27,9 @@ def test_scores_are_returned_and_written(tiny, tmp_path, seg_checkpoint):
     assert written['checkpoint'] == str(seg_checkpoint)
 
 
-def test_masks_and_pictures_are_kept(tiny, tmp_path, seg_checkpoint):
-    # Scoring and painting need no training data.
-    options = dict(visualizer__name='painted', train_dataloader__dataset__data_root='gone')
+def test_masks_and_images_are_kept(tiny, tmp_path, seg_checkpoint):
+    # Scoring and drawing need no training data.
+    options = dict(visualizer__name='drawn', train_dataloader__dataset__data_root='gone')
     score(
         config(tiny, tmp_path, **options),
         seg_checkpoint,
@@ -125,8 +125,8 @@ def test_what_is_built_late_is_one_message_too(tiny, tmp_path, seg_checkpoint, k
         cfg.test_dataloader.dataset.pipeline.insert(1, dict(type='NoTransform'))
         message = 'NoTransform is not in the'
     else:
-        cfg.test_dataloader.dataset.colour = 'red'
-        message = "unexpected keyword argument 'colour'"
+        cfg.test_dataloader.dataset.color = 'red'
+        message = "unexpected keyword argument 'color'"
     with pytest.raises(UserError, match=f'cannot be built: .*{message}'):
         score(cfg, seg_checkpoint)
 

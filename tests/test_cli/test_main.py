@@ -33,7 +33,7 @@ def test_a_mistake_is_one_line(failing, capsys, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_an_error_nobody_foresaw_is_one_line_and_its_traceback_a_file(failing, capsys, tmp_path):
+def test_an_unforeseen_error_is_one_line_and_its_traceback_a_file(failing, capsys, tmp_path):
     failing(TypeError('no\nsuch'))
     assert main(['doctor']) == 1
     [line] = capsys.readouterr().err.splitlines()

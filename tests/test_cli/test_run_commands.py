@@ -35,8 +35,8 @@ def test_train_then_resume_then_test_then_predict(tiny, tmp_path, capsys):
     out = capsys.readouterr().out
     assert f'mIoU                     {scores["metrics"]["mIoU"]}' in out
 
-    picture = tiny / 'data/images/validation/valid_000.jpg'
-    assert main(['predict', *arguments, str(picture), '--device', 'cpu']) == 0
+    image = tiny / 'data/images/validation/valid_000.jpg'
+    assert main(['predict', *arguments, str(image), '--device', 'cpu']) == 0
     assert '1 image: results in predictions' in capsys.readouterr().out
     assert (tmp_path / 'predictions/masks/valid_000.png').is_file()
 
@@ -88,7 +88,7 @@ def test_unsafe_checkpoint_runs_only_if_trusted(tiny, tmp_path, capsys):
     assert marker.exists() and 'not of this model' in capsys.readouterr().err
 
 
-def test_check_data_tells_by_its_status(tiny, tmp_path, capsys):
+def test_check_data_shows_in_its_status(tiny, tmp_path, capsys):
     words = ['check-data', str(tiny / 'seg.py'), '--json', 'report.json']
     assert main(words) == 0
     assert 'no problems' in capsys.readouterr().out

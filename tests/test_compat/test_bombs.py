@@ -55,7 +55,9 @@ BODIES = {
         + b'](' + b'c_codecs\nencode\nh\x01h\x02\x86R' * 5_000 + b'e'
     ),
     'numbers of one hash': (
-        b'}(' + b''.join(pickle.dumps(i * (2**61 - 1), 2)[2:-1] + b'N' for i in range(1, 20_000)) + b'u'
+        b'}('
+        + b''.join(pickle.dumps(i * (2**61 - 1), 2)[2:-1] + b'N' for i in range(1, 20_000))
+        + b'u'
     ),
     'a number of a million digits': b'\x8b' + struct.pack('<i', 500_000) + b'\x7f' * 500_000,
     'a huge bytearray': b'c__builtin__\nbytearray\n\x8a\x06\0\0\0\0\0\x10\x85R',

@@ -2,6 +2,7 @@
 
 import importlib.util
 import inspect
+import os
 import pkgutil
 import subprocess
 import sys
@@ -211,6 +212,8 @@ def run(code: str) -> str:
         [sys.executable, '-W', 'ignore', '-c', textwrap.dedent(code)],
         capture_output=True,
         text=True,
+        # The hook of an installation would import mmanchor first.
+        env={**os.environ, 'MMANCHOR_NO_HOOK': '1'},
     )
     assert result.returncode == 0, result.stderr
     return result.stdout.strip()

@@ -25,6 +25,8 @@ TYPES = (
     'complex64',
 )
 
+FLOAT = np.dtype('f4')
+
 
 class Reduces:
     """Pickles as a call of ``function(*arguments)``, then ``state``."""
@@ -39,7 +41,7 @@ class Reduces:
 class Array:
     """Pickles as numpy pickles an array, with the parts it is given."""
 
-    def __init__(self, shape, data, dtype=np.dtype('f4'), version=1, order=False):
+    def __init__(self, shape, data, dtype=FLOAT, version=1, order=False):
         self.state = (version, shape, dtype, order, data)
 
     def __reduce__(self):
@@ -215,5 +217,5 @@ def test_other_files_are_named(tmp_path):
     with pytest.raises(CheckpointError, match='No such file'):
         load_plain_pickle(tmp_path / 'gone.pdparams')
     torch.save(dict(a=torch.ones(2)), tmp_path / 'torch.pth')
-    with pytest.raises(CheckpointError, match='torch.pth'):
+    with pytest.raises(CheckpointError, match=r'torch.pth'):
         load_plain_pickle(tmp_path / 'torch.pth')

@@ -64,7 +64,13 @@ def test_a_training_checkpoint_gives_its_weights():
 def test_anchors_take_the_place_of_queries_only(per_head, qkv_bias):
     theirs = timm_vit(distilled=True)
     attention = dict(
-        type=ANCHORS, num_anchors=7, per_head_anchors=per_head, qkv_bias=qkv_bias, depthwise=True
+        type=ANCHORS,
+        num_anchors=7,
+        per_head_anchors=per_head,
+        qkv_bias=qkv_bias,
+        depthwise=True,
+        value_residual=True,
+        learn_scale=True,
     )
     source = theirs.state_dict()
     before = {name: value.clone() for name, value in source.items()}
@@ -85,6 +91,8 @@ def test_anchors_take_the_place_of_queries_only(per_head, qkv_bias):
         torch.testing.assert_close(values, wanted)
         torch.testing.assert_close(layer.mlp(x) - x, block.mlp(x), rtol=1e-4, atol=1e-5)
         assert not layer.attn.depthwise.weight.any()
+        assert not layer.attn.value_residual.any()
+        assert (layer.attn.score_scale == 1).all()
     torch.testing.assert_close(ours.head.layers.head_dist.weight, theirs.head_dist.weight)
     folds = [name for name in report.adapted if name.endswith('proj.bias')]
     assert len(report.skipped) == (0 if qkv_bias else 2)

@@ -16,7 +16,7 @@ from mmanchor.utils.errors import UserError
 def spoil(tiny, tmp_path):
     """Check a copy of the tiny data after ``change(annotations, folder)``."""
 
-    def run(change, split='train', **metainfo):
+    def run(change, split='train', pipeline=(), **metainfo):
         data = make_data(tmp_path / 'data', num_train=3)
         path = data / 'annotations' / 'instances_train.json'
         content = json.loads(path.read_text())
@@ -24,7 +24,7 @@ def spoil(tiny, tmp_path):
         path.write_text(json.dumps(content))
         cfg = load_config(tiny / 'det.py')
         dataset = cfg[f'{split}_dataloader'].dataset
-        dataset.update(type='mmanchor.CocoDataset', data_root=str(data))
+        dataset.update(type='mmanchor.CocoDataset', data_root=str(data), pipeline=pipeline)
         dataset.metainfo.update(metainfo)
         (report,) = check_data(cfg, [split])
         return report
@@ -230,6 +230,31 @@ def test_boxes_and_images_are_counted_by_class(spoil):
         'green': dict(images=1, boxes=1),
         'blue': dict(images=1, boxes=1),
     }
+
+
+def test_the_id_that_pycocotools_never_finds(spoil):
+    def change(content, _):
+        content['annotations'][0]['id'] = 0
+
+    assert not spoil(change).problems, 'training does not mind'
+    problem = codes(spoil(change, split='val'))['zero_id']
+    assert problem.examples == ['annotation 0'] and not problem.fatal
+
+
+@pytest.mark.parametrize('value', [None, 'text', [], [[1, 2]], [[1, 2, 3, 4, 5]], dict(size=[3])])
+def test_masks_are_checked_where_they_are_loaded(spoil, value):
+    polygon = [[1, 2, 3, 4, 5, 6]]
+
+    def change(content, _, first=value):
+        for each in content['annotations']:
+            each['segmentation'] = polygon
+        content['annotations'][0]['segmentation'] = first
+
+    load = [dict(type='LoadAnnotations', with_mask=True)]
+    assert not spoil(change).problems
+    assert codes(spoil(change, pipeline=load))['segmentation'].count == 1
+    runs = dict(size=[32, 32], counts=[1, 1023])
+    assert not spoil(lambda *args: change(*args, first=runs), pipeline=load).problems
 
 
 def test_deep_json(spoil, tmp_path):

@@ -161,3 +161,10 @@ def test_keys_of_the_old_mmdet_are_named_with_their_successor(key, value, succes
 def test_variables_of_configs_are_fine():
     variables = dict(data=dict(type='CocoDataset'), optimizer=dict(lr=1), test_pipeline=[], x=1)
     assert not recipe(**variables).problems
+
+
+@pytest.mark.parametrize(
+    'key', ['optim_wrapper', 'train_cfg', 'model', 'param_scheduler', 'val_evaluator', 'randomness']
+)
+def test_numbers_in_place_of_sections_are_left_to_the_builder(key):
+    recipe(**{key: 5, 'auto_scale_lr': dict(base_batch_size=8), 'default_scope': 'mmseg'})

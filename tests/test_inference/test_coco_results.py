@@ -28,7 +28,7 @@ def checkpoint(tiny, tmp_path_factory):
     torch.manual_seed(0)
     model = init_detector(str(tiny / 'picodet.py'), None, 'random', 'cpu')
     for module in model.modules():
-        # So that the boxes of a picture differ in their scores.
+        # So that the boxes of an image differ in their scores.
         if isinstance(module, torch.nn.Conv2d):
             torch.nn.init.kaiming_normal_(module.weight)
     torch.save(dict(meta={}, state_dict=model.state_dict()), path)
@@ -56,7 +56,7 @@ def metrics_of(stats):
 
 
 def guesses(ann_file, seed=0):
-    """Boxes near the truth, some of them of a wrong class, by picture."""
+    """Boxes near the truth, some of them of a wrong class, by image."""
     rng = np.random.default_rng(seed)
     data = json.loads(ann_file.read_text())
     for image in data['images']:
@@ -202,20 +202,20 @@ def test_batches_find_the_same_boxes(tiny, tmp_path, checkpoint, found, ann_file
         assert first['score'] == pytest.approx(second['score'], abs=1e-5)
 
 
-def test_pictures_that_the_file_lacks_are_only_drawn(tiny, tmp_path, capsys, checkpoint, ann_file):
+def test_images_that_the_file_lacks_are_only_drawn(tiny, tmp_path, capsys, checkpoint, ann_file):
     data = json.loads(ann_file.read_text())
     data['images'] = data['images'][2:]
     shorter = tmp_path / 'shorter.json'
     shorter.write_text(json.dumps(data))
     words = ['predict', str(tiny / 'picodet.py'), str(checkpoint)]
     words += ['--ann-file', str(shorter), '--out-dir', str(tmp_path / 'out')]
-    pictures = tiny / 'data/images'
-    assert main([*words, str(pictures / 'training'), '--score-thr', '0']) == 0
+    images = tiny / 'data/images'
+    assert main([*words, str(images / 'training'), '--score-thr', '0']) == 0
     assert '2 images are not listed in' in capsys.readouterr().err
     results = json.loads((tmp_path / 'out/results.json').read_text())
     assert {one['image_id'] for one in results} == {3, 4, 5, 6}
     assert len(list((tmp_path / 'out/overlays').iterdir())) == 6
-    assert main([*words, str(pictures / 'validation')]) == 1
+    assert main([*words, str(images / 'validation')]) == 1
     assert "lists none of the images, such as 'valid_000.jpg'" in capsys.readouterr().err
 
 

@@ -35,7 +35,7 @@ def detector(tiny, det_checkpoint):
 
 
 @pytest.fixture
-def picture(tiny):
+def image(tiny):
     return tiny / 'data/images/training/train_000.jpg'
 
 
@@ -47,10 +47,10 @@ def test_a_model_says_what_it_is(segmentor, detector):
     assert segmentor.config.default_scope == 'mmseg'
 
 
-def test_masks_are_those_of_mmseg(segmentor, tiny, seg_checkpoint, picture):
-    [result] = segmentor.predict(picture)
+def test_masks_are_those_of_mmseg(segmentor, tiny, seg_checkpoint, image):
+    [result] = segmentor.predict(image)
     model = init_model(str(tiny / 'seg.py'), str(seg_checkpoint), 'cpu')
-    expected = inference_model(model, str(picture))
+    expected = inference_model(model, str(image))
     assert isinstance(result, SegDataSample)
     assert (result.pred_sem_seg.data == expected.pred_sem_seg.data).all()
     assert (result.mask == expected.pred_sem_seg.data[0].numpy()).all()
@@ -59,24 +59,24 @@ def test_masks_are_those_of_mmseg(segmentor, tiny, seg_checkpoint, picture):
     assert 'seg_logits' not in result
 
 
-def test_boxes_are_named_and_descend(detector, picture):
-    [result] = detector.predict(picture, score_thr=0)
+def test_boxes_are_named_and_descend(detector, image):
+    [result] = detector.predict(image, score_thr=0)
     assert isinstance(result, DetDataSample)
     assert result.boxes.shape == (len(result), 4) and len(result) > 1
     assert (np.diff(result.scores) <= 0).all()
     assert result.names == [CLASSES[1:][label] for label in result.labels]
     assert len(result.pred_instances) == len(result)
-    [fewer] = detector.predict(picture, score_thr=float(result.scores[0]))
+    [fewer] = detector.predict(image, score_thr=float(result.scores[0]))
     assert 1 <= len(fewer) < len(result)
     assert fewer.highest_score == pytest.approx(float(result.scores[0]))
 
 
-def test_a_path_an_array_and_a_pillow_image_are_the_same(segmentor, picture):
-    bgr = mmcv.imread(str(picture))
+def test_a_path_an_array_and_a_pillow_image_are_the_same(segmentor, image):
+    bgr = mmcv.imread(str(image))
     rgb = np.ascontiguousarray(bgr[..., ::-1])
-    inputs = [picture, bgr, Image.open(picture)]
+    inputs = [image, bgr, Image.open(image)]
     masks = [each.mask for each in segmentor.predict(inputs)]
-    masks += [segmentor.predict(rgb, rgb=True)[0].mask, segmentor.predict(str(picture))[0].mask]
+    masks += [segmentor.predict(rgb, rgb=True)[0].mask, segmentor.predict(str(image))[0].mask]
     assert all((each == masks[0]).all() for each in masks)
     assert not (segmentor.predict(rgb)[0].mask == masks[0]).all()
 
@@ -94,19 +94,19 @@ def test_batches_and_streams_give_the_same(detector, tiny):
             np.testing.assert_allclose(one.scores, other.scores, atol=1e-5)
 
 
-def test_results_draw_themselves(segmentor, detector, picture, tmp_path):
+def test_results_draw_themselves(segmentor, detector, image, tmp_path):
     for model, options in ((segmentor, dict(opacity=0.5)), (detector, {})):
-        [result] = model.predict(picture)
+        [result] = model.predict(image)
         drawn = result.draw(**options)
         assert drawn.shape == (32, 32, 3) and drawn.dtype == np.uint8
         path = result.save(tmp_path / model.task / 'out.png', **options)
         assert (np.asarray(Image.open(path)) == drawn).all()
-        assert result.image_path == str(picture)
-        assert (result.image == np.asarray(Image.open(picture))).all()
+        assert result.image_path == str(image)
+        assert (result.image == np.asarray(Image.open(image))).all()
 
 
-def test_a_result_stays_one_when_it_is_copied(detector, picture):
-    [result] = detector.predict(picture, score_thr=0)
+def test_a_result_stays_one_when_it_is_copied(detector, image):
+    [result] = detector.predict(image, score_thr=0)
     for copied in (result.cpu(), result.clone(), pickle.loads(pickle.dumps(result))):
         assert copied.names == result.names
         assert (copied.boxes == result.boxes).all()
@@ -126,9 +126,9 @@ def test_frames_of_a_video(detector, tmp_path):
     assert results[2].draw().shape == (32, 32, 3)
 
 
-def test_views_are_averaged(tiny, seg_checkpoint, picture):
+def test_views_are_averaged(tiny, seg_checkpoint, image):
     model = mmanchor.load(tiny / 'seg.py', seg_checkpoint, 'cpu', tta=True)
-    image = mmcv.imread(str(picture))
+    image = mmcv.imread(str(image))
     mask = model.predict(image)[0].mask
     # The views are the image and its mirror image.
     assert (model.predict(image[:, ::-1])[0].mask[:, ::-1] == mask).all()
@@ -136,31 +136,31 @@ def test_views_are_averaged(tiny, seg_checkpoint, picture):
         mmanchor.load(tiny / 'det.py', device='cpu', tta=True)
 
 
-def test_an_image_that_was_named_must_be_readable(segmentor, picture, tmp_path):
+def test_an_image_that_was_named_must_be_readable(segmentor, image, tmp_path):
     torn = tmp_path / 'torn.png'
     torn.write_text('no image')
-    with pytest.raises(UserError, match=r'no prediction for torn.png: it is no image'):
+    with pytest.raises(UserError, match=r'no prediction for torn.png: it is not an image'):
         segmentor.predict(torn)
-    (tmp_path / 'good.jpg').write_bytes(picture.read_bytes())
+    (tmp_path / 'good.jpg').write_bytes(image.read_bytes())
     with pytest.warns(UserWarning, match='no prediction for torn.png'):
         assert len(segmentor.predict(tmp_path)) == 1
 
 
-def test_options_outside_their_range(segmentor, picture):
+def test_options_outside_their_range(segmentor, image):
     with pytest.raises(UserError, match='batch_size must be 1 or more, got 0'):
-        segmentor.predict(picture, batch_size=0)
+        segmentor.predict(image, batch_size=0)
     with pytest.raises(UserError, match='score_thr must be between 0 and 1, got 2'):
-        segmentor.predict(picture, score_thr=2)
+        segmentor.predict(image, score_thr=2)
 
 
-def test_models_of_different_toolboxes_take_turns(segmentor, detector, picture):
+def test_models_of_different_toolboxes_take_turns(segmentor, detector, image):
     for _ in range(2):
         for model in (segmentor, detector):
-            assert len(model.predict(picture)) == 1
+            assert len(model.predict(image)) == 1
     assert DefaultScope.get_current_instance() is None
 
 
-def test_a_config_is_not_changed(tiny, seg_checkpoint, picture):
+def test_a_config_is_not_changed(tiny, seg_checkpoint, image):
     cfg = load_config(tiny / 'seg.py')
     before = cfg.pretty_text
     mmanchor.load(cfg, seg_checkpoint, 'cpu', cfg_options={'model.test_cfg.mode': 'whole'})
@@ -230,10 +230,10 @@ def test_configs_that_cannot_predict(tiny, options, message):
         mmanchor.load(cfg, device='cpu')
 
 
-def test_a_config_without_test_data_predicts(tiny, seg_checkpoint, picture):
+def test_a_config_without_test_data_predicts(tiny, seg_checkpoint, image):
     cfg = load_config(tiny / 'seg.py')
     cfg.test_dataloader = cfg.val_dataloader = None
-    assert mmanchor.load(cfg, seg_checkpoint, 'cpu').predict(picture)[0].mask.shape == (32, 32)
+    assert mmanchor.load(cfg, seg_checkpoint, 'cpu').predict(image)[0].mask.shape == (32, 32)
 
 
 def test_the_scope_of_a_new_style_config_is_that_of_its_model():

@@ -53,7 +53,7 @@ def project(tiny, tmp_path_factory, backbone):
 
 
 @pytest.fixture(scope='module')
-def pictures(tiny):
+def images(tiny):
     return [str(tiny / f'data/images/training/train_00{i}.jpg') for i in '012']
 
 
@@ -65,12 +65,12 @@ def write_views(path, tiny, backbone, sides, flips):
     )
 
 
-def test_init_and_inference_detector(project, pictures):
+def test_init_and_inference_detector(project, images):
     model = init_detector(*project, device='cpu')
     assert model.dataset_meta['classes'] == THINGS
-    by_path = inference_detector(model, pictures)
-    by_array = inference_detector(model, mmcv.imread(pictures[0]))
-    ours = load(*project, device='cpu').predict(pictures, score_thr=0)
+    by_path = inference_detector(model, images)
+    by_array = inference_detector(model, mmcv.imread(images[0]))
+    ours = load(*project, device='cpu').predict(images, score_thr=0)
     for first, second in ((by_path[0], by_array), *zip(by_path, ours, strict=True)):
         first, second = first.pred_instances, second.pred_instances
         assert len(first) and (first.labels == second.labels).all()
@@ -78,12 +78,12 @@ def test_init_and_inference_detector(project, pictures):
         torch.testing.assert_close(first.scores, second.scores)
 
 
-def test_det_inferencer(project, pictures, tmp_path):
+def test_det_inferencer(project, images, tmp_path):
     config, checkpoint = project
     inferencer = DetInferencer(config, checkpoint, device='cpu', show_progress=False)
-    results = inferencer(pictures, batch_size=2, out_dir=str(tmp_path), no_save_pred=False)
+    results = inferencer(images, batch_size=2, out_dir=str(tmp_path), no_save_pred=False)
     model = init_detector(config, checkpoint, device='cpu')
-    expected = inference_detector(model, pictures)
+    expected = inference_detector(model, images)
     for found, sample in zip(results['predictions'], expected, strict=True):
         np.testing.assert_allclose(found['scores'], sample.pred_instances.scores, rtol=1e-4)
         np.testing.assert_allclose(found['bboxes'], sample.pred_instances.bboxes, atol=1e-3)
@@ -92,22 +92,22 @@ def test_det_inferencer(project, pictures, tmp_path):
     assert saved['scores'] == results['predictions'][0]['scores']
 
 
-def test_the_demos_colours_suit_mmdets_visualizer(pictures, tmp_path):
+def test_the_demos_colors_suit_mmdets_visualizer(images, tmp_path):
     inferencer = DetInferencer(
         load_config('picodet_anchorformer-demo_1xb8-6e_demo-160'), device='cpu', show_progress=False
     )
-    inferencer(pictures[0], out_dir=str(tmp_path), pred_score_thr=0)
+    inferencer(images[0], out_dir=str(tmp_path), pred_score_thr=0)
     assert len(list((tmp_path / 'vis').iterdir())) == 1
 
 
-def predict_views(project, pictures, path):
+def predict_views(project, images, path):
     """What ``DetTTAModel`` makes of the views of a config."""
     cfg = load_config(path)
     model = init_detector(*project, device='cpu')
     model = MODELS.build(dict(cfg.tta_model, module=model)).eval()
     pipeline = Compose(cfg.tta_pipeline)
     data = pseudo_collate(
-        [pipeline(dict(img_path=each, img_id=0, instances=[])) for each in pictures]
+        [pipeline(dict(img_path=each, img_id=0, instances=[])) for each in images]
     )
     with torch.no_grad():
         return [each.pred_instances for each in model.test_step(data)]
@@ -127,20 +127,20 @@ def detect(project, images, side):
     return [each.pred_instances for each in samples]
 
 
-def test_views_alike_change_nothing(project, pictures, tiny, backbone, tmp_path):
+def test_views_alike_change_nothing(project, images, tiny, backbone, tmp_path):
     write_views(tmp_path / 'v.py', tiny, backbone, (96, 96), (0.0,))
-    found = predict_views(project, pictures, tmp_path / 'v.py')
-    images = [mmcv.imread(path) for path in pictures]
+    found = predict_views(project, images, tmp_path / 'v.py')
+    images = [mmcv.imread(path) for path in images]
     for one, other in zip(found, detect(project, images, 96), strict=True):
         assert len(one) == len(other) > 10
         torch.testing.assert_close(one.scores, other.scores)
         torch.testing.assert_close(one.bboxes, other.bboxes)
 
 
-def test_mirrored_views_are_mirrored_back(project, pictures, tiny, backbone, tmp_path):
+def test_mirrored_views_are_mirrored_back(project, images, tiny, backbone, tmp_path):
     write_views(tmp_path / 'v.py', tiny, backbone, (64,), (1.0,))
-    (found,) = predict_views(project, pictures[:1], tmp_path / 'v.py')
-    mirrored = mmcv.imflip(mmcv.imread(pictures[0]))
+    (found,) = predict_views(project, images[:1], tmp_path / 'v.py')
+    mirrored = mmcv.imflip(mmcv.imread(images[0]))
     (expected,) = detect(project, [mirrored], 64)
     left, top, right, bottom = expected.bboxes.unbind(1)
     boxes = torch.stack((32 - right, top, 32 - left, bottom), dim=1)

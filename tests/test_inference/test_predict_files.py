@@ -17,15 +17,15 @@ from mmanchor.visualization import distinct_palette, overlay_mask
 
 
 @pytest.fixture
-def pictures(tiny, tmp_path):
+def images(tiny, tmp_path):
     """A folder with a folder in it, two sizes and a torn file."""
-    folder = tmp_path / 'pictures'
+    folder = tmp_path / 'images'
     (folder / 'sub').mkdir(parents=True)
     source = Image.open(tiny / 'data/images/training/train_000.jpg')
     for name in ('a.jpg', 'a.png', 'sub/c.bmp'):
         source.save(folder / name)
     source.resize((48, 40)).save(folder / 'sub/b.PNG')
-    (folder / 'torn.jpg').write_bytes(b'\xff\xd8 no picture')
+    (folder / 'torn.jpg').write_bytes(b'\xff\xd8 no image')
     (folder / 'notes.txt').write_text('not for prediction')
     return folder
 
@@ -52,36 +52,36 @@ def names(folder):
     )
 
 
-def test_folder_gives_masks_and_overlays(tiny, seg_checkpoint, pictures, tmp_path):
+def test_folder_gives_masks_and_overlays(tiny, seg_checkpoint, images, tmp_path):
     out = tmp_path / 'out'
-    summary = seg(tiny, seg_checkpoint, pictures, out)
+    summary = seg(tiny, seg_checkpoint, images, out)
     assert summary.done == 4
-    assert summary.skipped == {'torn.jpg': 'it is no image, or of a format that is not supported'}
+    assert summary.skipped == {'torn.jpg': 'it is not an image, or its format is not supported'}
     files = ['a.jpg.png', 'a.png.png', 'sub/b.png', 'sub/c.png']
     assert names(out / 'masks') == names(out / 'overlays') == files
     mask = Image.open(out / 'masks/sub/b.png')
     assert (mask.mode, mask.size) == ('L', (48, 40))
     assert np.asarray(mask).max() < 4
-    # What was drawn is the picture under the colours of the mask.
-    image = np.asarray(Image.open(pictures / 'sub/b.PNG'))
-    painted = overlay_mask(image, np.asarray(mask), distinct_palette(4))
-    assert (np.asarray(Image.open(out / 'overlays/sub/b.png')) == painted).all()
+    # What was drawn is the image under the colors of the mask.
+    image = np.asarray(Image.open(images / 'sub/b.PNG'))
+    drawn = overlay_mask(image, np.asarray(mask), distinct_palette(4))
+    assert (np.asarray(Image.open(out / 'overlays/sub/b.png')) == drawn).all()
 
 
-def test_batches_give_the_same_masks(tiny, seg_checkpoint, pictures, tmp_path):
+def test_batches_give_the_same_masks(tiny, seg_checkpoint, images, tmp_path):
     for size in (1, 3):
-        seg(tiny, seg_checkpoint, pictures, tmp_path / str(size), batch_size=size, overlays=False)
+        seg(tiny, seg_checkpoint, images, tmp_path / str(size), batch_size=size, overlays=False)
     assert names(tmp_path / '1') == names(tmp_path / '3')
     for name in names(tmp_path / '1'):
         assert (tmp_path / '1' / name).read_bytes() == (tmp_path / '3' / name).read_bytes()
 
 
-def test_coloured_masks_keep_their_indices(tiny, seg_checkpoint, pictures, tmp_path):
+def test_colored_masks_keep_their_indices(tiny, seg_checkpoint, images, tmp_path):
     for color in (False, True):
         seg(
             tiny,
             seg_checkpoint,
-            pictures / 'a.png',
+            images / 'a.png',
             tmp_path / str(color),
             color_masks=color,
             with_labels=True,
@@ -104,9 +104,9 @@ def test_video_gives_a_video(tiny, seg_checkpoint, video, tmp_path):
     assert frames == 3 and capture.get(cv2.CAP_PROP_FPS) == 5
 
 
-def test_results_inside_the_folder_are_not_predicted_on(tiny, seg_checkpoint, pictures):
+def test_results_inside_the_folder_are_not_predicted_on(tiny, seg_checkpoint, images):
     for _ in range(2):
-        summary = seg(tiny, seg_checkpoint, pictures, pictures / 'out')
+        summary = seg(tiny, seg_checkpoint, images, images / 'out')
         assert summary.done == 4
 
 
@@ -141,13 +141,13 @@ def press_ctrl_c(monkeypatch, at):
     monkeypatch.setattr(Model, '_predict', pressed)
 
 
-def test_boxes_are_whole_after_ctrl_c(tiny, det_checkpoint, pictures, tmp_path, monkeypatch):
+def test_boxes_are_whole_after_ctrl_c(tiny, det_checkpoint, images, tmp_path, monkeypatch):
     press_ctrl_c(monkeypatch, at=3)
     with pytest.raises(KeyboardInterrupt):
         predict_files(
             load_config(tiny / 'det.py'),
             det_checkpoint,
-            str(pictures),
+            str(images),
             tmp_path / 'out',
             'cpu',
             PredictOptions(score_thr=0.0),
@@ -158,7 +158,7 @@ def test_boxes_are_whole_after_ctrl_c(tiny, det_checkpoint, pictures, tmp_path, 
     assert len(results) == len(data['annotations']) > 0
 
 
-def test_boxes_are_written_as_they_come(tiny, det_checkpoint, pictures, tmp_path, monkeypatch):
+def test_boxes_are_written_as_they_come(tiny, det_checkpoint, images, tmp_path, monkeypatch):
     from mmanchor.inference import recorders
 
     monkeypatch.setattr(recorders, 'AUTOSAVE_SECONDS', 0)
@@ -172,11 +172,11 @@ def test_boxes_are_written_as_they_come(tiny, det_checkpoint, pictures, tmp_path
             yield item
 
     cfg = load_config(tiny / 'det.py')
-    predict_files(cfg, det_checkpoint, str(pictures), out, 'cpu', track=track)
+    predict_files(cfg, det_checkpoint, str(images), out, 'cpu', track=track)
     assert seen == [1, 2, 3]
 
 
-def test_one_bad_image_ends_no_folder(tiny, seg_checkpoint, pictures, tmp_path, monkeypatch):
+def test_one_bad_image_ends_no_folder(tiny, seg_checkpoint, images, tmp_path, monkeypatch):
     predict = Model._predict
 
     def fussy(self, frames, score_thr):
@@ -185,7 +185,7 @@ def test_one_bad_image_ends_no_folder(tiny, seg_checkpoint, pictures, tmp_path, 
         return predict(self, frames, score_thr)
 
     monkeypatch.setattr(Model, '_predict', fussy)
-    summary = seg(tiny, seg_checkpoint, pictures, tmp_path / 'out', batch_size=4)
+    summary = seg(tiny, seg_checkpoint, images, tmp_path / 'out', batch_size=4)
     assert summary.done == 3
     assert summary.skipped['sub/b.PNG'] == 'ValueError: images must be at least 8 x 8 pixels'
 
@@ -206,8 +206,8 @@ def test_an_image_that_fits_no_memory_is_refused_with_the_numbers(
     )
 
 
-def test_several_inputs_go_to_one_folder(tiny, seg_checkpoint, pictures, video, tmp_path):
-    words = [str(pictures / 'a.jpg'), str(pictures / 'sub'), str(video)]
+def test_several_inputs_go_to_one_folder(tiny, seg_checkpoint, images, video, tmp_path):
+    words = [str(images / 'a.jpg'), str(images / 'sub'), str(video)]
     out = tmp_path / 'out'
     summary = seg(tiny, seg_checkpoint, words, out, max_frames=2)
     assert summary.done == 5
@@ -224,15 +224,14 @@ def test_names_that_differ_in_the_suffix_only_stay_apart(tiny, seg_checkpoint, t
 
 
 def test_video_gives_masks_on_demand(tiny, seg_checkpoint, video, tmp_path):
-    seg(tiny, seg_checkpoint, video, tmp_path / 'out', masks=True,
-        overlays=False)  # yapf: disable
+    seg(tiny, seg_checkpoint, video, tmp_path / 'out', masks=True, overlays=False)
     assert names(tmp_path / 'out') == [f'masks/clip/{index:06d}.png' for index in range(5)]
 
 
-def test_boxes_are_written_as_coco(tiny, det_checkpoint, pictures, tmp_path):
+def test_boxes_are_written_as_coco(tiny, det_checkpoint, images, tmp_path):
     cfg = load_config(tiny / 'det.py')
     options = PredictOptions(score_thr=0.0)
-    predict_files(cfg, det_checkpoint, str(pictures), tmp_path / 'out', 'cpu', options)
+    predict_files(cfg, det_checkpoint, str(images), tmp_path / 'out', 'cpu', options)
     data = json.loads((tmp_path / 'out/predictions.json').read_text())
     assert [each['name'] for each in data['categories']] == list(CLASSES[1:])
     assert [each['file_name'] for each in data['images']] == [
@@ -251,12 +250,12 @@ def test_boxes_are_written_as_coco(tiny, det_checkpoint, pictures, tmp_path):
     assert len(names(tmp_path / 'out/overlays')) == 4
 
 
-def test_low_scores_are_left_out(tiny, det_checkpoint, pictures, tmp_path):
+def test_low_scores_are_left_out(tiny, det_checkpoint, images, tmp_path):
     cfg = load_config(tiny / 'det.py')
     predict_files(
         cfg,
         det_checkpoint,
-        str(pictures / 'a.jpg'),
+        str(images / 'a.jpg'),
         tmp_path / 'out',
         'cpu',
         PredictOptions(score_thr=1.0, overlays=False),
@@ -272,13 +271,13 @@ def test_low_scores_are_left_out(tiny, det_checkpoint, pictures, tmp_path):
         ('nothing.png', 'no image, folder or video'),
         ('*.gone', 'no image matches the pattern'),
         ('empty', "folder .*empty' holds no image"),
-        ('torn.jpg', 'no image of .*torn.jpg.* could be predicted on: .*it is no image'),
+        ('torn.jpg', 'no image of .*torn.jpg.* could be predicted on: .*it is not an image'),
         ('clip.mp4', 'video .* cannot be opened'),
     ],
 )
 def test_input_that_cannot_be_read(tiny, seg_checkpoint, tmp_path, source, message):
     (tmp_path / 'empty').mkdir()
-    (tmp_path / 'torn.jpg').write_text('no picture')
+    (tmp_path / 'torn.jpg').write_text('no image')
     (tmp_path / 'clip.mp4').write_text('no video')
     with pytest.raises(UserError, match=message):
         seg(tiny, seg_checkpoint, tmp_path / source, tmp_path / 'out')
@@ -304,10 +303,10 @@ def test_options_outside_their_range(options, message):
     ],
 )
 def test_options_of_another_task_are_refused(
-    tiny, seg_checkpoint, pictures, tmp_path, options, message
+    tiny, seg_checkpoint, images, tmp_path, options, message
 ):
     with pytest.raises(UserError, match=message):
-        seg(tiny, seg_checkpoint, pictures, tmp_path / 'out', **options)
+        seg(tiny, seg_checkpoint, images, tmp_path / 'out', **options)
     assert not (tmp_path / 'out').exists()
 
 

@@ -43,6 +43,12 @@ def in_bands(model, chunk_tokens):
             out_indices=(0, 2),
         ),
         dict(attention=dict(type=LEARNED, per_head_anchors=True), norm_cfg=None),
+        dict(attention=dict(type=LEARNED, value_residual=True, learn_scale=True, qkv_bias=True)),
+        dict(
+            attention=dict(type=LEARNED, value_residual=True, learn_scale=True, depthwise=True),
+            deploy=True,
+            extra_tokens=('cls',),
+        ),
     ],
 )
 @pytest.mark.parametrize('chunk_tokens', [1, 27, 10**6])

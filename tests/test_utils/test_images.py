@@ -62,7 +62,7 @@ def write_half(path):
     'name, write, reason',
     [
         ('a.png', lambda path: path.touch(), 'the file is empty'),
-        ('a.png', write_text, 'it is no image'),
+        ('a.png', write_text, 'it is not an image'),
         ('a.png', write_half, 'damaged or cut short'),
         ('a.jpg', write_half, 'damaged or cut short'),
         (

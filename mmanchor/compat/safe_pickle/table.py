@@ -250,7 +250,7 @@ def check_keys(keys: Any) -> None:
         keys: What a pickle wants to use as such.
 
     Raises:
-        RefusedError: If one is no text and no number of usual size.
+        RefusedError: If one is neither text nor a number of usual size.
     """
     for key in keys:
         if type(key) is int and not -LARGEST_KEY < key < LARGEST_KEY:

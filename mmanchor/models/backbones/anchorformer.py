@@ -131,6 +131,7 @@ class AnchorFormer(BaseBackbone):
         height, width = to_2tuple(img_size)
         self._build_embedding(in_channels, (height, width), patch_size)
         self.drop_after_pos = nn.Dropout(drop_rate)
+        norm_cfg = norm_cfg or dict(type='LN', eps=1e-6)
         block = dict(
             attention=attention_config(attention, settings['num_heads'], num_anchors, deploy),
             mlp_ratio=settings['mlp_ratio'],
@@ -138,15 +139,13 @@ class AnchorFormer(BaseBackbone):
             norm_cfg=norm_cfg,
         )
         last = self.num_layers - 1
+        rates = (drop_path_rate * i / max(last, 1) for i in range(self.out_indices[-1] + 1))
         self.layers = ModuleList(
-            self.block_type(
-                self.embed_dims, drop_path_rate=drop_path_rate * i / max(last, 1), **block
-            )
-            for i in range(self.out_indices[-1] + 1)
+            self.block_type(self.embed_dims, drop_path_rate=rate, **block) for rate in rates
         )
         self.norm = None
         if final_norm and self.out_indices[-1] == last:
-            self.norm = build_norm_layer(norm_cfg or dict(type='LN', eps=1e-6), self.embed_dims)[1]
+            self.norm = build_norm_layer(norm_cfg, self.embed_dims)[1]
         self.chunk_tokens = chunk_tokens
         if chunk_tokens is not None:
             check_chunk_tokens(chunk_tokens, self.layers)

@@ -194,14 +194,7 @@ class PicoDetHead(GFLHead):
         """
         logits = self._flatten(cls_scores)  # (B, P, classes)
         bins = self._flatten(bbox_preds)  # (B, P, 4 * bins)
-        priors = torch.cat(
-            self.prior_generator.grid_priors(
-                [level.shape[2:] for level in cls_scores],
-                dtype=bins.dtype,
-                device=bins.device,
-                with_stride=True,
-            )
-        )  # (P, 4)
+        priors = self._priors(cls_scores, bins)  # (P, 4)
         scores = logits.detach().sigmoid()
         boxes = self._decode(bins.detach(), priors)
         images, indices, truth, labels, num_pos = self._targets(
@@ -239,6 +232,14 @@ class PicoDetHead(GFLHead):
                 avg_factor=4 * total,
             ),
         )
+
+    def _priors(self, maps: list[Tensor], like: Tensor) -> Tensor:
+        """Center and twice the stride of every prior, (P, 4), in pixels."""
+        sizes = [level.shape[2:] for level in maps]
+        priors = self.prior_generator.grid_priors(
+            sizes, dtype=like.dtype, device=like.device, with_stride=True
+        )
+        return torch.cat(priors)
 
     @staticmethod
     def _flatten(maps: list[Tensor]) -> Tensor:

@@ -145,6 +145,7 @@ def run_block(block: TransformerBlock, x: Tensor, layout: TokenLayout, bands: li
     weights = attn.folded_weights()
     spans = [token_span(rows, layout) for rows in bands]
     assign, means = _sum_up(block, weights, x, spans)
+    residual = None if attn.value_residual is None else attn.residual_weights()
     above: Tensor | None = None
     for rows, span in zip(bands, spans, strict=True):
         mixed = spread_means(assign[:, span], means, attn.proj.bias)
@@ -152,6 +153,8 @@ def run_block(block: TransformerBlock, x: Tensor, layout: TokenLayout, bands: li
             maps = x[:, layout.num_extra :].unflatten(1, layout.hw_shape)
             local, above = _local_branch(block, weights, maps, rows, above)
             mixed[:, -local.shape[1] :] += local
+        if residual is not None:
+            mixed += F.linear(block.norm1(x[:, span]), *residual)
         tokens = x[:, span] + mixed.to(x.dtype)
         x[:, span] = block.mlp(block.norm2(tokens), identity=tokens)
 

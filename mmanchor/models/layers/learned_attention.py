@@ -73,6 +73,12 @@ class LearnedAnchorAttention(Attention):
         per_head_anchors: Whether each head has its own anchors; in the
             released classifier all heads share them.
         anchor_std: Standard deviation of the anchors' normal initialization.
+        value_residual: Beyond the paper: add :math:`r_h V_h` to the mixed
+            values of head h, with one learned :math:`r_h` per head that
+            starts at 0. A token can then keep its own value, which attention
+            through few anchors averages away.
+        learn_scale: Beyond the paper: multiply the scores of head h by a
+            learned :math:`s_h` that starts at 1. The deploy form folds it.
         deploy: Build the deploy form. It loads checkpoints of the training
             form, too, which are folded when they are loaded.
 
@@ -92,6 +98,8 @@ class LearnedAnchorAttention(Attention):
         num_anchors: int = 30,
         per_head_anchors: bool = False,
         anchor_std: float = 1.0,
+        value_residual: bool = False,
+        learn_scale: bool = False,
         deploy: bool = False,
         **kwargs,
     ) -> None:
@@ -101,6 +109,8 @@ class LearnedAnchorAttention(Attention):
         heads = (num_heads,) if per_head_anchors else ()
         self.anchors = nn.Parameter(torch.empty(*heads, num_anchors, self.head_dims))
         nn.init.normal_(self.anchors, std=anchor_std)
+        self.value_residual = nn.Parameter(torch.zeros(num_heads)) if value_residual else None
+        self.score_scale = nn.Parameter(torch.ones(num_heads)) if learn_scale else None
         self.deploy = False
         if deploy:
             self.switch_to_deploy()
@@ -117,9 +127,9 @@ class LearnedAnchorAttention(Attention):
     def _projects_means(self, x: Tensor) -> bool:
         """Whether to project the anchors' means instead of all tokens.
 
-        Not with the depth-wise convolution, which needs the values of all
-        tokens, and not in half precision, where only the sums would be
-        computed in float32.
+        Not with the depth-wise convolution or the residual, which need the
+        values of all tokens, and not in half precision, where only the sums
+        would be computed in float32.
         """
         # Multiply-adds saved by projecting the means, divided by 2 C.
         gain = self.embed_dims - (self.num_heads - 1) * self.num_anchors
@@ -128,6 +138,7 @@ class LearnedAnchorAttention(Attention):
         return (
             self.deploy
             and self.depthwise is None
+            and self.value_residual is None
             and bool(gain > 0)
             and x.dtype in (torch.float32, torch.float64)
             and not is_autocast_on(x)
@@ -139,17 +150,40 @@ class LearnedAnchorAttention(Attention):
         scores = scores.unflatten(2, (self.num_heads, -1)).transpose(1, 2)
         (values,) = self._split_heads(values)
         if self.deploy:
-            return attention_from_scores(scores, values), values
-        # In the training form, what is split off as scores are keys.
-        return anchor_attention(scores, values, self.anchors), values
+            out = attention_from_scores(scores, values)
+        else:  # what is split off as scores are keys
+            anchors = _scaled(self.anchors, self.score_scale)
+            out = anchor_attention(scores, values, anchors)
+        if self.value_residual is not None:
+            out = out + self.value_residual[:, None, None] * values
+        return out, values
+
+    def residual_weights(self) -> tuple[Tensor, Tensor | None]:
+        r"""The residual of the values from tokens to outputs, as one projection.
+
+        Returns:
+            Weight :math:`\sum_h W^O_h r_h W^V_h`, (C, C), and bias (C,) or
+            ``None``, for ``nn.functional.linear``.
+
+        Raises:
+            ValueError: If there is no residual.
+        """
+        if self.value_residual is None:
+            raise ValueError('residual_weights needs value_residual=True')
+        weights = self.folded_weights()
+        factors = self.value_residual.repeat_interleave(self.head_dims)
+        out_weight = weights.out_weight * factors
+        bias = weights.value_bias
+        return out_weight @ weights.value_weight, None if bias is None else out_weight @ bias
 
     def folded_weights(self) -> 'FoldedWeights':
         """The weights of the deploy form, also from the training form."""
         weight: Tensor = self.in_proj.weight
         bias: Tensor | None = self.in_proj.bias
         if not self.deploy:
-            weight = self._fold(weight, self.anchors)
-            bias = None if bias is None else self._fold(bias, self.anchors)
+            anchors = _scaled(self.anchors.double(), self.score_scale)
+            weight = self._fold(weight, anchors)
+            bias = None if bias is None else self._fold(bias, anchors)
         num_scores = self.num_heads * self.num_anchors
         return FoldedWeights(
             self.num_heads,
@@ -165,7 +199,8 @@ class LearnedAnchorAttention(Attention):
         """Fold keys and anchors, in place; calling it again changes nothing."""
         if self.deploy:
             return
-        weight = self._fold(self.in_proj.weight, self.anchors)
+        anchors = _scaled(self.anchors.double(), self.score_scale)
+        weight = self._fold(self.in_proj.weight, anchors)
         folded = nn.Linear(
             self.embed_dims,
             weight.shape[0],
@@ -175,11 +210,12 @@ class LearnedAnchorAttention(Attention):
         )
         folded.weight.copy_(weight)
         if self.in_proj.bias is not None:
-            folded.bias.copy_(self._fold(self.in_proj.bias, self.anchors))
+            folded.bias.copy_(self._fold(self.in_proj.bias, anchors))
         folded.requires_grad_(self.in_proj.weight.requires_grad)
         folded.train(self.training)
         self.in_proj = folded
         del self.anchors
+        self.score_scale = None
         self.deploy = True
 
     def _fold(self, param: Tensor, anchors: Tensor) -> Tensor:
@@ -199,7 +235,13 @@ class LearnedAnchorAttention(Attention):
         anchors = state_dict.get(f'{prefix}anchors')
         if self.deploy and anchors is not None:
             del state_dict[f'{prefix}anchors']
+            anchors = _scaled(anchors.double(), state_dict.pop(f'{prefix}score_scale', None))
             for name in (f'{prefix}in_proj.weight', f'{prefix}in_proj.bias'):
                 if name in state_dict:
                     state_dict[name] = self._fold(state_dict[name], anchors)
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
+
+
+def _scaled(anchors: Tensor, scale: Tensor | None) -> Tensor:
+    """Anchors times the scale of each head: (heads, M, D) unless it is ``None``."""
+    return anchors if scale is None else anchors * scale[:, None, None]

@@ -1,4 +1,4 @@
-"""CONTRIBUTING.md says what belongs into every folder."""
+"""CONTRIBUTING.md names every package, and the model zoo every family of configs."""
 
 import re
 from pathlib import Path
@@ -20,3 +20,9 @@ def test_what_is_named_exists():
     example = 'mmanchor/models/layers/mean_attention.py'
     missing = [name for name in NAMED if name != example and not (ROOT / name).exists()]
     assert not missing
+
+
+def test_the_model_zoo_shows_every_metafile():
+    page = (ROOT / 'docs' / 'model_zoo.md').read_text()
+    shown = set(re.findall(r'{model-zoo} (\w+)', page))
+    assert shown == {path.parent.name for path in (ROOT / 'configs').glob('*/metafile.yml')}
