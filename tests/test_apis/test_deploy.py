@@ -54,7 +54,10 @@ def test_the_command_says_what_changed(trained, tmp_path, capsys):
 
 @pytest.mark.parametrize(
     'out, message',
-    [('out.onnx', 'must end in .pth or .safetensors'), ('iter_1.pth', 'is the checkpoint itself')],
+    [
+        ('out.onnx', 'must end in .pth or .safetensors'),
+        ('iter_1.pth', 'is the file to read itself'),
+    ],
 )
 def test_bad_names_are_refused(trained, out, message):
     with pytest.raises(UserError, match=message):
