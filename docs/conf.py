@@ -59,9 +59,7 @@ def draw_figures(app) -> None:
     folder = DOCS / 'images' / 'drawn'
     folder.mkdir(exist_ok=True)
     for script in sorted((DOCS / 'figures').glob('[a-z]*.py')):
-        target = folder / f'{script.stem}.svg'
-        if not target.exists() or target.stat().st_mtime < script.stat().st_mtime:
-            runpy.run_path(str(script))['draw'](target)
+        runpy.run_path(str(script))['draw'](folder / f'{script.stem}.svg')
 
 
 def escape_stars(app, what, name, obj, options, lines) -> None:

@@ -14,13 +14,13 @@ PACKAGE = Path(mmanchor.__file__).parent
 # A package may import itself, packages of the lines above, and nothing else.
 LAYERS = (
     ('utils', 'ops'),
-    ('compat',),
+    ('compat', 'runtime'),
     ('registry',),
     ('models', 'datasets'),
     ('engine',),
     ('anchorization', 'analysis', 'data_check', 'visualization'),
     ('converters', 'inference'),
-    ('explanation', 'export', 'runtime'),
+    ('explanation', 'export'),
     ('apis',),
     ('demo',),
     ('cli',),

@@ -93,6 +93,11 @@ def test_changelog_begins_with_this_version():
     assert headings[0] == mmanchor.__version__
 
 
+def test_the_citation_names_this_version():
+    citation = yaml.safe_load((ROOT / 'CITATION.cff').read_text())
+    assert citation['version'] == mmanchor.__version__
+
+
 @pytest.mark.parametrize('name', ['configs', 'tools', 'model-index.yml'])
 def test_the_package_carries_the_files_of_the_repository(name):
     assert (PACKAGE / '.mim' / name).resolve() == ROOT / name

@@ -29,7 +29,7 @@ def measured_table(models: list[dict]) -> list[str]:
 
 
 def reported_table(models: list[dict]) -> list[str]:
-    """Lines of a Markdown table of what others report, or none if nobody does."""
+    """Lines of a Markdown table of what others report, or none."""
     rows = [(model['Name'], model['Metadata'].get('Reported')) for model in models]
     rows = [(name, found) for name, found in rows if found]
     if not rows:

@@ -9,7 +9,7 @@ import torch
 from mmengine.config import Config
 from torch import nn
 
-from ..utils.config import load_config
+from ..utils.config import load_config, require_model
 from ..utils.errors import UserError, in_one_line
 from ..utils.progress import Track, silently
 from .flops import count_macs
@@ -149,6 +149,7 @@ def default_size(cfg: Config) -> tuple[int, int]:
     Raises:
         UserError: If the config names no size.
     """
+    require_model(cfg)
     test_cfg = cfg.model.get('test_cfg') or {}
     preprocessor = cfg.model.get('data_preprocessor') or {}
     window = test_cfg.get('crop_size') if test_cfg.get('mode') == 'slide' else None

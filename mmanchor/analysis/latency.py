@@ -6,11 +6,13 @@ from typing import Any
 
 import torch
 
+from ..runtime.sessions import is_exported
 from ..utils.config import load_config, toolbox
 from ..utils.errors import UserError
 from ..utils.progress import Track, silently
 from .complexity import default_size
 from .engines import TOLERANCES, Call, Engine, EngineError, find_engines, graphed, start_engine
+from .exported_files import prepare_exported
 from .memory import peak_memory
 from .networks import FORMS, Network, build_network, segment
 from .provenance import describe, measured
@@ -97,7 +99,7 @@ def run_latency(
 
     Args:
         configs: Paths or names, as :func:`~mmanchor.utils.config.find_config`
-            takes them.
+            takes them; or exported files, which bring their own engine.
         options: How; ``None`` takes the defaults.
         track: Shows progress.
 
@@ -133,7 +135,7 @@ def run_latency(
     best = _judge(rows, times)
     return dict(
         measured=about,
-        timed={name: _TIMED.get(name, 'forward') for name in toolboxes},
+        timed={name: _TIMED.get(name, 'everything that the file computes') for name in toolboxes},
         rows=rows,
         best=best,
     )
@@ -158,6 +160,9 @@ def _prepare(
     rows: list[dict[str, Any]] = []
     calls: dict[int, Call] = {}
     for config in track(configs, 'building networks'):
+        if is_exported(config):
+            prepare_exported(config, options, rows, calls)
+            continue
         cfg = load_config(config, options.cfg_options)
         size = options.size or default_size(cfg)
         network = build_network(cfg, size, options.form)

@@ -4,9 +4,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import torch
 from mmengine.config import Config
 from mmengine.registry import DATASETS, MODELS, init_default_scope
+from mmengine.runner import save_checkpoint
 from torch import Tensor, nn
 
 from .. import __version__
@@ -15,11 +15,10 @@ from ..anchorization.fitting import find_softmax, fit_anchors
 from ..anchorization.levit_softmax import find_levit_softmax
 from ..compat.checkpoints import load_checkpoint
 from ..compat.safe_pickle import load_plain_pickle
-from ..compat.safetensors_files import save_safetensors
 from ..converters import KINDS, ConversionReport, arrays_of_paddle, arrays_of_torch
 from ..utils.config import building, require_model
 from ..utils.errors import UserError
-from ..utils.files import PathLike, make_folder, replacing
+from ..utils.files import PathLike, require_weights_path
 
 # What decides the names and shapes of an ESNet's weights.
 ESNET_ARGUMENTS = ('scale', 'ratios')
@@ -80,7 +79,7 @@ def convert_checkpoint(
             serve, or, if ``strict``, the source does not fit; then nothing
             is written.
     """
-    out = _require_out(out, source)
+    out = require_weights_path(out, 'DST', source)
     if kind not in KINDS:
         raise UserError(f'there is no conversion {kind!r}; choose one of {", ".join(KINDS)}')
     entries = READERS[KINDS[kind].reads](source)
@@ -102,7 +101,8 @@ def convert_checkpoint(
         ),
         **_dataset_meta(cfg, model),
     )
-    _write(dict(state_dict=state, meta=meta), out)
+    # Ours since `import mmanchor`: it writes both formats, never half a file.
+    save_checkpoint(dict(state_dict=state, meta=meta), str(out))
     return report
 
 
@@ -158,24 +158,6 @@ def _cluster(
         )
     except ValueError as error:
         raise UserError(f'--anchors-from {folder}: {error}') from error
-
-
-def _require_out(out: PathLike, source: PathLike) -> Path:
-    out = Path(out)
-    if out.suffix not in ('.pth', '.safetensors') or out.is_dir():
-        raise UserError(f'DST must be a file that ends in .pth or .safetensors, got {out}')
-    if out.resolve() == Path(source).resolve():
-        raise UserError(f'DST {out} is the source itself; give another name')
-    return out
-
-
-def _write(checkpoint: dict[str, Any], out: Path) -> None:
-    make_folder(out.parent, 'the folder of DST')
-    if out.suffix == '.safetensors':
-        save_safetensors(checkpoint, out)
-        return
-    with replacing(out) as part:
-        torch.save(checkpoint, part)
 
 
 def _build(kind: str, cfg: Config) -> nn.Module:

@@ -12,12 +12,13 @@ from mmengine.runner import save_checkpoint
 from torch.utils._pytree import tree_leaves
 
 from .. import __version__
-from ..analysis.complexity import default_size, switch_to_deploy
+from ..analysis.complexity import default_size
+from ..analysis.networks import switch_to_deploy
 from ..engine.checkpoints import load_weights, read_checkpoint
 from ..engine.choose_checkpoint import choose_checkpoint
 from ..utils.config import building, require_model, toolbox
 from ..utils.errors import UserError
-from ..utils.files import PathLike, make_folder, replacing
+from ..utils.files import PathLike, replacing, require_weights_path
 
 # Relative to the largest output; float32 sums in another order differ by
 # less, a wrong fold by far more.
@@ -67,7 +68,7 @@ def export_deploy(cfg: Config, checkpoint: PathLike, out: PathLike) -> DeployRep
     """
     require_model(cfg)
     source = choose_checkpoint(checkpoint, 'CHECKPOINT', cfg.get('work_dir'))
-    out = _require_out(out, source)
+    out = require_weights_path(out, 'OUT', source)
     init_default_scope(toolbox(cfg))
     with building(cfg):
         model = MODELS.build(cfg.model).eval()
@@ -142,22 +143,6 @@ def _switch_and_compare(model: Any, image: torch.Tensor) -> float:
             f'the deploy form differs by {difference:g} of {largest:g}: nothing was written'
         )
     return difference / largest
-
-
-def _require_out(out: PathLike, source: str) -> Path:
-    """Make sure, before the work, that the result can be written."""
-    out = Path(out)
-    if out.suffix not in ('.pth', '.safetensors'):
-        raise UserError(f'OUT must end in .pth or .safetensors, got {out}')
-    if out.is_dir():
-        raise UserError(f'OUT {out} is a folder; give the name of a file')
-    if out.resolve() == Path(source).resolve():
-        raise UserError(
-            f'OUT {out} is the checkpoint itself; give another '
-            'name, since the deploy form cannot be trained on'
-        )
-    make_folder(out.parent, 'the folder of OUT')
-    return out
 
 
 def _num_params(model: torch.nn.Module) -> int:

@@ -14,9 +14,11 @@ from ..engine.choose_checkpoint import choose_checkpoint
 from ..engine.hooks import ClassGuard, SaveDrawingsHook, WeightsGuard
 from ..engine.runner import build_runner
 from ..inference.checks import require_test_cfg
+from ..runtime.sessions import is_exported
 from ..utils.config import building, require_model, toolbox
 from ..utils.errors import UserError
 from ..utils.files import PathLike, make_folder, write_json
+from .test_exported import scorer_of
 
 TRAINING_KEYS = ('train_dataloader', 'train_cfg', 'optim_wrapper', 'param_scheduler')
 METRICS_FILE = 'test_metrics.json'
@@ -40,7 +42,8 @@ def test_model(
     Args:
         cfg: What :func:`~mmanchor.utils.config.load_config` returned; changed
             in place.
-        checkpoint: The weights; they must be those of the config's model. Also
+        checkpoint: The weights; they must be those of the config's model. Or a
+            file of ``mmanchor export``, which the runtime runs. Also
             ``'latest'`` or ``'best'`` of the work folder, or a
             ``last_checkpoint``, which is followed.
         out: Where to keep predictions: a folder of masks for segmentation
@@ -68,13 +71,11 @@ def test_model(
             raise UserError(f'the config {cfg.filename} has no {key}, so there is nothing to test')
     require_data(cfg, ['test'])
     require_test_cfg(cfg)
-    cfg.load_from = choose_checkpoint(checkpoint, 'CHECKPOINT', cfg.work_dir)
+    exported = is_exported(checkpoint)
+    if exported and tta:
+        raise UserError('--tta needs a checkpoint; an exported file sees each image once')
+    cfg.load_from = None if exported else _weights(cfg, checkpoint, trust_checkpoint)
     cfg.resume = False
-    if trust_checkpoint:
-        trust_file(cfg.load_from)
-    if '://' in cfg.load_from:
-        # Kept by the download, so that an address that does not answer ends here.
-        read_checkpoint(cfg.load_from)
     if show or show_dir:
         _draw(cfg, show, show_dir, wait_time)
     if out is not None:
@@ -88,17 +89,37 @@ def test_model(
     runner = build_runner(cfg)
     with building(cfg):
         runner.test_loop  # noqa: B018  (MMEngine builds data and metrics late)
-    runner.register_hook(WeightsGuard(cfg.load_from, TRAINING_ONLY))
+    if exported:
+        meta = getattr(runner.test_dataloader.dataset, 'metainfo', {})
+        runner.model = scorer_of(checkpoint, cfg, meta.get('classes') or ())
+    else:
+        runner.register_hook(WeightsGuard(cfg.load_from, TRAINING_ONLY))
+        runner.register_hook(ClassGuard(cfg.load_from))
     if show_dir and toolbox(cfg) == 'mmseg':
         runner.register_hook(SaveDrawingsHook(show_dir))
-    runner.register_hook(ClassGuard(cfg.load_from))
     metrics = {name: _plain(value) for name, value in runner.test().items()}
     if is_main_process():
         write_json(
             Path(runner.work_dir, METRICS_FILE),
-            dict(config=str(cfg.filename), checkpoint=cfg.load_from, tta=tta, metrics=metrics),
+            dict(
+                config=str(cfg.filename),
+                checkpoint=cfg.load_from or str(checkpoint),
+                tta=tta,
+                metrics=metrics,
+            ),
         )
     return metrics
+
+
+def _weights(cfg: Config, checkpoint: PathLike, trust_checkpoint: bool) -> str:
+    """The file of weights, or its address."""
+    path = choose_checkpoint(checkpoint, 'CHECKPOINT', cfg.work_dir)
+    if trust_checkpoint:
+        trust_file(path)
+    if '://' in path:
+        # Kept by the download, so that an address that does not answer ends here.
+        read_checkpoint(path)
+    return path
 
 
 def written_predictions(cfg: Config) -> list[str]:

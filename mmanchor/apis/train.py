@@ -1,5 +1,7 @@
 """Training by a config."""
 
+from pathlib import Path
+
 from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.dist import is_main_process
@@ -49,6 +51,8 @@ def train_model(
     for key in ('train_dataloader', 'train_cfg', 'optim_wrapper'):
         if cfg.get(key) is None:
             raise UserError(f'the config {cfg.filename} has no {key}, so there is nothing to train')
+        if not isinstance(cfg[key], dict):
+            raise UserError(f'{key} of {cfg.filename} must be a dict, got {cfg[key]!r}')
     splits = ['train'] if cfg.get('val_cfg') is None else ['train', 'val']
     require_data(cfg, splits)
     if is_main_process():
@@ -80,6 +84,16 @@ def _choose_start(cfg: Config, resume: PathLike | None) -> None:
         cfg.load_from = require_checkpoint(resume, '--resume')
     elif resume == 'auto' or (cfg.get('resume') and not start):
         newest = latest_checkpoint(cfg.work_dir)
+        damaged = [
+            path.name
+            for pattern in ('iter_*.pth', 'epoch_*.pth')
+            for path in Path(cfg.work_dir).glob(pattern)
+        ]
+        if newest is None and damaged:
+            raise UserError(
+                f'--resume: every checkpoint in {cfg.work_dir} is damaged ({", ".join(damaged)}); '
+                'remove them to train from the beginning'
+            )
         cfg.resume = newest is not None
         cfg.load_from = newest or start
         print_log(
@@ -95,10 +109,10 @@ def _choose_start(cfg: Config, resume: PathLike | None) -> None:
 def _use_amp(cfg: Config) -> None:
     """Put the optimizer wrapper of mixed precision into the config."""
     wrapper = cfg.optim_wrapper
-    kind = wrapper.get('type', 'OptimWrapper')
-    if kind not in ('OptimWrapper', 'AmpOptimWrapper'):
+    name = wrapper.get('type', 'OptimWrapper')
+    if name not in ('OptimWrapper', 'AmpOptimWrapper'):
         raise UserError(
-            f'--amp needs optim_wrapper.type to be OptimWrapper, but the config has {kind!r}'
+            f'--amp needs optim_wrapper.type to be OptimWrapper, but the config has {name!r}'
         )
     if get_device() == 'cpu':
         raise UserError('--amp needs a GPU, and none was found; leave it out to train on the CPU')

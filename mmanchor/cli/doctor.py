@@ -7,7 +7,7 @@ import argparse
 
 HELP = 'print versions and known-bad combinations, each with its cure'
 
-COLOURS = {'ok': 'green', 'warning': 'yellow', 'broken': 'bold red'}
+COLORS = {'ok': 'green', 'warning': 'yellow', 'broken': 'bold red'}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -31,7 +31,7 @@ def run(args: argparse.Namespace) -> int:
             status.update(f'looking at {name}')
             findings += check()
     console.print(_table(findings))
-    counts = doctor.summarise(findings)
+    counts = doctor.summarize(findings)
     if counts[doctor.BROKEN]:
         console.print(
             f'{counts[doctor.BROKEN]} broken: see the cures above; '
@@ -58,5 +58,5 @@ def _table(findings: list) -> object:
         value = escape(item.value)
         if item.cure:
             value += f'\n[bold]cure:[/] {escape(item.cure)}'
-        table.add_row(item.name, f'[{COLOURS[item.status]}]{item.status}[/]', value)
+        table.add_row(item.name, f'[{COLORS[item.status]}]{item.status}[/]', value)
     return table

@@ -33,6 +33,7 @@ COMMANDS = {
     'benchmark': 'measuring.benchmark',
     'ablation': 'measuring.ablation',
     'export': 'checkpoints.export',
+    'fold': 'checkpoints.fold',
     'export-deploy': 'checkpoints.export_deploy',
     'publish': 'checkpoints.publish',
     'convert': 'checkpoints.convert',
@@ -59,7 +60,7 @@ def usage() -> str:
 
 # What people type for a command, by the names that other tools use.
 _OTHER_NAMES = {
-    'deploy': 'export-deploy',
+    'deploy': 'export',
     'detect': 'predict',
     'eval': 'test',
     'evaluate': 'test',

@@ -1,6 +1,7 @@
 """Options that several commands share, as OpenMMLab's tools spell them."""
 
 import argparse
+import logging
 import os
 import warnings
 
@@ -63,5 +64,7 @@ def quiet_toolboxes() -> None:
     """Hide warnings that the toolboxes give about their own code."""
     for module in ('mmcv', 'mmdet', 'mmengine', 'mmpretrain', 'mmseg'):
         warnings.filterwarnings('ignore', module=rf'{module}\.')
+    # A log file on a full disk would print a traceback for each line.
+    logging.raiseExceptions = False
     # Given by mmdet's priors, though torch says that it gives it itself.
     warnings.filterwarnings('ignore', message=r'torch\.meshgrid')

@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from typing import Any
 
 from .options import add_config_arguments, add_trust_argument, quiet_toolboxes
 
@@ -19,16 +20,33 @@ COCO(FILE).loadRes('results.json') reads them. An image that cannot be read is
 passed over, and the reason is said."""
 
 
+class _Checkpoint(argparse.Action):
+    """The weights; behind an exported file it is the first of the inputs."""
+
+    inputs: argparse.Action
+
+    def __call__(self, parser, namespace, values, option_string=None) -> None:
+        """Keep the word; an exported file asks for no further one."""
+        from ..runtime.sessions import is_exported
+
+        self.inputs.required = not is_exported(namespace.config)
+        namespace.checkpoint = values
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's options to ``parser``."""
     parser.epilog = EPILOG
     add_config_arguments(parser)
-    parser.add_argument(
-        'checkpoint', help="the weights; or 'latest' or 'best' of the config's work folder"
+    checkpoint: Any = parser.add_argument(
+        'checkpoint',
+        action=_Checkpoint,
+        help="the weights; or 'latest' or 'best' of the config's work folder. An exported file, "
+        'as in mmanchor predict model.onnx photos, needs neither config nor weights',
     )
-    parser.add_argument(
+    checkpoint.inputs = parser.add_argument(
         'input',
         nargs='+',
+        default=[],
         help="an image, a folder, a pattern such as 'photos/*.jpg', a video, or a webcam by "
         'number; several are possible',
     )
@@ -101,11 +119,16 @@ def run(args: argparse.Namespace) -> int:
         0; what cannot be done raises ``UserError``.
     """
     from ..inference.files import PredictOptions, predict_files
+    from ..runtime.sessions import is_exported
     from ..utils.config import load_config, parse_options
     from .progress import track
 
     quiet_toolboxes()
-    cfg = load_config(args.config, parse_options(args.cfg_options))
+    inputs, exported = args.input, is_exported(args.config)
+    if exported:
+        inputs = [args.checkpoint, *inputs]
+        _refuse_options_of_configs(args)
+    cfg = args.config if exported else load_config(args.config, parse_options(args.cfg_options))
     options = PredictOptions(
         opacity=args.opacity,
         with_labels=args.with_labels,
@@ -120,7 +143,7 @@ def run(args: argparse.Namespace) -> int:
     summary = predict_files(
         cfg,
         args.checkpoint,
-        args.input[0] if len(args.input) == 1 else args.input,
+        inputs[0] if len(inputs) == 1 else inputs,
         args.out_dir,
         args.device,
         options,
@@ -143,3 +166,15 @@ def run(args: argparse.Namespace) -> int:
         parts.append(f'{len(summary.skipped)} passed over')
     print(f'{", ".join(filter(None, parts))}: results in {summary.folder}')
     return 0
+
+
+def _refuse_options_of_configs(args: argparse.Namespace) -> None:
+    """An exported file has no config, and runs where it was opened."""
+    from ..utils.errors import UserError
+
+    for name in ('cfg_options', 'tta', 'device'):
+        if getattr(args, name):
+            raise UserError(
+                f'--{name.replace("_", "-")} needs a config and a checkpoint, and {args.config} '
+                'is an exported file'
+            )

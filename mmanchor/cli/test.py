@@ -11,7 +11,7 @@ from .options import (
     quiet_toolboxes,
 )
 
-HELP = 'score a checkpoint on the test data of its config'
+HELP = 'score a checkpoint, or an exported file, on the test data of a config'
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,6 +20,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_data_root(parser)
     parser.add_argument(
         'checkpoint', nargs='?', help='the weights, or the last_checkpoint of a work folder'
+    )
+    parser.add_argument(
+        '--config',
+        dest='data_config',
+        metavar='CONFIG',
+        help='of an exported file, as in mmanchor test model.onnx --config CONFIG: the config '
+        'whose test data and metrics score it',
     )
     parser.add_argument(
         '--checkpoint',
@@ -63,9 +70,14 @@ def run(args: argparse.Namespace) -> int:
     from mmengine.dist import is_main_process
 
     from ..apis.test import METRICS_FILE, test_model, written_predictions
+    from ..runtime.sessions import is_exported
     from ..utils.config import load_config, parse_options
     from ..utils.errors import UserError
 
+    if is_exported(args.config):
+        if args.data_config is None or args.checkpoint or args.which:
+            raise UserError(f'give {args.config} and --config CONFIG, whose test data score it')
+        args.config, args.checkpoint = args.data_config, args.config
     if (args.checkpoint is None) == (args.which is None):
         raise UserError('give CHECKPOINT, or --checkpoint latest or best')
     quiet_toolboxes()
@@ -75,7 +87,7 @@ def run(args: argparse.Namespace) -> int:
     )
     metrics = test_model(
         cfg,
-        args.checkpoint or args.which,
+        args.which if args.checkpoint is None else args.checkpoint,
         args.out,
         args.show,
         args.show_dir,

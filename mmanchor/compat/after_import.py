@@ -15,11 +15,11 @@ Action = Callable[[ModuleType], None]
 
 
 class _ThenLoader(Loader):
-    """A module's own loader, with an action after it has run."""
+    """A module's own loader, with actions after it has run."""
 
-    def __init__(self, loader: Any, action: Action) -> None:
+    def __init__(self, loader: Any, actions: Sequence[Action]) -> None:
         self.loader = loader
-        self.action = action
+        self.actions = actions
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.loader, name)
@@ -31,27 +31,27 @@ class _ThenLoader(Loader):
         # The module keeps its own loader, for inspect and for reloading.
         module.__spec__.loader = module.__loader__ = self.loader
         self.loader.exec_module(module)
-        self.action(module)
+        for action in self.actions:
+            action(module)
 
 
 class AfterImportFinder(MetaPathFinder):
-    """Wraps the loaders of the modules it has an action for."""
+    """Wraps the loaders of the modules it has actions for."""
 
     def __init__(self) -> None:
-        self.actions: dict[str, Action] = {}
+        self.actions: dict[str, list[Action]] = {}
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: object | None = None
     ) -> ModuleSpec | None:
         """The module's spec as the other finders give it, loader wrapped."""
-        action = self.actions.get(fullname)
-        if action is None:
+        if fullname not in self.actions:
             return None
         others = (finder for finder in sys.meta_path if finder is not self)
         specs = (finder.find_spec(fullname, path, target) for finder in others)
         spec = next((spec for spec in specs if spec is not None), None)
         if spec is not None and spec.loader is not None:
-            spec.loader = _ThenLoader(spec.loader, action)
+            spec.loader = _ThenLoader(spec.loader, self.actions[fullname])
         return spec
 
 
@@ -63,12 +63,14 @@ def after_import(name: str, action: Action) -> None:
 
     Args:
         name: Full module name.
-        action: Takes the module; called once for each time it is executed.
+        action: Takes the module; called each time it is executed, in the
+            order of the calls. The same one twice counts once.
     """
     if _FINDER not in sys.meta_path:
         sys.meta_path.insert(0, _FINDER)
-    if name in _FINDER.actions:
+    actions = _FINDER.actions.setdefault(name, [])
+    if action in actions:
         return
-    _FINDER.actions[name] = action
+    actions.append(action)
     if name in sys.modules:
         action(sys.modules[name])

@@ -163,18 +163,24 @@ def _storage_sizes(file: BinaryIO, name: str) -> dict[str, int] | None:
         return None
     import torch
 
+    size = _size(file)
     with zipfile.ZipFile(file) as archive:
         records = {item.filename.partition('/')[2]: item for item in archive.infolist()}
         total = sum(item.file_size for item in archive.infolist())
+        if 'constants.pkl' in records:
+            raise UnsafeCheckpointError(name, 'to run as a TorchScript program')
+        is_plain = all(item.compress_type == zipfile.ZIP_STORED for item in archive.infolist())
+        if not is_plain or total > size:
+            raise UnsafeCheckpointError(name, 'to be unpacked to more than its own size')
+        broken = archive.testzip()  # which torch does not look at
+        if broken is not None:
+            raise zipfile.BadZipFile(f'{broken} differs from its checksum')
     file.seek(start)
     # torch reads the archive in its own way, which has to agree.
     found = torch._C.PyTorchFileReader(file).get_all_records()
     file.seek(start)
-    if 'constants.pkl' in found:
-        raise UnsafeCheckpointError(name, 'to run as a TorchScript program')
-    is_plain = all(item.compress_type == zipfile.ZIP_STORED for item in records.values())
-    if sorted(found) != sorted(records) or not is_plain or total > _size(file):
-        raise UnsafeCheckpointError(name, 'to be unpacked to more than its own size')
+    if sorted(found) != sorted(records):
+        raise UnsafeCheckpointError(name, 'to be read in two ways')
     return {key: item.file_size for key, item in records.items()}
 
 
@@ -189,7 +195,7 @@ def _has_members(file: BinaryIO) -> bool:
 
 
 def _leaf_check() -> Callable[[Any], bool]:
-    """A function that tells values that a checkpoint may hold from others."""
+    """A function that says whether a checkpoint may hold a value."""
     import numpy as np
     import torch
     from mmengine.logging import HistoryBuffer

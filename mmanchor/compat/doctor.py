@@ -363,7 +363,7 @@ CHECKS: tuple[tuple[str, Callable[[], list[Finding]]], ...] = (
 )
 
 
-def summarise(findings: list[Finding]) -> dict[str, int]:
+def summarize(findings: list[Finding]) -> dict[str, int]:
     """How many findings have each status."""
     return {
         status: sum(item.status == status for item in findings) for status in (OK, WARNING, BROKEN)

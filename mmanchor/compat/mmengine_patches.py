@@ -295,16 +295,5 @@ PATCHES = (
 
 def install() -> None:
     """Apply each patch as soon as its module is imported."""
-    by_module: dict[str, list[Patch]] = {}
     for patch in PATCHES:
-        by_module.setdefault(patch.module, []).append(patch)
-    for name, patches in by_module.items():
-        after_import(name, _apply_all(patches))
-
-
-def _apply_all(patches: list[Patch]) -> Callable[[ModuleType], None]:
-    def apply(module: ModuleType) -> None:
-        for patch in patches:
-            patch.apply(module)
-
-    return apply
+        after_import(patch.module, patch.apply)

@@ -9,7 +9,7 @@ ENVIRONMENT = 'MMANCHOR_TRUST_CHECKPOINTS'
 _TRUSTED: set[str] = set()
 
 
-def _normalise(path: str | Path) -> str:
+def _normalize(path: str | Path) -> str:
     text = os.fspath(path)
     if '://' in text:
         return text
@@ -34,7 +34,7 @@ class trust_checkpoint:
     """
 
     def __init__(self, path: str | Path) -> None:
-        self.path = _normalise(path)
+        self.path = _normalize(path)
         self.is_new = self.path not in _TRUSTED
         _TRUSTED.add(self.path)
 
@@ -49,5 +49,5 @@ class trust_checkpoint:
 def is_trusted(path: str | Path) -> bool:
     """Whether the user trusts this file or URL."""
     listed = os.environ.get(ENVIRONMENT, '').split(os.pathsep)
-    trusted = _TRUSTED.union(_normalise(item) for item in listed if item)
-    return _normalise(path) in trusted
+    trusted = _TRUSTED.union(_normalize(item) for item in listed if item)
+    return _normalize(path) in trusted

@@ -63,14 +63,28 @@ def _check(cfg: Config, source: DataSource, limit: int | None, track: Track) -> 
         return report
     if source.task in _CHECKS:
         report = _CHECKS[source.task](source, limit, track)
+        if not _evaluates_file(cfg, source.split):
+            for problem in report.problems:
+                problem.fatal &= problem.code not in detection.FOR_EVALUATION
     else:
         report.notes.append(
-            f'{source.cls.__name__} is not a BaseSegDataset, CocoDataset or '
-            'CustomDataset; its files were not read'
+            f'{source.cls.__name__} does not list its files as BaseSegDataset, CocoDataset or '
+            'CustomDataset do; they were not read'
         )
     if source.classes:
         _check_num_classes(cfg, source, report)
     return report
+
+
+def _evaluates_file(cfg: Config, split: str) -> bool:
+    """Whether a metric of a split reads COCO's annotation file itself."""
+    metrics = cfg.get(f'{split}_evaluator')
+    return any(
+        isinstance(each, dict)
+        and str(each.get('type')).endswith('CocoMetric')
+        and each.get('ann_file')
+        for each in (metrics if isinstance(metrics, (list, tuple)) else [metrics])
+    )
 
 
 def _fingerprint(source: DataSource) -> str:
@@ -99,9 +113,16 @@ def _check_num_classes(cfg: Config, source: DataSource, report: SplitReport) -> 
                 'num_classes',
                 f'model.{name}.num_classes is {number}, but '
                 f'the data set has {len(classes)} classes',
-                # Heads of segmentation may have outputs that no label uses.
-                fatal=source.task != 'segmentation' or number < len(classes),
+                fatal=_is_too_few(source, name, number),
             )
+
+
+def _is_too_few(source: DataSource, head: str, number: int) -> bool:
+    """Whether a number of classes must fail; outputs without a label may be intended."""
+    if source.task == 'classification':
+        return True
+    heads = dict(segmentation='decode_head', detection='bbox_head').get(source.task)
+    return heads is not None and heads in head and number < len(source.classes)
 
 
 def _num_classes(node: Any, prefix: str = '') -> dict[str, int]:

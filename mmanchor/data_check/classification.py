@@ -73,8 +73,10 @@ def _check_labels(report: SplitReport, labels: Sequence[Any], classes: Sequence[
 
 def _check_folders(report: SplitReport, folders: Sequence[str], classes: Sequence[str]) -> None:
     """Compare the names of the folders, which number the labels, with the classes."""
-    if not set(folders) & set(classes) or list(folders) == list(classes):
-        return  # The folders of ImageNet, for example, do not have the names of its classes.
+    places = {name: place for place, name in enumerate(folders)}
+    # Other names than those of the folders, as ImageNet's, may be intended.
+    if all(places.get(name, label) == label for label, name in enumerate(classes)):
+        return
     if set(folders) == set(classes):
         report.add(
             'class_order',

@@ -24,7 +24,7 @@ from .report import MANY, SplitReport, read_all, spread
 from .sources import DataSource, require_paths
 
 # Faults that evaluation cannot stand: pycocotools reads the file again.
-_FOR_EVALUATION = ('annotation_id', 'area', 'iscrowd')
+FOR_EVALUATION = ('annotation_id', 'area', 'iscrowd')
 Entry = dict[str, Any]
 
 
@@ -82,8 +82,9 @@ def _add_faults(
         if code in LOST:
             fatal = len(found) >= max(1, MANY * total)
         elif code in REPAIRED:
-            fatal = source.split != 'train' and code in _FOR_EVALUATION
-            fatal |= not strict and code == 'annotation_id'
+            fatal = source.split != 'train' and code in FOR_EVALUATION
+            # mmdet's own class stops at these.
+            fatal |= not strict and code in ('annotation_id', 'area')
         else:
             fatal = code not in ('duplicate_file', 'zero_id')
         if code != 'zero_id' or source.split != 'train':

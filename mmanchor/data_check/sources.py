@@ -41,9 +41,17 @@ class DataSource:
         names = {base.__name__ for base in self.cls.__mro__}
         if any(base.__module__ == 'mmpretrain.datasets.custom' for base in self.cls.__mro__):
             return 'classification'
-        if 'BaseSegDataset' in names:
-            return 'segmentation'
-        return 'detection' if 'CocoDataset' in names else 'other'
+        # A class that lists its files in its own way has a format of its own,
+        # such as LVIS and COCO's panoptic one.
+        for name, task in (('BaseSegDataset', 'segmentation'), ('CocoDataset', 'detection')):
+            if name in names:
+                base = next(each for each in self.cls.__mro__ if each.__name__ == name)
+                own = (
+                    getattr(self.cls, method, None) is not getattr(base, method, None)
+                    for method in ('load_data_list', 'parse_data_info')
+                )
+                return 'other' if any(own) else task
+        return 'other'
 
     def get(self, key: str) -> Any:
         """A constructor argument: the config's, else the class's default."""

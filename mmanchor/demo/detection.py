@@ -16,10 +16,10 @@ from ..apis.test import test_model
 from ..inference.loading import load
 from ..utils.config import load_config
 from ..utils.data_root import set_data_root
-from ..utils.files import PathLike, make_folder, read_json, replacing, write_json
-from ..visualization import class_legend, draw_boxes, image_grid
+from ..utils.files import PathLike, make_folder, read_json, write_json
+from ..visualization import draw_boxes
 from .scenes import make_demo_data
-from .steps import console_to, copy_config, enlarge, train_on, watched
+from .steps import console_to, copy_config, enlarge, train_on, watched, write_drawing
 
 CONFIGS = {
     'AnchorESNet': 'picodet_anchorformer-demo_1xb8-6e_demo-160',
@@ -158,12 +158,7 @@ def _draw(cfgs: dict[str, Config], detectors: dict[str, TrainedDetector], path: 
         _draw_row(dataset.get_data_info(int(i)), models)
         for i in np.linspace(0, len(dataset) - 1, NUM_IMAGES).astype(int)
     ]
-    rows = [left + right for left, right in zip(cells[::2], cells[1::2], strict=True)]
-    titles = ['truth', *models] * 2
-    width = image_grid(rows, titles).shape[1]
-    grid = image_grid(rows, titles, legend=class_legend(first.classes, first.palette, width))
-    with replacing(path) as part:
-        cv2.imwrite(str(part), grid[..., ::-1])
+    write_drawing(path, cells, ['truth', *models], first)
 
 
 def _draw_row(info: dict[str, Any], models: dict[str, Any]) -> list[np.ndarray]:

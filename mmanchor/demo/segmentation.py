@@ -15,10 +15,10 @@ from ..engine.runner import build_runner
 from ..inference.loading import load
 from ..utils.config import load_config
 from ..utils.data_root import set_data_root
-from ..utils.files import PathLike, make_folder, read_json, replacing, write_json
-from ..visualization import class_legend, image_grid, overlay_mask
+from ..utils.files import PathLike, make_folder, read_json, write_json
+from ..visualization import overlay_mask
 from .scenes import make_demo_data
-from .steps import console_to, copy_config, enlarge, train_on, watched
+from .steps import console_to, copy_config, enlarge, train_on, watched, write_drawing
 
 CONFIG = 'upernet_anchorformer-demo_1xb8-1100_demo-128'
 METRIC = 'mIoU'
@@ -135,9 +135,4 @@ def _draw(cfg: Config, checkpoint: str, path: PathLike) -> None:
                 ),
             ]
         )
-    rows = [left + right for left, right in zip(cells[::2], cells[1::2], strict=True)]
-    titles = ['image', 'truth', 'prediction'] * 2
-    width = image_grid(rows, titles).shape[1]
-    grid = image_grid(rows, titles, legend=class_legend(model.classes, model.palette, width))
-    with replacing(path) as part:
-        cv2.imwrite(str(part), grid[..., ::-1])
+    write_drawing(path, cells, ['image', 'truth', 'prediction'], model)

@@ -1,14 +1,17 @@
 """The steps that the demos share."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 
+import cv2
 import numpy as np
 from mmengine.config import Config, ConfigDict
 
 from ..apis.train import train_model
 from ..engine.checkpoints import latest_checkpoint
-from ..utils.files import PathLike
+from ..inference import Model
+from ..utils.files import PathLike, replacing
+from ..visualization import class_legend, image_grid
 
 
 @contextmanager
@@ -51,6 +54,26 @@ def train_on(cfg: Config, description: str = 'training') -> str:
     cfg = watched(cfg, description)
     train_model(cfg, resume='auto')
     return latest_checkpoint(cfg.work_dir)
+
+
+def write_drawing(
+    path: PathLike, cells: Sequence[list[np.ndarray]], titles: Sequence[str], model: Model
+) -> None:
+    """Write a grid of drawings, two images in each row, above a legend.
+
+    Args:
+        path: The file.
+        cells: For each image its drawings, (H, W, 3) uint8, RGB, as many as titles;
+            an even number of images.
+        titles: Titles of the drawings.
+        model: Has the names and the colors of the classes.
+    """
+    rows = [left + right for left, right in zip(cells[::2], cells[1::2], strict=True)]
+    titles = [*titles] * 2
+    width = image_grid(rows, titles).shape[1]
+    grid = image_grid(rows, titles, legend=class_legend(model.classes, model.palette, width))
+    with replacing(path) as part:
+        cv2.imwrite(str(part), grid[..., ::-1])
 
 
 def enlarge(image: np.ndarray, times: int = 2) -> np.ndarray:

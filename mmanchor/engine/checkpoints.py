@@ -59,7 +59,7 @@ def latest_checkpoint(work_dir: PathLike) -> str | None:
 
     Returns:
         A path in this folder; ``None`` if there is nothing to resume from.
-        Damaged files are passed over with a warning.
+        Damaged files are skipped with a warning.
     """
     numbers = {}
     for path in Path(work_dir).glob('*.pth'):
@@ -75,7 +75,7 @@ def latest_checkpoint(work_dir: PathLike) -> str | None:
         if fault is None:
             return str(path)
         print_log(
-            f'{path} is damaged ({fault}) and passed over; resuming takes the checkpoint before '
+            f'{path} is damaged ({fault}) and skipped; resuming takes the checkpoint before '
             'it, if there is one',
             'current',
             logging.WARNING,
@@ -128,16 +128,29 @@ def read_checkpoint(path: str) -> dict[str, Any]:
         raise UserError(
             f'cannot read the checkpoint {path!r}: {type(error).__name__}: {error}'
         ) from error
-    if not isinstance(checkpoint, dict):
-        raise UserError(
-            f'{path!r} holds {type(checkpoint).__name__}, not a '
-            'dict of weights; it is no checkpoint'
-        )
+    require_dict(checkpoint, path)
     if 'state_dict' not in checkpoint:
         checkpoint = dict(state_dict=checkpoint, meta={})
     checkpoint['state_dict'] = plain_weights(checkpoint['state_dict'], path)
     checkpoint['meta'] = _plain_meta(checkpoint.get('meta'))
     return checkpoint
+
+
+def require_dict(checkpoint: Any, source: str) -> None:
+    """Refuse a file that holds anything but a dict.
+
+    Args:
+        checkpoint: What it holds.
+        source: The file, for messages.
+
+    Raises:
+        UserError: If it is no dict.
+    """
+    if not isinstance(checkpoint, dict):
+        raise UserError(
+            f'{source!r} holds {type(checkpoint).__name__}, not a dict of weights; it is no '
+            'checkpoint'
+        )
 
 
 def plain_weights(state: Any, source: str) -> dict[str, torch.Tensor]:

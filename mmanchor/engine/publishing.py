@@ -11,10 +11,9 @@ from mmengine import __version__ as mmengine_version
 from .. import __version__
 from ..compat.safetensors_files import save_safetensors
 from ..utils.errors import UserError
-from ..utils.files import PathLike, make_folder
+from ..utils.files import PathLike, require_weights_path
 from .checkpoints import read_checkpoint, require_checkpoint
 
-SUFFIXES = ('.pth', '.safetensors')
 # What tools that use the weights look for. The rest names the folders, the
 # machine and the hooks of the training run.
 META = ('dataset_meta', 'epoch', 'iter')
@@ -41,13 +40,11 @@ def publish_checkpoint(checkpoint: PathLike, out: PathLike) -> Path:
         UserError: If ``out`` has another suffix, the checkpoint is none, or
             another file has the name.
     """
-    source, out = require_checkpoint(checkpoint, 'CHECKPOINT'), Path(out)
-    if out.suffix not in SUFFIXES:
-        raise UserError(f'OUT must end in {" or ".join(SUFFIXES)}, got {str(out)!r}')
+    source = require_checkpoint(checkpoint, 'CHECKPOINT')
+    out = require_weights_path(out, 'OUT')
     loaded = read_checkpoint(source)
     published = dict(meta=_meta_of(loaded), state_dict=_weights_of(loaded, source))
-    folder = make_folder(out.parent, 'the folder of OUT')
-    with tempfile.TemporaryDirectory(dir=folder, prefix='.publish-') as scratch:
+    with tempfile.TemporaryDirectory(dir=out.parent, prefix='.publish-') as scratch:
         part = Path(scratch, f'weights{out.suffix}')
         if out.suffix == '.pth':
             torch.save(published, part)

@@ -19,7 +19,7 @@ from mmengine.logging import print_log
 from mmengine.registry import OPTIMIZERS, RUNNERS, DefaultScope
 from mmengine.runner import Runner
 from mmengine.visualization import Visualizer
-from torch import distributed
+from torch import distributed, nn
 
 from ..utils.config import building
 from ..utils.errors import UserError
@@ -40,6 +40,8 @@ VARIABLES = {
 # gives another number.
 TIMEOUT = 600
 DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.EACCES)
+# Bytes for a config and the first lines of a log.
+LEAST_FREE = 2**16
 STRATEGIES = ('SingleDeviceStrategy', 'DDPStrategy')
 
 
@@ -56,7 +58,9 @@ def build_runner(cfg: Config) -> Runner:
         UserError: If the work folder cannot be written to, the launcher did
             not start this process, or the config cannot be built.
     """
-    make_folder(cfg.work_dir, '--work-dir')
+    folder = make_folder(cfg.work_dir, '--work-dir')
+    if shutil.disk_usage(folder).free < LEAST_FREE:
+        raise UserError(f'the disk of --work-dir {cfg.work_dir} is full: make room there')
     require_supported(cfg)
     prepare_launch(cfg)
     _rename_taken_visualizer(cfg)
@@ -124,6 +128,8 @@ def require_room(runner: Runner) -> None:
     Raises:
         UserError: If the weights alone need more than is free.
     """
+    if not isinstance(runner.model, nn.Module):
+        return  # FlexibleRunner builds it later
     weights = sum(each.nbytes for each in runner.model.state_dict().values())
     free = shutil.disk_usage(runner.work_dir).free
     if free < weights:
@@ -170,6 +176,12 @@ def _require_known_names(cfg: Config) -> None:
     level = cfg.get('log_level', 'INFO')
     if not isinstance(level, int) and not isinstance(logging.getLevelName(level), int):
         raise UserError(f"log_level must be a level such as 'INFO' or 'ERROR', got {level!r}")
+    saving = (cfg.get('default_hooks') or {}).get('checkpoint')
+    for key in ('interval', 'max_keep_ckpts', 'save_begin') if isinstance(saving, dict) else ():
+        if not isinstance(saving.get(key, 1), int):
+            raise UserError(
+                f'default_hooks.checkpoint.{key} must be a whole number, got {saving[key]!r}'
+            )
     wrapper = cfg.get('optim_wrapper')
     optimizer = wrapper.get('optimizer') if isinstance(wrapper, dict) else None
     name = optimizer.get('type') if isinstance(optimizer, dict) else None
@@ -200,7 +212,10 @@ def make_repeatable(cfg: Config) -> None:
     default_hooks = cfg.get('default_hooks') or {}
     if not isinstance(default_hooks, dict):
         raise UserError(f'default_hooks must be a dict of dict(type=...), got {default_hooks!r}')
-    own = [each for each in (*hooks, *default_hooks.values()) if (each or {}).get('type') == HOOK]
+    for name, each in default_hooks.items():
+        if not isinstance(each, (dict, type(None))):
+            raise UserError(f'default_hooks.{name} must be dict(type=...) or None, got {each!r}')
+    own = [each for each in (*hooks, *default_hooks.values()) if each and each.get('type') == HOOK]
     if not own:
         cfg.custom_hooks = [*hooks, ConfigDict(type=HOOK)]
     elif not own[0].get('enable', True):

@@ -1,13 +1,15 @@
 """What is exported: a model from images to results, as one flat module."""
 
+import copy
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
-from ..utils.errors import UserError
+from ..utils.errors import UserError, in_one_line
 
 # --with of each task; the first is the default.
 RESULTS = {
@@ -45,14 +47,20 @@ class Preprocessing(nn.Module):
         test_cfg = getattr(preprocessor, 'test_cfg', None) or {}
         divisor = test_cfg.get('size_divisor') or getattr(preprocessor, 'pad_size_divisor', 1)
         self.divisor = int(divisor or 1)
-        self.pad_value = float(getattr(preprocessor, 'pad_value', 0) or 0)
+        # mmdet's name and mmseg's.
+        values = (getattr(preprocessor, name, None) for name in ('pad_value', 'pad_val'))
+        self.pad_value = float(next((value for value in values if value), 0))
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, 3, H, W), uint8 -> normalized and padded, float32."""
+        return self.pad(self.normalize(images))
+
+    def normalize(self, images: Tensor) -> Tensor:
+        """(B, 3, H, W), uint8 -> normalized, float32."""
         x = images.float()
         if self.flips:
             x = x[:, [2, 1, 0]]
-        return self.pad((x - self.mean) / self.std)
+        return (x - self.mean) / self.std
 
     def pad(self, x: Tensor) -> Tensor:
         """Pad normalized images to multiples of the divisor."""
@@ -72,19 +80,29 @@ class Graph(nn.Module):
 
     Attributes:
         outputs: Names of what ``forward`` returns, in order.
+        dtype: Of the weights; outputs are float32 whatever it is.
     """
 
     outputs: tuple[str, ...] = ()
+    dtype = torch.float32
+    # Modules of toolboxes have attributes that nn.Module does not know.
+    model: Any
+    preprocessing: Preprocessing
 
     def __init__(self, model: nn.Module, uint8: bool = True) -> None:
         super().__init__()
         self.model = model
-        self.preprocessing = Preprocessing(model.data_preprocessor)
+        self.preprocessing = Preprocessing(self.model.data_preprocessor)
         self.uint8 = uint8
+
+    def normalized(self, images: Tensor) -> Tensor:
+        """uint8 images as a graph takes them that does not normalize."""
+        return self.preprocessing.normalize(images)
 
     def prepare(self, images: Tensor) -> Tensor:
         """Normalized and padded images."""
-        return self.preprocessing(images) if self.uint8 else self.preprocessing.pad(images)
+        images = self.preprocessing(images) if self.uint8 else self.preprocessing.pad(images)
+        return images.to(self.dtype)
 
 
 class ClassifierGraph(Graph):
@@ -94,7 +112,7 @@ class ClassifierGraph(Graph):
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         """(B, 3, H, W) -> logits."""
-        return (self.model(self.prepare(images), mode='tensor'),)
+        return (self.model(self.prepare(images), mode='tensor').float(),)
 
 
 class SegmentorGraph(Graph):
@@ -116,7 +134,7 @@ class SegmentorGraph(Graph):
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         """(B, 3, H, W) -> labels or logits."""
         x = self.prepare(images)
-        logits = self.model(x, mode='tensor')
+        logits = self.model(x, mode='tensor').float()
         logits = F.interpolate(
             logits, x.shape[2:], mode='bilinear', align_corners=self.model.align_corners
         )
@@ -142,14 +160,37 @@ class DetectorGraph(Graph):
 
     def __init__(self, model: nn.Module, uint8: bool = True) -> None:
         super().__init__(model, uint8)
-        strides = _strides(model)
-        self.outputs = tuple(
-            f'{name}_{stride}' for name in ('scores', 'boxes') for stride in strides
-        )
+        self.outputs = _names_of_maps(model)
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         """(B, 3, H, W) -> logits of classes and boxes of each level."""
-        return tuple(tree_leaves(self.model(self.prepare(images), mode='tensor')))
+        maps = tree_leaves(self.model(self.prepare(images), mode='tensor'))
+        return tuple(each.float() for each in maps)
+
+
+@torch.no_grad()
+def _names_of_maps(model: nn.Module) -> tuple[str, ...]:
+    """What a detector's head gives, by its strides; by number where it has none.
+
+    Raises:
+        UserError: If the detector gives no maps, as those of two stages.
+    """
+    try:
+        maps = tree_leaves(model(torch.zeros(1, 3, 64, 64), mode='tensor'))
+    # Detectors raise anything where they need boxes or queries to start from.
+    except Exception as error:
+        raise UserError(
+            f"{type(model).__name__} cannot be exported: its mode='tensor' gives no maps for an "
+            f'image alone ({in_one_line(error)}); detectors of one stage do'
+        ) from error
+    generator = getattr(getattr(model, 'bbox_head', None), 'prior_generator', None)
+    strides = _strides(model) if hasattr(generator, 'strides') else []
+    # YOLOX and FCOS give a third map.
+    names = ('scores', 'boxes', 'objectness')
+    if strides and len(maps) in (2 * len(strides), 3 * len(strides)):
+        groups = names[: len(maps) // len(strides)]
+        return tuple(f'{name}_{stride}' for name in groups for stride in strides)
+    return tuple(f'map_{i}' for i in range(len(maps)))
 
 
 class PicoDetGraph(Graph):
@@ -216,9 +257,17 @@ def grid_centers(maps: Sequence[Tensor], strides: Sequence[int]) -> tuple[Tensor
     return torch.cat(centers), torch.cat(scales)
 
 
-def _strides(model: nn.Module) -> list[int]:
+def _strides(model: Any) -> list[int]:
     strides = model.bbox_head.prior_generator.strides
     return [stride[0] if isinstance(stride, tuple) else stride for stride in strides]
+
+
+def in_half(graph: Graph) -> Graph:
+    """A copy whose network computes in float16; boxes are decoded in float32."""
+    half = copy.deepcopy(graph)
+    half.model.half()
+    half.dtype = torch.float16
+    return half
 
 
 def has_picodet_head(model: nn.Module) -> bool:
@@ -226,6 +275,19 @@ def has_picodet_head(model: nn.Module) -> bool:
     from ..models import PicoDetHead
 
     return isinstance(getattr(model, 'bbox_head', None), PicoDetHead)
+
+
+def _require_exportable(model: nn.Module) -> None:
+    """Refuse models that predict in a way which no exported file does."""
+    test_cfg = getattr(model, 'test_cfg', None) or {}
+    if test_cfg.get('mode') == 'slide':
+        raise UserError(
+            "test_cfg.mode='slide' moves a window over the image, which no exported file does; "
+            'give --cfg-options model.test_cfg.mode=whole'
+        )
+    head = type(getattr(model, 'head', None)).__name__
+    if head.startswith('MultiLabel') or head.startswith('CSRA'):
+        raise UserError(f'{head} gives several labels an image, which cannot be exported')
 
 
 def build_graph(model: nn.Module, task: str, results: str, uint8: bool = True) -> Graph:
@@ -243,6 +305,7 @@ def build_graph(model: nn.Module, task: str, results: str, uint8: bool = True) -
     """
     if results not in RESULTS[task]:
         raise UserError(f'--with {results} is not for {task}; choose {" or ".join(RESULTS[task])}')
+    _require_exportable(model)
     if task == 'classification':
         return ClassifierGraph(model, uint8)
     if task == 'segmentation':

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -88,8 +89,8 @@ def window_weights(side: int, num: int, like: Tensor) -> Tensor:
 
 def _replacement(module: nn.Module) -> nn.Module | None:
     if isinstance(module, nn.AdaptiveAvgPool2d):
-        size = module.output_size
-        size = (size, size) if isinstance(size, int) else tuple(size)
+        given: Any = module.output_size
+        size = (given, given) if isinstance(given, int) else tuple(given)
         # One mean over everything needs no windows.
         return None if None in size or size == (1, 1) else AdaptiveMean(size)
     if type(module).__name__ == 'Upsample' and type(module).__module__.startswith('mmseg.'):

@@ -5,10 +5,10 @@ from typing import Any
 
 import torch
 from mmengine.config import Config
-from torch import nn
 
 from .. import __version__
 from ..analysis.provenance import provenance
+from ..inference.pipeline import test_pipeline
 from ..utils.errors import UserError
 from .graphs import Graph
 from .suppression import Suppression
@@ -33,8 +33,8 @@ def resize_rule(pipeline: Sequence[dict]) -> list[dict[str, Any]]:
     Returns:
         Steps in order; each has ``op``: ``'resize'`` (``scale`` (width,
         height), ``keep_ratio``), ``'resize_edge'`` (``size``, ``edge``) or
-        ``'center_crop'`` (``size`` (height, width)), with ``interpolation``
-        and ``backend``.
+        ``'center_crop'`` or ``'pad'`` (``size`` (height, width)) or
+        ``'pad_square'``, with ``interpolation`` and ``backend`` or ``value``.
 
     Raises:
         UserError: If the pipeline has a step that no runtime knows.
@@ -64,15 +64,25 @@ def resize_rule(pipeline: Sequence[dict]) -> list[dict[str, Any]]:
             size = transform['crop_size']
             size = [size, size] if isinstance(size, int) else list(size)
             steps.append(dict(op='center_crop', size=size))
+        elif name == 'Pad' and (transform.get('size') or transform.get('pad_to_square')):
+            value = transform.get('pad_val', 0)
+            value = value.get('img', 0) if isinstance(value, dict) else value
+            value = list(value) if isinstance(value, (list, tuple)) else [value] * 3
+            if transform.get('pad_to_square'):
+                steps.append(dict(op='pad_square', value=value))
+            else:
+                # mmcv takes (width, height).
+                steps.append(dict(op='pad', size=list(transform['size'])[::-1], value=value))
         else:
             raise UserError(
                 f'the test pipeline has the step {name}, which cannot be written into an '
-                'exported file; it may have Resize, ResizeEdge and CenterCrop'
+                'exported file; it may have Resize, ResizeEdge, CenterCrop, and Pad to a size or '
+                'a square'
             )
     return steps
 
 
-def suppression_of(model: nn.Module) -> Suppression:
+def suppression_of(model: Any) -> Suppression:
     """Thresholds of a detector's ``test_cfg``.
 
     Raises:
@@ -91,6 +101,14 @@ def suppression_of(model: nn.Module) -> Suppression:
         iou_threshold=float(nms.get('iou_threshold', 0.5)),
         max_per_img=int(cfg.get('max_per_img', 100)),
     )
+
+
+def _threshold_of_masks(model: Any) -> dict[str, float] | None:
+    """From which probability on a segmentor of one channel says that it is the class."""
+    head: Any = getattr(model, 'decode_head', None)
+    if getattr(head, 'out_channels', None) != 1:
+        return None
+    return dict(threshold=float(head.threshold))
 
 
 def build_metadata(
@@ -114,7 +132,7 @@ def build_metadata(
         results: What the outputs are, a name of :data:`~.graphs.RESULTS`.
         classes: Names of the classes.
         size: (H, W) of the images, in pixels.
-        dynamic: See :func:`~.onnx_file.write_onnx`.
+        dynamic: See :class:`~.options.ExportOptions`.
         outputs: Names of the outputs, in order.
         suppression: Thresholds of a detector.
 
@@ -138,14 +156,16 @@ def build_metadata(
             open_axes={None: [], 'batch': ['batch'], 'hw': ['batch', 'height', 'width']}[dynamic],
             mean=preprocessing.mean.flatten().tolist(),
             std=preprocessing.std.flatten().tolist(),
+            # Whether mean and std are those of RGB, and the image is BGR.
+            flips=preprocessing.flips,
             normalized_inside=graph.uint8,
             pad_divisor=preprocessing.divisor,
         ),
-        resize=resize_rule(cfg.get('test_pipeline') or cfg.test_dataloader.dataset.pipeline),
+        resize=resize_rule(test_pipeline(cfg)[1]),
         outputs=list(outputs),
-        thresholds=vars(suppression) if suppression else None,
+        thresholds=vars(suppression) if suppression else _threshold_of_masks(graph.model),
         strides=strides and [int(s[0] if isinstance(s, tuple) else s) for s in strides],
-        config=str(cfg.filename and cfg.filename.rpartition('/')[2]),
+        config=(cfg.filename or '').rpartition('/')[2] or None,
         versions=dict(mmanchor=__version__, torch=torch.__version__),
         commit=provenance().get('commit'),
     )

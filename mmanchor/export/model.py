@@ -1,30 +1,33 @@
 """Export a trained model: build, convert, check, and only then give the file its name."""
 
-from collections.abc import Callable
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 import torch
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
 from ..analysis.complexity import default_size, switch_to_deploy
 from ..inference import load
+from ..inference.pipeline import test_pipeline
+from ..runtime.sessions import open_session
 from ..utils.config import toolbox
 from ..utils.errors import UserError
-from ..utils.files import PathLike, replacing, write_json
-from .graphs import RESULTS, Graph, build_graph
+from ..utils.files import PathLike, write_json
+from .formats import Format, Job
+from .graphs import Graph, build_graph, has_picodet_head, in_half
 from .layers import exportable_layers
 from .metadata import build_metadata, resize_rule, suppression_of
-from .onnx_file import require_opset, save_onnx, set_metadata, write_onnx
+from .options import ExportOptions
 from .suppression import OUTPUTS as BOXES
-from .suppression import add_suppression
+from .suppression import Suppression
 from .verify import Verification, batches, example_images, verify
-
-DYNAMIC = (None, 'batch', 'hw')
 
 
 @dataclass
@@ -35,49 +38,63 @@ class ExportReport:
         path: The exported file.
         metadata: What was written beside it, and into it where it has room.
         verification: How far it agrees with torch.
+        kept_in_float: Of INT8: the operators that were left in float.
     """
 
     path: Path
     metadata: dict[str, Any]
     verification: Verification
+    kept_in_float: Sequence[str] = ()
+
+
+@dataclass
+class Plan:
+    """What is exported, decided.
+
+    Args:
+        cfg: The config.
+        options: As given.
+        name: Of the format.
+        format: The format.
+        graph: The module, in float32: what the file must agree with.
+        task: Of the model.
+        metadata: What a runtime needs to know.
+        suppression: Thresholds, if the file holds NMS.
+        trained: Whether the weights are of a checkpoint.
+    """
+
+    cfg: Config
+    options: ExportOptions
+    name: str
+    format: Format
+    graph: Graph
+    task: str
+    metadata: dict[str, Any]
+    suppression: Suppression | None
+    trained: bool
+
+    @property
+    def number_format(self) -> str:
+        """That decides what is close enough."""
+        if self.options.int8 is not None:
+            return 'int8'
+        return 'float16' if self.options.half else 'float32'
 
 
 def export_model(
-    config: PathLike | Config,
-    checkpoint: PathLike | None,
-    out: PathLike,
-    *,
-    size: tuple[int, int] | None = None,
-    dynamic: str | None = None,
-    results: str | None = None,
-    uint8_input: bool = True,
-    opset: int = 18,
-    images: PathLike | None = None,
-    trust_checkpoint: bool = False,
+    config: PathLike | Config, checkpoint: PathLike | None, out: PathLike, **options: Any
 ) -> ExportReport:
-    """Write a model as one ONNX file that agrees with torch.
+    """Write a model as a file that other programs run and that agrees with torch.
 
-    The model is fused for deployment, exported by torch's dynamo exporter, run
-    in ONNX Runtime on images and compared with torch: the numbers, and the
-    boxes, labels or classes that a user sees. Over the tolerance nothing is
-    written.
+    The model is fused for deployment, exported, run by the program that the
+    file is for and compared with torch on images: the numbers, and the boxes,
+    labels or classes that a user sees. Over the tolerance nothing is written.
 
     Args:
         config: A config file, the name of one of ours, or a ``Config``.
         checkpoint: The weights; ``None`` exports random ones.
-        out: The file to write, ``.onnx``. Its metadata also goes beside it, as
-            ``.json``.
-        size: (H, W) of the images, in pixels; ``None`` takes the test
-            pipeline's.
-        dynamic: What stays open: ``None`` (nothing), ``'batch'``, or ``'hw'``
-            (batch, height and width).
-        results: What is computed: detection ``'nms'``, ``'decode'`` or
-            ``'raw'``; segmentation ``'labels'`` or ``'logits'``.
-        uint8_input: Take uint8 images in the order of OpenCV's channels and
-            normalize them inside; or take normalized float32 ones.
-        opset: ONNX operator set, 18 or more.
-        images: A folder of images to check with; ``None`` takes a photograph.
-        trust_checkpoint: Read the checkpoint even if it may run code.
+        out: The file to write. Its metadata also goes beside it, as ``.json``.
+        options: Fields of :class:`~mmanchor.export.options.ExportOptions`.
 
     Returns:
         The file, its metadata and the comparison.
@@ -86,75 +103,147 @@ def export_model(
         UserError: If an option does not fit, the model cannot be exported, or
             the exported file does not agree with torch.
     """
-    out = Path(out)
-    if out.suffix != '.onnx':
-        raise UserError(f'OUT must end in .onnx, got {out}')
-    if dynamic not in DYNAMIC:
-        raise UserError(f"--dynamic must be 'batch' or 'hw', got {dynamic!r}")
-    require_opset(opset)
-    loaded = load(config, checkpoint, 'cpu', trust_checkpoint=trust_checkpoint)
-    cfg, task, model = loaded.config, loaded.task, loaded.module
-    resize_rule(cfg.get('test_pipeline') or cfg.test_dataloader.dataset.pipeline)
-    size = size or tuple(default_size(cfg))
-    results = results or default_results(model, task)
-    switch_to_deploy(model)
-    graph = build_graph(model, task, 'decode' if results == 'nms' else results, uint8_input).eval()
-    suppression = suppression_of(model) if results == 'nms' else None
-    photos = example_images(Path(images) if images else None)
-    step = max(graph.preprocessing.divisor, 16)
-    inputs = list(batches(photos, size, dynamic, step))
+    out, chosen = Path(out), ExportOptions(**options)
+    plan = _plan(config, checkpoint, chosen, out)
+    size = tuple(plan.metadata['input']['size'])
+    folder = chosen.images or chosen.int8
+    photos = example_images(Path(folder) if folder else None)
+    step = max(plan.graph.preprocessing.divisor, 16)
+    inputs = list(batches(photos, size, chosen.dynamic, step))
     example = torch.from_numpy(inputs[0][:1])
-    if not uint8_input:
-        example = example.float()
-    with replacing(out) as part:
-        with DefaultScope.overwrite_default_scope(toolbox(cfg)), exportable_layers(model):
-            proto = write_onnx(graph, example, part, dynamic=dynamic, opset=opset)
-        trained = checkpoint is not None
-        checked = verify(_session(proto), graph, task, inputs, raw=True, trained=trained)
-        if suppression:
-            proto = add_suppression(proto, suppression)
-            seen = verify(_session(proto), graph, task, inputs, trained=trained)
-            checked.agreement, checked.compared = seen.agreement, seen.compared
-        metadata = build_metadata(
-            cfg,
-            graph,
-            task,
-            results=results,
-            classes=loaded.classes,
-            size=size,
-            dynamic=dynamic,
-            outputs=BOXES if suppression else graph.outputs,
-            suppression=suppression,
-        )
-        metadata['versions'] |= dict(onnx=onnx.__version__, opset=str(opset))
-        metadata['verification'] = vars(checked)
-        set_metadata(proto, metadata)
-        save_onnx(proto, part)
-    write_json(out.with_suffix('.json'), metadata)
-    return ExportReport(out, metadata, checked)
+    if not plan.graph.uint8:
+        example = plan.graph.normalized(example)
+    in_graph = in_half(plan.graph) if chosen.half and plan.format.half_graph else plan.graph
+    job = Job(in_graph, example, chosen.dynamic, chosen.half)
+    kept: Sequence[str] = ()
+    if plan.format.from_onnx:
+        kept = _make_onnx(plan, job, inputs)
+    with _exportable(plan, job):
+        program = plan.format.build(job)
+    checked = _write_checked(plan, program, inputs, out)
+    return ExportReport(out, plan.metadata, checked, kept)
 
 
-def default_results(model: torch.nn.Module, task: str) -> str:
-    """The first of :data:`RESULTS` that a model can give."""
-    from .graphs import has_picodet_head
-
-    if task == 'detection' and not has_picodet_head(model):
-        return 'raw'
-    return RESULTS[task][0]
-
-
-def _session(model: onnx.ModelProto) -> Callable[[np.ndarray], list[np.ndarray]]:
-    """Run a model in ONNX Runtime on the CPU."""
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    options.intra_op_num_threads = torch.get_num_threads()
-    session = onnxruntime.InferenceSession(
-        model.SerializeToString(), options, providers=['CPUExecutionProvider']
+def _plan(
+    config: PathLike | Config, checkpoint: PathLike | None, options: ExportOptions, out: Path
+) -> Plan:
+    """Load the model and decide what is exported; mistakes end here."""
+    name, chosen = options.format_of(out)
+    loaded = load(config, checkpoint, 'cpu', trust_checkpoint=options.trust_checkpoint)
+    cfg, task, model = loaded.config, loaded.task, loaded.module
+    resize_rule(test_pipeline(cfg)[1])
+    size = options.size or default_size(cfg)
+    results = options.results_of(task, has_picodet_head(model), chosen)
+    switch_to_deploy(model)
+    uint8 = chosen.uint8 if options.uint8_input is None else options.uint8_input
+    graph = build_graph(model, task, 'decode' if results == 'nms' else results, uint8).eval()
+    suppression = suppression_of(model) if results == 'nms' else None
+    # Without NMS in the file the thresholds are a hint, as far as they can be said.
+    hint = None
+    if results == 'decode':
+        with contextlib.suppress(UserError):
+            hint = suppression_of(model)
+    metadata = build_metadata(
+        cfg,
+        graph,
+        task,
+        results=results,
+        classes=loaded.classes,
+        size=size,
+        dynamic=options.dynamic,
+        outputs=BOXES if results == 'nms' else graph.outputs,
+        suppression=suppression or hint,
     )
+    metadata['format'] = name
+    trained = checkpoint is not None
+    return Plan(cfg, options, name, chosen, graph, task, metadata, suppression, trained)
+
+
+@contextlib.contextmanager
+def _exportable(plan: Plan, job: Job) -> Iterator[None]:
+    """Only while exporting: the reference keeps the layers of the toolboxes."""
+    scope = DefaultScope.overwrite_default_scope(toolbox(plan.cfg))
+    with scope, exportable_layers(job.graph.model):
+        yield
+
+
+def _make_onnx(plan: Plan, job: Job, inputs: Sequence[np.ndarray]) -> Sequence[str]:
+    """Write the job's ONNX model, quantized and with NMS where that is asked for.
+
+    Returns:
+        Operators that were left in float.
+    """
+    import onnx
+
+    from .formats.onnx_file import write_onnx
+    from .quantization import quantize
+    from .suppression import add_suppression
+
+    options = plan.options
+    kept: Sequence[str] = ()
+    with _exportable(plan, job):
+        job.proto = write_onnx(job.graph, job.example, dynamic=job.dynamic, opset=options.opset)
+    plan.metadata['versions'] |= dict(onnx=onnx.__version__, opset=str(options.opset))
+    if options.int8 is not None:
+        job.proto, kept = quantize(
+            job.proto,
+            Path(options.int8),
+            plan.metadata,
+            number=options.num_calibration,
+            most_in_float=options.most_in_float,
+            symmetric=plan.format.symmetric,
+        )
+        plan.metadata['int8'] = dict(symmetric=plan.format.symmetric, kept_in_float=list(kept))
+    if plan.suppression:
+        # Behind NMS a small difference can be another box: numbers are compared before it.
+        plan.metadata['before_nms'] = vars(_check_proto(plan, job.proto, inputs))
+        job.proto = add_suppression(job.proto, plan.suppression)
+    return kept
+
+
+def _check_proto(plan: Plan, proto: Any, inputs: Sequence[np.ndarray]) -> Verification:
+    from ..runtime.sessions import onnx_session
+
+    session = onnx_session(proto.SerializeToString())
     name = session.get_inputs()[0].name
-    return lambda images: session.run(None, {name: images})
+    return verify(
+        lambda images: session.run(None, {name: images}),
+        plan.graph,
+        plan.task,
+        inputs,
+        plan.number_format,
+        raw=True,
+        trained=plan.trained,
+    )
 
 
-__all__ = ['ExportReport', 'Graph', 'default_results', 'export_model']
+def _write_checked(
+    plan: Plan, program: Any, inputs: Sequence[np.ndarray], out: Path
+) -> Verification:
+    """Write the files into a folder beside OUT, check them, and move them to their place."""
+    metadata = plan.metadata
+    before = metadata.pop('before_nms', None)
+    with tempfile.TemporaryDirectory(prefix='.export-', dir=out.parent) as folder:
+        path = Path(folder, out.name)
+        plan.format.save(program, metadata, path)
+        checked = verify(
+            open_session(path).run,
+            plan.graph,
+            plan.task,
+            inputs,
+            plan.number_format,
+            raw=plan.suppression is None,
+            trained=plan.trained,
+        )
+        if before:
+            checked.difference = before['difference']
+        metadata['verification'] = vars(checked)
+        plan.format.save(program, metadata, path)
+        for suffix in plan.format.companions:
+            os.replace(path.with_suffix(suffix), out.with_suffix(suffix))
+        os.replace(path, out)
+    write_json(out.with_suffix('.json'), metadata)
+    return checked
+
+
+__all__ = ['ExportReport', 'export_model']

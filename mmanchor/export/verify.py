@@ -17,10 +17,12 @@ from .graphs import Graph
 
 Run = Callable[[np.ndarray], list[np.ndarray]]
 # Largest difference of outputs, over the largest output, by number format.
-TOLERANCES = {'float32': 1e-3, 'float16': 3e-2}
+TOLERANCES = {'float32': 1e-3, 'float16': 1e-1, 'int8': 1.0}
 # Share of boxes, pixels or images on which both must say the same.
-LEAST_AGREEMENT = {'float32': 0.99, 'float16': 0.95}
-_SAME_BOX = 0.9
+LEAST_AGREEMENT = {'float32': 0.99, 'float16': 0.95, 'int8': 0.5}
+# Boxes are the same from this IoU on, up to this difference of scores; those of
+# INT8 are compared from this score on.
+_SAME_BOX = {'float32': (0.9, 0.01, 0.0), 'float16': (0.9, 0.03, 0.1), 'int8': (0.5, 0.15, 0.3)}
 
 
 @dataclass
@@ -60,11 +62,9 @@ def example_images(folder: Path | None, number: int = 4) -> list[np.ndarray]:
     if folder is None:
         from matplotlib.cbook import get_sample_data
 
-        with get_sample_data('grace_hopper.jpg') as file:
-            data = np.frombuffer(file.read(), np.uint8)
-        photo = cv2.imdecode(data, cv2.IMREAD_COLOR)
+        photo = read_image(str(get_sample_data('grace_hopper.jpg', asfileobj=False)))
         return [photo, photo[:, ::-1].copy()]
-    images = []
+    images: list[np.ndarray] = []
     for path in sorted(folder.rglob('*')):
         if path.suffix.lower() in ('.jpg', '.jpeg', '.png', '.bmp') and len(images) < number:
             try:
@@ -91,17 +91,23 @@ def batches(
         (B, 3, H, W) uint8.
     """
     height, width = size
+    if dynamic is None:
+        for image in images:
+            yield _as_input([cv2.resize(image, (width, height))])
+        return
     sizes = [size]
     if dynamic == 'hw':
         sizes += [(height + 2 * step, max(width - step, 2 * step)), (height + 7, width + step + 3)]
     for place, (rows, columns) in enumerate(sizes):
-        number = 1 if dynamic is None else (2, 1, 3)[place]
+        number = (2, 1, 3)[place]
         chosen = [images[(place + i) % len(images)] for i in range(number)]
-        resized = [cv2.resize(image, (columns, rows)) for image in chosen]
-        yield np.ascontiguousarray(np.stack(resized).transpose(0, 3, 1, 2))
+        yield _as_input([cv2.resize(image, (columns, rows)) for image in chosen])
     if dynamic == 'batch':
-        resized = [cv2.resize(images[-1], (width, height))]
-        yield np.ascontiguousarray(np.stack(resized).transpose(0, 3, 1, 2))
+        yield _as_input([cv2.resize(images[-1], (width, height))])
+
+
+def _as_input(images: Sequence[np.ndarray]) -> np.ndarray:
+    return np.ascontiguousarray(np.stack(images).transpose(0, 3, 1, 2))
 
 
 @torch.no_grad()
@@ -122,7 +128,7 @@ def verify(
         graph: The module that was exported.
         task: ``'detection'``, ``'segmentation'`` or ``'classification'``.
         inputs: uint8 batches, (B, 3, H, W).
-        number_format: ``'float32'`` or ``'float16'``.
+        number_format: ``'float32'``, ``'float16'`` or ``'int8'``.
         raw: Whether the outputs are compared with those of ``graph`` number
             by number; those behind NMS are not.
         trained: Whether what a user sees must agree too. Random weights give
@@ -138,13 +144,13 @@ def verify(
     worst, same, compared = 0.0, 0, 0
     for images in inputs:
         tensor = torch.from_numpy(images)
-        given = images if graph.uint8 else _normalized(graph, tensor).numpy()
+        given = images if graph.uint8 else graph.normalized(tensor).numpy()
         outputs = run(given)
         wanted = [x.numpy() for x in graph(tensor if graph.uint8 else torch.from_numpy(given))]
         seen = reference(graph, task, tensor)
         if raw or task != 'detection':
             worst = max(worst, _difference(outputs, wanted))
-        agreed, number = _agree(task, outputs, seen, wanted)
+        agreed, number = _agree(task, outputs, seen, number_format)
         same, compared = same + agreed, compared + number
     agreement = same / compared if compared else 1.0
     result = Verification(
@@ -164,13 +170,6 @@ def verify(
 
 
 UNITS = {'detection': 'boxes', 'segmentation': 'pixels', 'classification': 'top-5 classes'}
-
-
-def _normalized(graph: Graph, images: Tensor) -> Tensor:
-    preprocessing = graph.preprocessing
-    x = images.float()
-    x = x[:, [2, 1, 0]] if preprocessing.flips else x
-    return (x - preprocessing.mean) / preprocessing.std
 
 
 def _difference(outputs: Sequence[np.ndarray], wanted: Sequence[np.ndarray]) -> float:
@@ -228,7 +227,7 @@ def _sample_type(task: str) -> tuple[str, type]:
 
 
 def _agree(
-    task: str, outputs: Sequence[np.ndarray], seen: Sequence[Any], wanted: Sequence[np.ndarray]
+    task: str, outputs: Sequence[np.ndarray], seen: Sequence[Any], number_format: str
 ) -> tuple[int, int]:
     """How many of a user's results agree, and of how many."""
     if task == 'segmentation':
@@ -245,24 +244,27 @@ def _agree(
     same = total = 0
     for i, sample in enumerate(seen):
         count = int(outputs[3][i])
-        mine = tuple(output[i, :count] for output in outputs[:3])
+        found = tuple(output[i, :count] for output in outputs[:3])
         truth = sample.pred_instances.cpu()
-        theirs = (truth.bboxes.numpy(), truth.scores.numpy(), truth.labels.numpy())
-        same += matched_boxes(mine, theirs)
-        total += max(count, len(truth))
+        wanted: tuple = (truth.bboxes.numpy(), truth.scores.numpy(), truth.labels.numpy())
+        overlap, gap, least = _SAME_BOX[number_format]
+        found, wanted = (tuple(part[each[1] >= least] for part in each) for each in (found, wanted))
+        same += matched_boxes(found, wanted, overlap, gap)
+        total += max(len(found[0]), len(wanted[0]))
     return same, total
 
 
-def matched_boxes(mine: tuple, theirs: tuple) -> int:
+def matched_boxes(mine: tuple, theirs: tuple, overlap: float = 0.9, gap: float = 0.01) -> int:
     """Boxes that have a counterpart of their class, one to one.
 
     Args:
         mine: boxes (N, 4), scores (N,), labels (N,).
         theirs: The same, of the other.
+        overlap: IoU that a pair has at least.
+        gap: By how much the scores of a pair differ at most.
 
     Returns:
-        How many pairs overlap by an IoU of at least 0.9 with scores that
-        differ by at most 0.01.
+        How many pairs there are.
 
     Example:
         >>> one = (np.array([[0.0, 0, 4, 4]]), np.array([0.5]), np.array([1]))
@@ -275,8 +277,8 @@ def matched_boxes(mine: tuple, theirs: tuple) -> int:
         for j in left:
             if (
                 label == theirs[2][j]
-                and abs(score - theirs[1][j]) <= 0.01
-                and _iou(box, theirs[0][j]) >= _SAME_BOX
+                and abs(score - theirs[1][j]) <= gap
+                and _iou(box, theirs[0][j]) >= overlap
             ):
                 left.remove(j)
                 found += 1

@@ -6,8 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mmengine.config import Config
-
+from ..runtime.sessions import is_exported
 from ..utils.errors import UserError
 from ..utils.files import PathLike, make_folder
 from ..utils.inputs import Clip, Frame, Inputs, open_input
@@ -45,7 +44,7 @@ class PredictSummary:
 
 
 def predict_files(
-    cfg: Config,
+    cfg: Any,
     checkpoint: PathLike,
     source: Any,
     out_dir: PathLike,
@@ -65,8 +64,9 @@ def predict_files(
     that cannot be read or predicted on is passed over.
 
     Args:
-        cfg: A config of mmseg, mmdet or mmpretrain.
-        checkpoint: The weights; they must be those of the config's model.
+        cfg: A config of mmseg, mmdet or mmpretrain; or an exported file.
+        checkpoint: The weights; they must be those of the config's model. Not
+            used with an exported file.
         source: As for :func:`~mmanchor.utils.inputs.open_input`.
         out_dir: Folder for the results.
         device: Where to run; ``None`` takes a GPU if there is one.
@@ -86,13 +86,15 @@ def predict_files(
             in JSON files has been written.
     """
     options = options or PredictOptions()
-    options.refuse_other_tasks(model_class(cfg).task, cfg.filename)
+    exported = load(cfg) if is_exported(cfg) else None
+    kind, named = (exported, cfg) if exported else (model_class(cfg), cfg.filename)
+    options.refuse_other_tasks(kind.task, named)
     # Wrong inputs end here, before the weights are read.
     inputs = open_input(
         source, options.max_frames, skip=out_dir, check=lambda path: model.check_size(path)
     )
     folder = make_folder(out_dir, '--out-dir')
-    model = load(cfg, checkpoint, device, tta=tta, trust_checkpoint=trust_checkpoint)
+    model = exported or load(cfg, checkpoint, device, tta=tta, trust_checkpoint=trust_checkpoint)
     summary = PredictSummary(folder)
     recorder = RECORDERS[model.task](model, folder, options)
     recorder.check(inputs)

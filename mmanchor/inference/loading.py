@@ -13,10 +13,12 @@ from ..compat.trust import trust_checkpoint as trust_file
 from ..data_check.sources import data_sources
 from ..engine.checkpoints import TRAINING_ONLY, load_weights, read_checkpoint
 from ..engine.choose_checkpoint import choose_checkpoint
+from ..runtime.sessions import is_exported
 from ..utils.config import building, load_config, require_model, toolbox
 from ..utils.errors import UserError
 from ..utils.files import PathLike
 from .checks import require_test_cfg
+from .exported import ExportedModel
 from .model import Model
 
 # By toolbox; a task's module is imported only where it is needed.
@@ -40,7 +42,8 @@ def load(
 
     Args:
         config: A config file, the name of one of ours, or a ``Config``, which
-            is not changed.
+            is not changed. Or a file of ``mmanchor export``, which stands for
+            itself: nothing else is then taken.
         checkpoint: The weights, ``.pth`` or ``.safetensors``; also ``'latest'``
             or ``'best'`` of the config's ``work_dir``. ``None`` leaves the
             weights random, as to try things out.
@@ -59,11 +62,19 @@ def load(
     Example:
         >>> import numpy as np
         >>> model = load('picodet_anchorformer-demo_1xb8-6e_demo-160', device='cpu')
+        >>> import numpy as np
         >>> image = np.zeros((120, 160, 3), np.uint8)
         >>> [result] = model.predict(image, score_thr=0.9)
         >>> model.task, result.boxes.shape
         ('detection', (0, 4))
     """
+    if is_exported(config):
+        if checkpoint is not None or device is not None or cfg_options or tta:
+            raise UserError(
+                f'{str(config)!r} is an exported file: it takes no checkpoint, no device, no '
+                'cfg_options and no tta'
+            )
+        return ExportedModel(config)
     cfg = _own_config(config, cfg_options)
     kind = model_class(cfg)
     require_model(cfg)

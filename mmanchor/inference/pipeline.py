@@ -43,7 +43,7 @@ def array_pipeline(cfg: Config, tta: bool = False) -> Compose:
         UserError: If the config has no such pipeline, or one that does not
             begin with an image file.
     """
-    name, steps = ('tta_pipeline', cfg.get('tta_pipeline')) if tta else _test_pipeline(cfg)
+    name, steps = ('tta_pipeline', cfg.get('tta_pipeline')) if tta else test_pipeline(cfg)
     if not isinstance(steps, (list, tuple)) or not steps:
         raise UserError(f'the config {cfg.filename} has no {name}, or one that is no list')
     steps = _without_labels(copy.deepcopy(list(steps)))
@@ -55,7 +55,7 @@ def array_pipeline(cfg: Config, tta: bool = False) -> Compose:
     return Compose([TakeImage(bool(steps[0].get('to_float32'))), *steps[1:]])
 
 
-def _test_pipeline(cfg: Config) -> tuple[str, Any]:
+def test_pipeline(cfg: Config) -> tuple[str, Any]:
     """The pipeline that ``test`` scores with, and what the config calls it."""
     dataset = (cfg.get('test_dataloader') or {}).get('dataset')
     while isinstance(dataset, dict):

@@ -39,7 +39,7 @@ def read_image(image: str | os.PathLike | np.ndarray) -> np.ndarray:
     if not isinstance(image, np.ndarray) or image.dtype != np.uint8:
         kind = getattr(image, 'dtype', type(image).__name__)
         raise UserError(f'an image must be a file or a uint8 array, got {kind}')
-    if image.ndim == 2:
+    if image.ndim == 2 and image.size:
         return np.repeat(image[..., None], 3, axis=2)
     if image.ndim != 3 or image.shape[2] not in (3, 4) or 0 in image.shape:
         raise UserError(f'an image must be (H, W, 3), BGR, got the shape {image.shape}')
@@ -82,10 +82,30 @@ def scaled_size(height: int, width: int, scale: Sequence[int], keep_ratio: bool)
     if not keep_ratio:
         return int(scale[1]), int(scale[0])
     factor = min(max(scale) / max(height, width), min(scale) / min(height, width))
-    return int(height * factor + 0.5), int(width * factor + 0.5)
+    return max(1, int(height * factor + 0.5)), max(1, int(width * factor + 0.5))
 
 
-def prepare(image: np.ndarray, steps: Sequence[dict[str, Any]]) -> np.ndarray:
+def size_within(height: int, width: int, size: Sequence[int]) -> tuple[int, int]:
+    """(height, width) of an image that is made as large as fits, its shape kept.
+
+    Args:
+        height: Of the image.
+        width: Of the image.
+        size: (height, width) that it fits into.
+
+    Example:
+        >>> size_within(300, 400, (416, 416))
+        (312, 416)
+    """
+    factor = min(size[0] / height, size[1] / width)
+    # Rounding up must not pass the border.
+    rows, columns = (int(side * factor + 0.5) for side in (height, width))
+    return max(1, min(rows, size[0])), max(1, min(columns, size[1]))
+
+
+def prepare(
+    image: np.ndarray, steps: Sequence[dict[str, Any]]
+) -> tuple[np.ndarray, tuple[int, int]]:
     """Go through the steps that metadata names.
 
     Args:
@@ -93,13 +113,24 @@ def prepare(image: np.ndarray, steps: Sequence[dict[str, Any]]) -> np.ndarray:
         steps: ``resize`` of the metadata.
 
     Returns:
-        (h, w, 3) uint8, as the graph takes it.
+        (h, w, 3) uint8, as the graph takes it; and the (height, width) of the
+        image in it, which is less where it was padded at the right and bottom.
     """
+    content = image.shape[:2]
     for step in steps:
         height, width = image.shape[:2]
         if step['op'] == 'resize':
             size = scaled_size(height, width, step['scale'], step['keep_ratio'])
             image = resize(image, size[1], size[0], step)
+        elif step['op'] == 'resize_within':
+            size = size_within(height, width, step['size'])
+            image = resize(image, size[1], size[0], step)
+        elif step['op'] == 'pad':
+            image = _pad(image, step)
+            continue
+        elif step['op'] == 'pad_square':
+            image = _pad(image, {**step, 'size': [max(height, width)] * 2})
+            continue
         elif step['op'] == 'resize_edge':
             image = _resize_edge(image, step)
         elif step['op'] == 'center_crop':
@@ -109,7 +140,18 @@ def prepare(image: np.ndarray, steps: Sequence[dict[str, Any]]) -> np.ndarray:
             image = image[top : top + rows, left : left + columns]
         else:
             raise UserError(f'the model needs the step {step["op"]!r}, which is not known here')
-    return image
+        content = image.shape[:2]
+    return image, content
+
+
+def _pad(image: np.ndarray, step: dict[str, Any]) -> np.ndarray:
+    """Pad at the right and the bottom up to a size; a larger image stays."""
+    rows, columns = (
+        max(0, side - now) for side, now in zip(step['size'], image.shape[:2], strict=True)
+    )
+    return cv2.copyMakeBorder(
+        image, 0, rows, 0, columns, cv2.BORDER_CONSTANT, value=tuple(step['value'])
+    )
 
 
 def _resize_edge(image: np.ndarray, step: dict[str, Any]) -> np.ndarray:
@@ -119,5 +161,5 @@ def _resize_edge(image: np.ndarray, step: dict[str, Any]) -> np.ndarray:
         step['edge']
     ]
     if by_width:
-        return resize(image, step['size'], int(step['size'] * height / width), step)
-    return resize(image, int(step['size'] * width / height), step['size'], step)
+        return resize(image, step['size'], max(1, int(step['size'] * height / width)), step)
+    return resize(image, max(1, int(step['size'] * width / height)), step['size'], step)

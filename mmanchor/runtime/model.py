@@ -3,7 +3,6 @@
 import json
 import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,10 +10,9 @@ import numpy as np
 from ..utils.errors import UserError
 from .images import prepare, read_image
 from .results import Boxes, Labels, Mask, suppress, to_boxes, to_labels, to_mask
+from .sessions import open_session
 
 FORMAT_VERSION = 1
-# The key of the metadata that `mmanchor export` writes.
-METADATA_KEY = 'mmanchor'
 _NEEDED = ('task', 'results', 'classes', 'input', 'resize', 'outputs')
 
 
@@ -22,14 +20,15 @@ class Model:
     """A file that ``mmanchor export`` wrote.
 
     Args:
-        path: The ``.onnx`` file.
+        path: The file, see :func:`~.sessions.open_session`.
         providers: Execution providers of ONNX Runtime, in order of preference.
-        threads: Threads of one inference; 0 leaves it to ONNX Runtime.
+        threads: Threads of one inference; 0 leaves it to the program.
 
     Attributes:
         metadata: What was written into the file: classes, sizes, thresholds.
         classes: Names of the classes.
         task: ``'detection'``, ``'segmentation'`` or ``'classification'``.
+        engine: The program that runs it, such as ``'onnxruntime'``.
 
     Raises:
         UserError: If there is no such file, it is no model of ours, or an
@@ -42,38 +41,12 @@ class Model:
         providers: Sequence[str] = ('CPUExecutionProvider',),
         threads: int = 0,
     ) -> None:
-        import onnxruntime
-
-        if not Path(path).is_file():
-            raise UserError(f'there is no file {str(path)!r}')
-        known = onnxruntime.get_available_providers()
-        for provider in providers:
-            if provider not in known:
-                raise UserError(
-                    f'the execution provider {provider!r} is not there; this ONNX Runtime has '
-                    f'{", ".join(known)}'
-                )
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.log_severity_level = 3
-        try:
-            self._session = onnxruntime.InferenceSession(
-                str(path), options, providers=list(providers)
-            )
-        # ONNX Runtime has an exception for each reason, none of them public.
-        except Exception as error:
-            reason = str(error).splitlines()[0]
-            raise UserError(f'{str(path)!r} is no ONNX model that can be run: {reason}') from error
-        self.metadata = read_metadata(
-            self._session.get_modelmeta().custom_metadata_map.get(METADATA_KEY), str(path)
-        )
+        session = open_session(path, providers, threads)
+        self.metadata = read_metadata(session.metadata, str(path))
         self.classes: list[str] = self.metadata['classes']
         self.task: str = self.metadata['task']
-        if not self.metadata['input']['normalized_inside']:
-            raise UserError(
-                f'{str(path)!r} takes normalized images (it was exported with --no-uint8-input); '
-                'export it without that option to predict on images'
-            )
+        self.engine = session.engine
+        self._run = session.run
 
     def predict(
         self, image: str | os.PathLike | np.ndarray, score_thr: float = 0.3
@@ -93,19 +66,20 @@ class Model:
                 file does not take.
         """
         array = read_image(image)
-        ready = prepare(array, self.metadata['resize'] if not self.fixed_size else self._steps())
+        ready, content = self.prepare(array)
         outputs = self.run(ready[None])
-        size, scaled = array.shape[:2], ready.shape[:2]
+        size = array.shape[:2]
+        rule = self.metadata.get('thresholds') or {}
         if self.task == 'classification':
             return to_labels(outputs[0][0], self.classes)
         if self.task == 'segmentation':
-            return to_mask(outputs[0][0], size, self.classes)
-        factor = (scaled[1] / size[1], scaled[0] / size[0])
+            # What was padded is no part of the image.
+            output = outputs[0][0][..., : content[0], : content[1]]
+            return to_mask(output, size, self.classes, rule.get('threshold', 0.5))
         if self.metadata['results'] == 'nms':
             count = int(outputs[3][0])
             found = tuple(output[0, :count] for output in outputs[:3])
         elif self.metadata['results'] == 'decode':
-            rule = self.metadata['thresholds'] or {}
             found = suppress(
                 outputs[0][0],
                 outputs[1][0],
@@ -116,22 +90,24 @@ class Model:
             found = tuple(each[: rule.get('max_per_img', 100)] for each in found)
         else:
             return outputs
-        return to_boxes(*found, factor, self.classes, score_thr)
+        boxes, scores, labels = found
+        return to_boxes(boxes, scores, labels, content, size, self.classes, score_thr)
+
+    def prepare(self, image: np.ndarray) -> tuple[np.ndarray, tuple[int, int]]:
+        """Bring an image to the size of the network, as its test pipeline does.
+
+        Args:
+            image: (H, W, 3) uint8, BGR.
+
+        Returns:
+            See :func:`~.images.prepare`.
+        """
+        return prepare(image, steps_of(self.metadata))
 
     @property
     def fixed_size(self) -> tuple[int, int] | None:
         """(H, W) of the input; ``None`` if the file takes any size."""
-        given = self.metadata['input']
-        return None if 'height' in given['open_axes'] else tuple(given['size'])
-
-    def _steps(self) -> list[dict[str, Any]]:
-        """The test pipeline's steps, ending at the one size of the file."""
-        steps = self.metadata['resize']
-        size = list(self.fixed_size)
-        if steps and steps[-1].get('op') == 'center_crop' and steps[-1]['size'] == size:
-            return steps
-        last = next((step for step in reversed(steps) if step['op'] == 'resize'), {})
-        return [{**last, 'op': 'resize', 'scale': size[::-1], 'keep_ratio': False}]
+        return fixed_size(self.metadata)
 
     def run(self, images: np.ndarray) -> list[np.ndarray]:
         """Run the graph.
@@ -141,19 +117,91 @@ class Model:
 
         Returns:
             Its outputs, in the order of ``metadata['outputs']``.
+
+        Raises:
+            UserError: If the file does not take these images.
         """
+        if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 3:
+            raise UserError(f'run takes (B, H, W, 3) uint8, got {images.shape} of {images.dtype}')
         size = self.fixed_size
         if size is not None and images.shape[1:3] != size:
             raise UserError(
                 f'the file takes images of {size[0]} x {size[1]} pixels, got '
                 f'{images.shape[1]} x {images.shape[2]}'
             )
-        planes = np.ascontiguousarray(images.transpose(0, 3, 1, 2))
+        given = self.metadata['input']
+        if not given['open_axes'] and len(images) != 1:
+            raise UserError(
+                f'the file takes one image at a time, got {len(images)}; '
+                'export it with --dynamic batch'
+            )
+        if given['normalized_inside']:
+            planes = np.ascontiguousarray(images.transpose(0, 3, 1, 2))
+        else:
+            planes = normalize(images, given)
         try:
-            return self._session.run(None, {self.metadata['input']['name']: planes})
+            return self._run(planes)
         except Exception as error:
-            reason = str(error).splitlines()[0]
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise UserError(f'the model does not run on this input: {reason}') from error
+
+
+def fixed_size(metadata: dict[str, Any]) -> tuple[int, int] | None:
+    """(H, W) of a file's input; ``None`` if it takes any size."""
+    given = metadata['input']
+    return None if 'height' in given['open_axes'] else tuple(given['size'])
+
+
+def steps_of(metadata: dict[str, Any]) -> list[dict[str, Any]]:
+    """The steps that bring an image to the input of a file.
+
+    They are those of the test pipeline. Where the file takes one size and
+    these may end at another, the image is made as large as fits, its shape
+    kept, and padded with the mean color; a pipeline that stretches images
+    stretches to the size of the file.
+    """
+    steps, size = metadata['resize'], fixed_size(metadata)
+    last = steps[-1] if steps else {}
+    if size is None or (last.get('size') == list(size) and last['op'] in ('center_crop', 'pad')):
+        return steps
+    resizing: dict[str, Any] = next(
+        (step for step in reversed(steps) if 'interpolation' in step), {}
+    )
+    how: dict[str, Any] = {
+        key: resizing[key] for key in ('interpolation', 'backend') if key in resizing
+    }
+    if not resizing.get('keep_ratio', False) and resizing.get('op') != 'resize_edge':
+        return [dict(op='resize', scale=[size[1], size[0]], keep_ratio=False, **how)]
+    if metadata['task'] == 'classification':
+        return [
+            dict(op='resize_edge', size=max(size), edge='short', **how),
+            dict(op='center_crop', size=list(size)),
+        ]
+    given = metadata['input']
+    mean = given.get('mean', [0, 0, 0])
+    mean = mean[::-1] if given.get('flips') else mean
+    value = (
+        last['value'] if last.get('op') in ('pad', 'pad_square') else [round(each) for each in mean]
+    )
+    return [
+        dict(op='resize_within', size=list(size), **how),
+        dict(op='pad', size=list(size), value=value),
+    ]
+
+
+def normalize(images: np.ndarray, given: dict[str, Any]) -> np.ndarray:
+    """Images as a file takes them that was exported without normalization.
+
+    Args:
+        images: (B, H, W, 3) uint8, BGR.
+        given: ``input`` of the metadata, with ``mean``, ``std`` and ``flips``.
+
+    Returns:
+        (B, 3, H, W) float32.
+    """
+    x = images[..., ::-1] if given['flips'] else images
+    mean, std = (np.array(given[name], np.float32) for name in ('mean', 'std'))
+    return np.ascontiguousarray(((x.astype(np.float32) - mean) / std).transpose(0, 3, 1, 2))
 
 
 def read_metadata(text: str | None, name: str) -> dict[str, Any]:

@@ -105,7 +105,8 @@ def to_boxes(
     boxes: np.ndarray,
     scores: np.ndarray,
     labels: np.ndarray,
-    factor: tuple[float, float],
+    content: tuple[int, int],
+    size: tuple[int, int],
     classes: Sequence[str],
     score_thr: float,
 ) -> Boxes:
@@ -115,17 +116,27 @@ def to_boxes(
         boxes: (N, 4).
         scores: (N,), falling.
         labels: (N,).
-        factor: By how much (width, height) grew on the way to the network.
+        content: (height, width) of the image in the network's input.
+        size: (height, width) of the image; boxes are cut at its border.
         classes: Names.
         score_thr: Boxes below this are left out.
     """
     chosen = scores >= score_thr
-    scale = np.array([*factor, *factor], np.float32)
+    factors = [new / old for new, old in zip(content, size, strict=True)]
+    scale = np.array([factors[1], factors[0]] * 2, np.float32)
+    limits = np.array([size[1], size[0]] * 2, np.float32)
     numbers = labels[chosen].astype(int)
-    return Boxes(boxes[chosen] / scale, scores[chosen], numbers, [classes[i] for i in numbers])
+    return Boxes(
+        np.clip(boxes[chosen] / scale, 0, limits),
+        scores[chosen],
+        numbers,
+        [classes[i] for i in numbers],
+    )
 
 
-def to_mask(output: np.ndarray, size: tuple[int, int], classes: Sequence[str]) -> Mask:
+def to_mask(
+    output: np.ndarray, size: tuple[int, int], classes: Sequence[str], threshold: float = 0.5
+) -> Mask:
     """Labels (h, w), or logits (classes, h, w), as a mask of the image.
 
     Logits are resized before the likeliest class is taken, as mmseg does it;
@@ -135,13 +146,17 @@ def to_mask(output: np.ndarray, size: tuple[int, int], classes: Sequence[str]) -
         output: Of the graph.
         size: (H, W) of the image.
         classes: Names.
+        threshold: Of the probability, for models with one output channel.
     """
     height, width = size
     if output.ndim == 2:
         mask = cv2.resize(output, (width, height), interpolation=cv2.INTER_NEAREST)
         return Mask(mask, list(classes))
     resized = [cv2.resize(plane, (width, height)) for plane in output]
-    mask = np.argmax(resized, axis=0) if len(resized) > 1 else (resized[0] > 0).astype(int)
+    if len(resized) > 1:
+        mask = np.argmax(resized, axis=0)
+    else:
+        mask = (resized[0] > np.log(threshold / (1 - threshold))).astype(int)
     return Mask(mask.astype(np.uint8 if len(classes) <= 256 else np.int32), list(classes))
 
 

@@ -52,8 +52,7 @@ def find_config(name: PathLike) -> Path:
         return _toolbox_config(str(name))
     wanted = str(name).removeprefix(PREFIX).removesuffix('.py')
     known = list_configs()
-    found = [each for each in known
-             if wanted in (each, each.rsplit('/', 1)[-1])]  # yapf: disable
+    found = [each for each in known if wanted in (each, each.rsplit('/', 1)[-1])]
     if wanted in found:
         found = [wanted]
     if len(found) == 1:

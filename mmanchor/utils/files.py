@@ -14,6 +14,8 @@ from typing import Any
 from .errors import UserError
 
 PathLike = str | os.PathLike[str]
+# The formats of checkpoints.
+WEIGHTS_SUFFIXES = ('.pth', '.safetensors')
 
 
 def make_folder(path: PathLike, name: str) -> Path:
@@ -43,6 +45,32 @@ def make_folder(path: PathLike, name: str) -> Path:
             'folder'
         ) from error
     return folder
+
+
+def require_weights_path(path: PathLike, name: str, source: PathLike | None = None) -> Path:
+    """Make sure, before the work, that a file of weights can be written.
+
+    Args:
+        path: The file; its folder is created.
+        name: What the user calls it, such as ``OUT``.
+        source: The file that the weights come from.
+
+    Returns:
+        The file as a path.
+
+    Raises:
+        UserError: If it has another suffix than ``.pth`` or ``.safetensors``, is
+            a folder or ``source`` itself, or its folder cannot be written to.
+    """
+    path = Path(path)
+    if path.suffix not in WEIGHTS_SUFFIXES:
+        raise UserError(f'{name} must end in {" or ".join(WEIGHTS_SUFFIXES)}, got {str(path)!r}')
+    if path.is_dir():
+        raise UserError(f'{name} {str(path)!r} is a folder; give the name of a file')
+    if source is not None and path.resolve() == Path(source).resolve():
+        raise UserError(f'{name} {str(path)!r} is the file to read itself; give another name')
+    make_folder(path.parent, f'the folder of {name}')
+    return path
 
 
 def write_json(path: PathLike, data: Any, indent: int | None = 1) -> None:
@@ -135,13 +163,20 @@ def remove_leftovers(folder: PathLike) -> list[Path]:
     removed = []
     for path in Path(folder).glob('.*.pth'):
         match = re.fullmatch(r'\.(?:iter|epoch|best)_.+\.(\d+)\.pth', path.name)
-        if match and path.is_file() and not _is_running(int(match[1])):
+        if match and path.is_file() and not is_running(int(match[1])):
             path.unlink(missing_ok=True)
             removed.append(path)
     return removed
 
 
-def _is_running(process: int) -> bool:
+def is_running(process: int) -> bool:
+    """Whether a process of this machine is running; True where it cannot be known.
+
+    Args:
+        process: Its id.
+    """
+    if os.name != 'posix':  # Elsewhere, asking would end the process.
+        return True
     try:
         os.kill(process, 0)
     except (ProcessLookupError, OverflowError):

@@ -13,6 +13,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 TRACEBACK = 'Traceback (most recent call last)'
+# One line, but of an error that no check foresaw: survived, and counted.
+VAGUE = 'vague: '
 # Characters of a message that somebody still reads.
 LONGEST = 3000
 
@@ -105,7 +107,7 @@ def fault_of(status: int | None, text: str, allowed: Sequence[int] = (0, 1, 2)) 
         return f'exit status {status}: {last}'
     said = text[text.rfind('\nmmanchor ') + 1 :] if '\nmmanchor ' in text else last
     if status == 1 and 'traceback: /' in said:
-        return f'not foreseen: {said[:300]}'
+        return f'{VAGUE}{said[:300]}'
     if status == 1 and len(said) > LONGEST:
         return f'a message of {len(said)} characters'
     return ''

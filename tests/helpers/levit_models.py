@@ -86,7 +86,7 @@ def names_of_the_authors(state: dict) -> dict:
             down = f'stages.{stage}.downsample.'
             parts.insert(0, (f'{down}attn_downsample.', ''))
             mlps.insert(0, f'{down}mlp.')
-        for (attn, residual), mlp in zip(parts, mlps):
+        for (attn, residual), mlp in zip(parts, mlps, strict=True):
             prefixes[attn] = f'blocks.{index}.{residual}'
             prefixes[mlp] = f'blocks.{index + 1}.m.'
             index += 2

@@ -121,7 +121,7 @@ class PaddlePicoDet:
         x = F.max_pool2d(x, 3, 2, 1)
         ratios = iter(self.ratios)
         outs = []
-        for stage, (depth, width) in enumerate(zip((3, 7, 3), widths)):
+        for stage, (depth, width) in enumerate(zip((3, 7, 3), widths, strict=True)):
             for block in range(depth):
                 name = f'backbone.{stage + 2}_{block + 1}'
                 mid = make_divisible(int(width * next(ratios)), 8)

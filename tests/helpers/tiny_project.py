@@ -8,7 +8,7 @@ from PIL import Image
 
 CLASSES = ('ground', 'red', 'green', 'blue')
 THINGS = ('red', 'green', 'blue')
-COLOURS = tuple(sorted(THINGS))  # as mmpretrain numbers folders
+COLORS = tuple(sorted(THINGS))  # as mmpretrain numbers folders
 SIZE = 32
 PICODET_BASE = (
     Path(__file__).parents[2].joinpath('configs/picodet/picodet_esnet-s_4xb80-300e_coco-320.py')
@@ -257,7 +257,7 @@ model = dict(
         _delete_=True, embed_dims=16, num_layers=2, num_heads=2, mlp_ratio=2)),
     head=dict(num_classes=3, in_channels=16))
 data_preprocessor = dict(num_classes=3)
-data = dict(data_root={root!r}, metainfo=dict(classes={colours!r}))
+data = dict(data_root={root!r}, metainfo=dict(classes={colors!r}))
 loader = dict(
     batch_size=2, num_workers=0, persistent_workers=False, dataset=data)
 train_dataloader = loader
@@ -270,11 +270,11 @@ train_cfg = dict(max_epochs=2, val_interval=1)
 
 
 def make_folders(root: Path, per_class: int = 4) -> Path:
-    """Write pictures of one colour each, a folder per class.
+    """Write pictures of one color each, a folder per class.
 
     Args:
         root: Folder to make, with ``train`` and ``val`` in it.
-        per_class: Pictures of each of :data:`COLOURS` in each of them.
+        per_class: Pictures of each of :data:`COLORS` in each of them.
 
     Returns:
         ``root``.
@@ -292,7 +292,7 @@ def make_folders(root: Path, per_class: int = 4) -> Path:
 
 
 def make_data(root: Path, num_train: int = 6, num_val: int = 2) -> Path:
-    """Write squares on grey in ADE20K's and COCO's layouts.
+    """Write squares on gray in ADE20K's and COCO's layouts.
 
     Args:
         root: Folder to make; paths are ADE20K's, and COCO's file is
@@ -352,7 +352,7 @@ def write_config(folder: Path, text: str, data_root: Path, name: str = 'tiny') -
             root=str(data_root),
             classes=CLASSES,
             things=THINGS,
-            colours=COLOURS,
+            colors=COLORS,
             picodet=str(PICODET_BASE),
             classifier=str(CLASSIFIER_BASE),
         )

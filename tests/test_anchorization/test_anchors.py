@@ -6,37 +6,37 @@ import torch
 from mmanchor.anchorization.anchors import fold_value_bias
 from mmanchor.converters import kmeans, queries_as_anchors
 
-CENTRES = torch.tensor([[0.0, 0.0], [9.0, 0.0], [0.0, 9.0]])
+CENTERS = torch.tensor([[0.0, 0.0], [9.0, 0.0], [0.0, 9.0]])
 
 
 def clusters(count=20):
-    """Two sets of points around the centres, the second shifted by 100."""
-    points = CENTRES.repeat_interleave(count, 0)
+    """Two sets of points around the centers, the second shifted by 100."""
+    points = CENTERS.repeat_interleave(count, 0)
     points = points + torch.rand(len(points), 2) - 0.5
     points = points[torch.randperm(len(points))]
     return torch.stack((points, points + 100))
 
 
-def test_centres_are_the_means_of_their_points():
+def test_centers_are_the_means_of_their_points():
     points = clusters()
-    centres = kmeans(points, 3)
+    centers = kmeans(points, 3)
     for i in range(2):
-        nearest = torch.cdist(CENTRES + 100 * i, centres[i]).argmin(dim=1)
+        nearest = torch.cdist(CENTERS + 100 * i, centers[i]).argmin(dim=1)
         assert sorted(nearest.tolist()) == [0, 1, 2]
-    nearest = torch.cdist(points, centres).argmin(dim=2)
-    for group, labels, found in zip(points, nearest, centres, strict=True):
+    nearest = torch.cdist(points, centers).argmin(dim=2)
+    for group, labels, found in zip(points, nearest, centers, strict=True):
         means = [group[labels == j].mean(dim=0) for j in range(3)]
         torch.testing.assert_close(found, torch.stack(means))
 
 
-def test_the_same_points_give_the_same_centres():
+def test_the_same_points_give_the_same_centers():
     points = clusters()
     first = kmeans(points, 5)
     torch.rand(3)
     assert torch.equal(first, kmeans(points, 5))
 
 
-def test_alike_points_give_finite_centres():
+def test_alike_points_give_finite_centers():
     assert torch.equal(kmeans(torch.ones(1, 4, 2), 3), torch.ones(1, 3, 2))
 
 
@@ -47,7 +47,7 @@ def test_points_far_apart_have_centers_and_infinite_ones_are_refused():
 
 
 @pytest.mark.parametrize('num', (0, 61))
-def test_there_are_no_more_centres_than_points(num):
+def test_there_are_no_more_centers_than_points(num):
     with pytest.raises(ValueError, match=f'{num} clusters need .* got 60'):
         kmeans(clusters(), num)
 

@@ -46,7 +46,7 @@ def test_the_exported_files_build_the_same_model(trained, tmp_path, suffix):
 
 
 def test_the_command_says_what_changed(trained, tmp_path, capsys):
-    status = main(['export-deploy', NAME, str(trained[1]), str(tmp_path / 'out.pth')])
+    status = main(['fold', NAME, str(trained[1]), str(tmp_path / 'out.pth')])
     printed = capsys.readouterr().out
     assert status == 0
     assert 'fewer' in printed and 'out.py' in printed
@@ -54,7 +54,10 @@ def test_the_command_says_what_changed(trained, tmp_path, capsys):
 
 @pytest.mark.parametrize(
     'out, message',
-    [('out.onnx', 'must end in .pth or .safetensors'), ('iter_1.pth', 'is the checkpoint itself')],
+    [
+        ('out.onnx', 'must end in .pth or .safetensors'),
+        ('iter_1.pth', 'is the file to read itself'),
+    ],
 )
 def test_bad_names_are_refused(trained, out, message):
     with pytest.raises(UserError, match=message):

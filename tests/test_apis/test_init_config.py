@@ -28,7 +28,14 @@ def boxes(tmp_path):
         for image in images:
             write_image(root / split / image['file_name'])
         boxes = [
-            dict(id=i, image_id=i, category_id=7 + i % 2, bbox=[4, 4, 20, 20], area=400, iscrowd=0)
+            dict(
+                id=i + 1,
+                image_id=i,
+                category_id=7 + i % 2,
+                bbox=[4, 4, 20, 20],
+                area=400,
+                iscrowd=0,
+            )
             for i in range(8)
         ]
         categories = [dict(id=7, name='ant'), dict(id=8, name='bee')]

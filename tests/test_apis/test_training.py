@@ -110,6 +110,13 @@ def test_resume_takes_the_newest(cfg, started, tmp_path, seg_checkpoint):
     assert started[0].load_from == str(tmp_path / 'iter_7.pth')
 
 
+def test_only_damaged_checkpoints_are_no_new_start(cfg, started, tmp_path):
+    (tmp_path / 'iter_7.pth').write_bytes(b'')
+    with pytest.raises(UserError, match=r'every checkpoint .* is damaged \(iter_7.pth\)'):
+        train_model(cfg, resume='auto')
+    assert not started
+
+
 def test_given_checkpoint_is_resumed(cfg, started, seg_checkpoint):
     train_model(cfg, resume=seg_checkpoint)
     assert started[0].resume and started[0].load_from == str(seg_checkpoint)
@@ -236,6 +243,7 @@ def test_full_disk_is_one_line_with_the_newest_checkpoint(cfg, tmp_path, monkeyp
 
 def test_no_room_for_a_checkpoint_is_said_before_training(cfg, monkeypatch):
     usage = type('Usage', (), dict(free=1000))
+    monkeypatch.setattr(launch, 'LEAST_FREE', 0)
     monkeypatch.setattr(launch.shutil, 'disk_usage', lambda path: usage)
     with pytest.raises(UserError, match=r'0.0 MiB left.*make room'):
         train_model(cfg)

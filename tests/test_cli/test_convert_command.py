@@ -74,7 +74,7 @@ def test_a_detector_is_converted(folder, paddle, tmp_path, capsys, suffix):
     model = init_detector(str(folder / 'esnet.py'), str(out), device='cpu')
     assert model.dataset_meta['classes'][0] == 'person'
     image = torch.rand(1, 3, 64, 64)
-    logits = zip(*model.bbox_head(model.neck(model.backbone(image))))
+    logits = zip(*model.bbox_head(model.neck(model.backbone(image))), strict=True)
     torch.testing.assert_close(
         [torch.cat(level, 1) for level in logits], paddle(image)[2], rtol=0, atol=1e-5
     )
@@ -97,11 +97,10 @@ def test_every_way_of_saving_gives_the_same(folder, paddle, tmp_path, protocol):
 
 @torch.no_grad()
 @pytest.mark.parametrize('config', ('esnet.py', 'anchor.py'))
-def test_a_backbone_initialises_both_of_ours(folder, paddle, tmp_path, config):
+def test_a_backbone_initializes_both_of_ours(folder, paddle, tmp_path, config):
     source, out = tmp_path / 'e.pdparams', tmp_path / 'e.pth'
     source.write_bytes(pickle.dumps(paddle.classifier(), 4))
-    assert convert(folder, source, out, config=config, kind='paddledet-esnet',
-                   ) == 0  # yapf: disable
+    assert convert(folder, source, out, config=config, kind='paddledet-esnet') == 0
     image = torch.rand(1, 3, 64, 64)
     maps = paddle(image)[0]
     init_cfg = dict(type='Pretrained', checkpoint=str(out))

@@ -61,7 +61,7 @@ def test_the_file_of_a_system_error_is_named(failing, capsys):
 
 @pytest.mark.parametrize(
     'word, meant',
-    [('eval', 'test'), ('deploy', 'export-deploy'), ('trian', 'train'), ('infer', 'predict')],
+    [('eval', 'test'), ('deploy', 'export'), ('trian', 'train'), ('infer', 'predict')],
 )
 def test_a_near_command_is_named(capsys, word, meant):
     assert main([word]) == 2

@@ -33,7 +33,7 @@ def places(tiny, seg_checkpoint, det_checkpoint, tmp_path, monkeypatch):
 
 CASES = [
     ('predict empty.py {s} {image}', 'empty.py has no model'),
-    ('export-deploy empty.py {s} o.pth', 'empty.py has no model'),
+    ('fold empty.py {s} o.pth', 'empty.py has no model'),
     ('convert deit {s} o.pth --config empty.py', 'empty.py has no model'),
     ('test empty.py {s}', 'empty.py has no model'),
     ('predict {seg} {s} {image} --cfg-options model=None', 'has no model'),
@@ -63,9 +63,9 @@ CASES = [
     ('test {det} {d} --cfg-options test_evaluator.ann_file=object.json', 'KeyError|categories'),
     ('test {seg} {s} --cfg-options env_cfg=5', 'cannot be built: AttributeError'),
     ('test {seg} {s} --cfg-options custom_hooks=5', 'custom_hooks must be a list'),
-    ('export-deploy {seg} {s} folder.pth', 'folder.pth is a folder'),
-    ('export-deploy {seg} {s} /proc/self/o.pth', 'the folder of OUT .* cannot|not a folder'),
-    ('export-deploy {seg} {s} file/o.pth', 'the folder of OUT'),
+    ('fold {seg} {s} folder.pth', 'folder.pth is a folder'),
+    ('fold {seg} {s} /proc/self/o.pth', 'the folder of OUT .* cannot|not a folder'),
+    ('fold {seg} {s} file/o.pth', 'the folder of OUT'),
 ]
 
 

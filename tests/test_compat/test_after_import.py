@@ -39,6 +39,19 @@ def test_action_runs_at_once_for_an_imported_module(module_name):
     assert module.value == 2
 
 
+def add_three(module):
+    module.value += 3
+
+
+@pytest.mark.parametrize('imported_first', [False, True])
+def test_all_actions_of_a_module_run_in_order(module_name, imported_first):
+    if imported_first:
+        importlib.import_module(module_name)
+    for action in (double, add_three, double):
+        after_import(module_name, action)
+    assert importlib.import_module(module_name).value == 1 * 2 + 3
+
+
 def test_action_runs_again_on_reload(module_name):
     after_import(module_name, double)
     module = importlib.import_module(module_name)

@@ -55,7 +55,9 @@ BODIES = {
         + b'](' + b'c_codecs\nencode\nh\x01h\x02\x86R' * 5_000 + b'e'
     ),
     'numbers of one hash': (
-        b'}(' + b''.join(pickle.dumps(i * (2**61 - 1), 2)[2:-1] + b'N' for i in range(1, 20_000)) + b'u'
+        b'}('
+        + b''.join(pickle.dumps(i * (2**61 - 1), 2)[2:-1] + b'N' for i in range(1, 20_000))
+        + b'u'
     ),
     'a number of a million digits': b'\x8b' + struct.pack('<i', 500_000) + b'\x7f' * 500_000,
     'a huge bytearray': b'c__builtin__\nbytearray\n\x8a\x06\0\0\0\0\0\x10\x85R',
@@ -175,3 +177,26 @@ def test_what_training_shares_stays_allowed(tmp_path):
     torch.save(dict(a=weight, b=weight[:10], c=weight.expand(5, 1000), groups=groups), path)
     loaded = load_checkpoint(path)
     assert loaded['groups'] == groups and loaded['c'].shape == (5, 1000)
+
+
+def test_buffers_that_copy_one_array_again_and_again_are_refused(tmp_path):
+    from mmengine.logging import HistoryBuffer
+
+    path = tmp_path / 'bomb.pth'
+    values = np.ones(100_000)
+    buffers = [HistoryBuffer([1.0], [1]) for _ in range(300)]
+    for buffer in buffers:
+        buffer._log_history = buffer._count_history = values
+    torch.save(buffers, path)
+    assert path.stat().st_size < 2_000_000
+    assert isinstance(within(20, load_checkpoint, path), CheckpointError)
+
+
+def test_shape_of_many_huge_numbers_is_refused(tmp_path):
+    path = tmp_path / 'bomb.pdparams'
+    huge = b'\x8a\xfe' + b'\x7f' * 254
+    array = b'cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\nK\x00\x85Ntr'
+    dtype = b'cnumpy\ndtype\n(X\x02\x00\x00\x00f8tR'
+    state = b'(K\x01(' + huge * 20_000 + b't' + dtype + b'\x89C\x00tb'
+    path.write_bytes(b'\x80\x03' + array.replace(b'Ntr', b'NtR') + state + b'.')
+    assert 'with the shape' in str(within(20, load_plain_pickle, path))

@@ -140,7 +140,7 @@ def test_bytes_cannot_become_pointers_through_a_dtype(state, tmp_path):
     reconstruct = np.empty(0).__reduce__()[0]
     array = Reduces(reconstruct, np.ndarray, (0,), b'b', state=(1, (4,), dtype, False, b'A' * 32))
     torch.save(array, path)
-    with pytest.raises(UnsafeCheckpointError, match='numpy.dtype'):
+    with pytest.raises(UnsafeCheckpointError, match=r'numpy.dtype'):
         load_checkpoint(path)
 
 
@@ -191,9 +191,9 @@ def test_training_state_comes_back_exactly(form, tmp_path):
     after = load_checkpoint(path)
     assert torch.equal(after['state_dict']['w'], before['state_dict']['w'])
     assert after['plain'] == before['plain']
-    for old, new in zip(before['scalars'], after['scalars']):
+    for old, new in zip(before['scalars'], after['scalars'], strict=True):
         assert type(new) is type(old) and new == old
-    for old, new in zip(before['arrays'], after['arrays']):
+    for old, new in zip(before['arrays'], after['arrays'], strict=True):
         assert type(new) is np.ndarray and new.dtype == old.dtype.newbyteorder('=')
         assert new.shape == old.shape and (new == old).all()
         assert new.flags.writeable
@@ -250,7 +250,7 @@ def test_options_are_only_values_by_name(state, tmp_path):
 def test_class_the_user_added_is_allowed(tmp_path):
     path = tmp_path / 'good.pth'
     torch.save({'note': Note('mine')}, path)
-    with pytest.raises(UnsafeCheckpointError, match='test_checkpoints.Note'):
+    with pytest.raises(UnsafeCheckpointError, match=r'test_checkpoints.Note'):
         load_checkpoint(path)
     torch.serialization.add_safe_globals([Note])
     try:
@@ -287,7 +287,7 @@ def test_half_a_file_is_named(form, part, tmp_path):
     torch.save({'w': torch.arange(1000)}, path, **FORMATS[form])
     whole = path.read_bytes()
     path.write_bytes(whole[: int(len(whole) * part)])
-    with pytest.raises(CheckpointError, match='half.pth.*cut short') as error:
+    with pytest.raises(CheckpointError, match=r'half.pth.*cut short') as error:
         load_checkpoint(path)
     assert not isinstance(error.value, UnsafeCheckpointError)
 
@@ -299,14 +299,14 @@ def test_half_a_file_is_named(form, part, tmp_path):
 def test_something_else_is_named(text, tmp_path):
     path = tmp_path / 'page.pth'
     path.write_bytes(text)
-    with pytest.raises(CheckpointError, match='page.pth') as error:
+    with pytest.raises(CheckpointError, match=r'page.pth') as error:
         load_checkpoint(path)
     assert f'{len(text)} bytes' in str(error.value)
     assert isinstance(error.value, UserError)
 
 
 def test_missing_file_is_a_missing_file(tmp_path):
-    with pytest.raises(FileNotFoundError, match='nowhere.pth'):
+    with pytest.raises(FileNotFoundError, match=r'nowhere.pth'):
         load_checkpoint(tmp_path / 'nowhere.pth')
 
 
@@ -327,5 +327,15 @@ def test_open_file_loads_and_is_refused_alike(tmp_path):
     file = io.BytesIO()
     torch.save(Reduces(os.system, 'true'), file)
     file.seek(0)
-    with pytest.raises(UnsafeCheckpointError, match='posix.system'):
+    with pytest.raises(UnsafeCheckpointError, match=r'posix.system'):
         load_checkpoint(file)
+
+
+def test_flipped_bit_of_a_weight_is_damage(tmp_path):
+    path = tmp_path / 'good.pth'
+    torch.save({'w': torch.zeros(1000)}, path)
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(CheckpointError, match=r'good.pth cannot be read .*damaged'):
+        load_checkpoint(path)

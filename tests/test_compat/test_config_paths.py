@@ -51,7 +51,7 @@ def test_base_variable_of_our_config_is_readable(configs, tmp_path):
 
 
 def test_missing_config_is_named_with_the_folder(configs, tmp_path):
-    with pytest.raises(FileNotFoundError, match='upernet/two.py.*below'):
+    with pytest.raises(FileNotFoundError, match=r'upernet/two.py.*below'):
         load(tmp_path, "_base_ = 'mmanchor::upernet/two.py'\n")
 
 

@@ -6,6 +6,8 @@ import shutil
 import subprocess
 import sys
 import types
+from pathlib import Path
+from typing import ClassVar
 
 import pytest
 import torch
@@ -18,7 +20,7 @@ from torch.utils.data import Dataset
 from mmanchor.compat import CheckpointError, UnsafeCheckpointError, install, trust_checkpoint
 from mmanchor.compat import load_checkpoint as load_checkpoint_file
 
-refused = pytest.raises(UnsafeCheckpointError, match='posix.system')
+refused = pytest.raises(UnsafeCheckpointError, match=r'posix.system')
 
 
 class Net(BaseModel):
@@ -32,7 +34,7 @@ class Net(BaseModel):
 
 
 class Points(Dataset):
-    METAINFO = dict(classes=('a', 'b'))
+    METAINFO: ClassVar = dict(classes=('a', 'b'))
     metainfo = METAINFO
 
     def __len__(self):
@@ -217,7 +219,7 @@ def test_local_zoo_file_is_refused(bad, tmp_path, monkeypatch):
 
 
 def pretend_storage(monkeypatch, path):
-    backend = types.SimpleNamespace(get=lambda name: open(path, 'rb').read())
+    backend = types.SimpleNamespace(get=lambda name: Path(path).read_bytes())
     monkeypatch.setattr(mmengine_checkpoint, 'get_file_backend', lambda *args, **kwargs: backend)
 
 

@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 import torch
 from mmengine.logging import HistoryBuffer
-from .test_mmengine_patches import make_runner
 
 from mmanchor.compat import CheckpointError
 from mmanchor.compat.resume import Resumed, check_resumed, resuming
+
+from .test_mmengine_patches import make_runner
 
 
 def checkpoint(**info):

@@ -83,23 +83,23 @@ def test_meta_that_json_cannot_spell_is_left_out(path):
 def test_half_a_file_is_named(path, length):
     save_safetensors({'w': torch.ones(100)}, path)
     path.write_bytes(path.read_bytes()[:length])
-    with pytest.raises(CheckpointError, match='weights.safetensors.*cut short'):
+    with pytest.raises(CheckpointError, match=r'weights.safetensors.*cut short'):
         load_checkpoint(path)
 
 
 def test_other_format_under_this_name_is_named(path):
     torch.save({'w': torch.ones(2)}, path)
-    with pytest.raises(CheckpointError, match='weights.safetensors'):
+    with pytest.raises(CheckpointError, match=r'weights.safetensors'):
         load_checkpoint(path)
 
 
 def test_missing_file_is_a_missing_file(path):
-    with pytest.raises(FileNotFoundError, match='weights.safetensors'):
+    with pytest.raises(FileNotFoundError, match=r'weights.safetensors'):
         load_checkpoint(path)
 
 
 def test_other_suffix_is_refused(tmp_path):
-    with pytest.raises(ValueError, match='must end in .safetensors'):
+    with pytest.raises(ValueError, match=r'must end in .safetensors'):
         save_safetensors({}, tmp_path / 'weights.pth')
 
 

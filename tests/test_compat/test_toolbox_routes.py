@@ -8,7 +8,7 @@ from mmanchor.compat import UnsafeCheckpointError
 
 pytestmark = pytest.mark.slow
 
-refused = pytest.raises(UnsafeCheckpointError, match='posix.system')
+refused = pytest.raises(UnsafeCheckpointError, match=r'posix.system')
 
 SEGMENTOR = dict(
     type='EncoderDecoder',

@@ -33,7 +33,7 @@ def test_the_prefix_of_wrapped_models_goes_only_if_all_have_it():
 
 @pytest.mark.parametrize('saved', ([WEIGHT], {}, {'model': {'epoch': 1}}))
 def test_what_holds_no_weights_is_named(saved):
-    with pytest.raises(CheckpointError, match='x.pth holds .*state_dict'):
+    with pytest.raises(CheckpointError, match=r'x.pth holds .*state_dict'):
         arrays_of_torch(saved, 'x.pth')
 
 

@@ -41,9 +41,8 @@ ABLATIONS = {
     't-token': {'attention.type': 'mmanchor.TokenAnchorAttention'},
     't-perhead': {'attention.per_head_anchors': True},
     't-depthwise': {'attention.depthwise': True},
-    **{f'{arch}-m{m}': {'num_anchors': m}
-       for arch in 'ts' for m in (10, 50, 100)}
-}  # yapf: disable
+    **{f'{arch}-m{m}': {'num_anchors': m} for arch in 'ts' for m in (10, 50, 100)},
+}
 
 
 @pytest.mark.parametrize('name', ABLATIONS)

@@ -181,16 +181,18 @@ def test_another_architecture_is_reported(theirs, attention, change, problem):
         assert problem in report.problems()
 
 
-@pytest.mark.parametrize('spoil', [
-    lambda state: {k: v for k, v in state.items() if '.qkv.bn.' not in k},
-    lambda state: {k: v[:-1] if v.dim() else v for k, v in state.items()},
-    lambda state: {k: v.reshape(-1) for k, v in state.items()},
-    lambda state: {k: torch.tensor(0.) for k in state},
-    lambda state: {k: v[:0] if v.dim() else v for k, v in state.items()},
-    lambda state: {k: v[..., None] for k, v in state.items()},
-    lambda state: {k: v.flatten(1)[:, 0] if v.dim() > 1 else v
-                   for k, v in state.items()},
-])  # yapf: disable
+@pytest.mark.parametrize(
+    'spoil',
+    [
+        lambda state: {k: v for k, v in state.items() if '.qkv.bn.' not in k},
+        lambda state: {k: v[:-1] if v.dim() else v for k, v in state.items()},
+        lambda state: {k: v.reshape(-1) for k, v in state.items()},
+        lambda state: {k: torch.tensor(0.0) for k in state},
+        lambda state: {k: v[:0] if v.dim() else v for k, v in state.items()},
+        lambda state: {k: v[..., None] for k, v in state.items()},
+        lambda state: {k: v.flatten(1)[:, 0] if v.dim() > 1 else v for k, v in state.items()},
+    ],
+)
 @pytest.mark.parametrize('attention', ['learned', 'softmax'])
 @pytest.mark.parametrize('size', [96, 160])
 def test_a_spoilt_file_is_reported(theirs, attention, spoil, size):
@@ -221,8 +223,8 @@ def test_the_command_reads_and_writes_both_formats(theirs, tmp_path, suffix):
 def test_anchors_are_clusters_of_queries_and_keys_in_given_images(theirs, tmp_path, per_head):
     from PIL import Image
 
-    grey = pictures(4)[:, :1].mul(60).add(128).clamp(0, 255).byte()
-    for i, image in enumerate(grey):
+    gray = pictures(4)[:, :1].mul(60).add(128).clamp(0, 255).byte()
+    for i, image in enumerate(gray):
         Image.fromarray(image[0].numpy()).save(tmp_path / f'{i}.png')
     torch.save(theirs.state_dict(), tmp_path / 'a.pth')
     steps = [dict(type='LoadImageFromFile'), dict(type='PackInputs')]
@@ -245,7 +247,7 @@ def test_anchors_are_clusters_of_queries_and_keys_in_given_images(theirs, tmp_pa
     attn = twin.backbone.stages[1][0].attn
     seen = []
     attn.register_forward_pre_hook(lambda _, args: seen.append(args[0]))
-    twin((grey.expand(-1, 3, -1, -1) - 128.0) / 60)
+    twin((gray.expand(-1, 3, -1, -1) - 128.0) / 60)
     points = LevitSoftmax(attn).queries_and_keys(seen[0].flatten(0, 1))
     anchors = torch.load(tmp_path / 'b.pth')['state_dict']['backbone.stages.1.0.attn.anchors']
     if not per_head:

@@ -59,9 +59,7 @@ def test_each_problem_is_reported_once():
         'old.text': 'text',
         'old.bits': np.zeros(1, 'u2'),
     }
-    state, report = convert(
-        source, new_weight=(2, 2), new_bias=(2, ), new_text=(1, ),
-        new_bits=(1, ))  # yapf: disable
+    state, report = convert(source, new_weight=(2, 2), new_bias=(2,), new_text=(1,), new_bits=(1,))
     assert not state and not report.is_complete
     # The second to ask for a weight does not get it.
     assert report.unmatched == ['new.w', 'who']

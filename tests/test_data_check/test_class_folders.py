@@ -43,5 +43,6 @@ def test_folders_are_compared_with_the_classes_of_the_config(spoil):
     assert problem['folder_names'].examples == ["red (near 'Red')"]
 
 
-def test_names_that_are_no_folders_are_fine(spoil):
-    assert not spoil({}, ('sky', 'grass', 'fire'))
+@pytest.mark.parametrize('classes', [('sky', 'grass', 'fire'), ('Blue', 'green', 'red')])
+def test_other_names_in_the_same_order_are_fine(spoil, classes):
+    assert not spoil({}, classes)

@@ -133,3 +133,9 @@ def test_classification_says_where_imagenet_should_be():
 def test_data_that_fetch_themselves_are_not_looked_for():
     dataset = dict(type='CIFAR10', data_root='nowhere')
     require_data(wrapped(dataset, 'mmpretrain'), ['train'])
+
+
+@pytest.mark.parametrize('name', ['LVISV1Dataset', 'CocoPanopticDataset'])
+def test_formats_of_their_own_are_not_read_as_coco(name):
+    (source,) = data_sources(wrapped(dict(type=name, data_root='nowhere'), 'mmdet'))
+    assert source.task == 'other'

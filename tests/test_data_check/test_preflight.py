@@ -81,6 +81,9 @@ def test_annotations_that_no_evaluation_stands_stop_the_training(tiny, data):
     for check in (check_before_training, check_before_testing):
         with pytest.raises(UserError, match=r'6 annotations whose iscrowd .*write "iscrowd": 0'):
             check(cfg)
+    without_file = config(tiny, data, 'det')
+    without_file.val_evaluator.pop('ann_file')
+    check_before_training(without_file)
     cfg.val_cfg = None
     check_before_training(cfg)
 

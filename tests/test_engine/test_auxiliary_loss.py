@@ -1,5 +1,7 @@
 """A backbone's own losses train it, whatever the model around it is."""
 
+from typing import ClassVar
+
 import pytest
 import torch
 from mmengine.model import BaseModel
@@ -44,7 +46,7 @@ class Toy(BaseModel):
 class Data(list):
     """A data set that mmengine's hooks take."""
 
-    metainfo = dict(classes=('a',))
+    metainfo: ClassVar = dict(classes=('a',))
 
 
 @pytest.fixture

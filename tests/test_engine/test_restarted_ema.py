@@ -83,7 +83,7 @@ def test_the_old_average_is_gone_before_the_first_iteration(model):
 
 
 def test_what_it_refuses(model):
-    with pytest.raises(ValueError, match='restart_interval .* got 0'):
+    with pytest.raises(ValueError, match=r'restart_interval .* got 0'):
         new_hook(model, restart_interval=0)
     runner = SimpleNamespace(max_iters=9, train_loop=object())
     with pytest.raises(ValueError, match='EpochBasedTrainLoop; use EMAHook'):

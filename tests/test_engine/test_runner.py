@@ -15,7 +15,7 @@ def test_launcher_needs_its_environment(monkeypatch):
 
 
 def test_unknown_launcher():
-    with pytest.raises(UserError, match="one of none, .* got 'ssh'"):
+    with pytest.raises(UserError, match=r"one of none, .* got 'ssh'"):
         prepare_launch(Config(dict(launcher='ssh')))
 
 
@@ -64,7 +64,7 @@ def test_timeout_is_seconds(timeout, monkeypatch):
     for name in ('RANK', 'WORLD_SIZE', 'LOCAL_RANK'):
         monkeypatch.setenv(name, '0')
     cfg = Config(dict(launcher='pytorch', env_cfg=dict(dist_cfg=dict(timeout=timeout))))
-    with pytest.raises(UserError, match='env_cfg.dist_cfg.timeout'):
+    with pytest.raises(UserError, match=r'env_cfg.dist_cfg.timeout'):
         prepare_launch(cfg)
 
 
@@ -107,3 +107,9 @@ def test_hook_of_the_config_decides(place):
 def test_hooks_that_are_no_hooks_are_named(hooks):
     with pytest.raises(UserError, match='custom_hooks must be a list'):
         make_repeatable(Config(dict(custom_hooks=hooks, train_dataloader=dict())))
+
+
+def test_default_hook_that_is_no_hook_is_named():
+    cfg = Config(dict(default_hooks=dict(checkpoint=5), train_dataloader=dict()))
+    with pytest.raises(UserError, match=r'default_hooks.checkpoint must be'):
+        make_repeatable(cfg)

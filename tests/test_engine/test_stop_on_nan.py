@@ -1,5 +1,7 @@
 """A loss that is no number stops training before it does harm."""
 
+from typing import ClassVar
+
 import pytest
 import torch
 from mmengine.model import BaseModel
@@ -37,7 +39,7 @@ def sample(value, index):
 class Data(list):
     """A data set that mmengine's hooks take."""
 
-    metainfo = dict(classes=('a',))
+    metainfo: ClassVar = dict(classes=('a',))
 
 
 @pytest.fixture
@@ -104,7 +106,7 @@ def test_the_last_good_checkpoint_is_named(train, monkeypatch, tmp_path):
         return losses
 
     monkeypatch.setattr(Toy, 'forward', spoiled)
-    with pytest.raises(UserError, match='checkpoint: .*epoch_1.pth'):
+    with pytest.raises(UserError, match=r'checkpoint: .*epoch_1.pth'):
         train([1.0, 2.0, 3.0, 4.0])
     good = torch.load(tmp_path / 'epoch_1.pth', weights_only=False)
     assert all(value.isfinite().all() for value in good['state_dict'].values())

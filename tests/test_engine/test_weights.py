@@ -10,6 +10,7 @@ from mmanchor.engine.checkpoints import (
     read_checkpoint,
     require_checkpoint,
 )
+from mmanchor.engine.hooks import StartWeightsHook, WeightsGuard
 from mmanchor.utils.errors import UserError
 
 
@@ -72,7 +73,7 @@ def test_nothing_to_resume(tmp_path):
 
 def test_missing_checkpoint_names_those_that_are_there(tmp_path):
     save(tmp_path / 'iter_2.pth')
-    with pytest.raises(UserError, match='--resume: .*iter_3.* iter_2.pth'):
+    with pytest.raises(UserError, match=r'--resume: .*iter_3.* iter_2.pth'):
         require_checkpoint(tmp_path / 'iter_3.pth', '--resume')
     assert require_checkpoint('https://a/b.pth', 'x') == 'https://a/b.pth'
     with pytest.raises(UserError, match='no storage is known for foo://'):
@@ -81,10 +82,10 @@ def test_missing_checkpoint_names_those_that_are_there(tmp_path):
 
 def test_file_that_is_no_checkpoint(tmp_path):
     (tmp_path / 'a.pth').write_text('no pickle')
-    with pytest.raises(UserError, match='a.pth'):
+    with pytest.raises(UserError, match=r'a.pth'):
         read_checkpoint(str(tmp_path / 'a.pth'))
     torch.save([1, 2], tmp_path / 'b.pth')
-    with pytest.raises(UserError, match='b.pth.* list'):
+    with pytest.raises(UserError, match=r'b.pth.* list'):
         read_checkpoint(str(tmp_path / 'b.pth'))
 
 
@@ -158,3 +159,10 @@ def test_class_names_and_colors_are_kept(tmp_path):
     torch.save(dict(state_dict={}, meta=dict(dataset_meta=data)), tmp_path / 'a.pth')
     kept = read_checkpoint(str(tmp_path / 'a.pth'))['meta']['dataset_meta']
     assert kept == dict(classes=('a', 'b'))
+
+
+@pytest.mark.parametrize('held', [None, 5, torch.ones(2), [1]])
+@pytest.mark.parametrize('hook', [WeightsGuard, StartWeightsHook])
+def test_runs_refuse_what_is_no_dict(hook, held):
+    with pytest.raises(UserError, match='not a dict of weights; it is no checkpoint'):
+        hook('x.pth').after_load_checkpoint(None, held)

@@ -139,7 +139,7 @@ def test_views_are_averaged(tiny, seg_checkpoint, image):
 def test_an_image_that_was_named_must_be_readable(segmentor, image, tmp_path):
     torn = tmp_path / 'torn.png'
     torn.write_text('no image')
-    with pytest.raises(UserError, match=r'no prediction for torn.png: it is no image'):
+    with pytest.raises(UserError, match=r'no prediction for torn.png: it is not an image'):
         segmentor.predict(torn)
     (tmp_path / 'good.jpg').write_bytes(image.read_bytes())
     with pytest.warns(UserWarning, match='no prediction for torn.png'):

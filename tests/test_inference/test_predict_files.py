@@ -56,7 +56,7 @@ def test_folder_gives_masks_and_overlays(tiny, seg_checkpoint, images, tmp_path)
     out = tmp_path / 'out'
     summary = seg(tiny, seg_checkpoint, images, out)
     assert summary.done == 4
-    assert summary.skipped == {'torn.jpg': 'it is no image, or of a format that is not supported'}
+    assert summary.skipped == {'torn.jpg': 'it is not an image, or its format is not supported'}
     files = ['a.jpg.png', 'a.png.png', 'sub/b.png', 'sub/c.png']
     assert names(out / 'masks') == names(out / 'overlays') == files
     mask = Image.open(out / 'masks/sub/b.png')
@@ -224,8 +224,7 @@ def test_names_that_differ_in_the_suffix_only_stay_apart(tiny, seg_checkpoint, t
 
 
 def test_video_gives_masks_on_demand(tiny, seg_checkpoint, video, tmp_path):
-    seg(tiny, seg_checkpoint, video, tmp_path / 'out', masks=True,
-        overlays=False)  # yapf: disable
+    seg(tiny, seg_checkpoint, video, tmp_path / 'out', masks=True, overlays=False)
     assert names(tmp_path / 'out') == [f'masks/clip/{index:06d}.png' for index in range(5)]
 
 
@@ -272,7 +271,7 @@ def test_low_scores_are_left_out(tiny, det_checkpoint, images, tmp_path):
         ('nothing.png', 'no image, folder or video'),
         ('*.gone', 'no image matches the pattern'),
         ('empty', "folder .*empty' holds no image"),
-        ('torn.jpg', 'no image of .*torn.jpg.* could be predicted on: .*it is no image'),
+        ('torn.jpg', 'no image of .*torn.jpg.* could be predicted on: .*it is not an image'),
         ('clip.mp4', 'video .* cannot be opened'),
     ],
 )

@@ -92,7 +92,7 @@ def test_output_types():
     torch.testing.assert_close(maps.mean((2, 3)), mean)
 
 
-def test_only_the_last_layer_is_normalised_and_later_ones_are_not_built():
+def test_only_the_last_layer_is_normalized_and_later_ones_are_not_built():
     x = torch.randn(1, 3, 32, 32)
     model = build(out_indices=(1, 2))
     middle, last = model(x)
@@ -182,7 +182,7 @@ def test_checkpoints_of_another_image_size_load():
     large.load_state_dict(state, strict=True)
     assert large.pos_embed.shape == (1, 32, 32)
     assert state['pos_embed'].shape == (1, 16, 32)
-    # The map of 8 x 4 goes back to 4 x 4, told apart by the model's ratio.
+    # The map of 8 x 4 goes back to 4 x 4, distinguished by the model's ratio.
     other = build(img_size=(128, 64))
     other.load_state_dict(large.state_dict(), strict=True)
     back = build(img_size=(64, 32))
@@ -233,7 +233,7 @@ def test_building_twice_gives_the_same_names():
     assert list(first.state_dict()) == list(second.state_dict())
 
 
-def test_initialisation():
+def test_initialization():
     model = AnchorFormer('tiny', extra_tokens=('cls',))
     model.init_weights()
     assert model.pos_embed.std().item() == pytest.approx(0.02, rel=0.05)

@@ -160,7 +160,7 @@ def test_a_deploy_layer_loads_both_forms():
     assert 'anchors' in trained.state_dict()
 
 
-def test_initialisation_is_deits_with_unit_anchors():
+def test_initialization_is_deits_with_unit_anchors():
     layer = LearnedAnchorAttention(512, num_heads=4, num_anchors=64)
     layer.init_weights()
     for linear in (layer.in_proj, layer.proj):

@@ -1,4 +1,4 @@
-"""Maps with batch normalisation, folded and not."""
+"""Maps with batch normalization, folded and not."""
 
 import pytest
 import torch
@@ -19,11 +19,10 @@ def trained(kind, args, shape):
 
 
 @pytest.mark.parametrize('kind, args, shape', MAPS)
-def test_it_normalises_its_outputs_over_batch_and_places(kind, args, shape):
+def test_it_normalizes_its_outputs_over_batch_and_places(kind, args, shape):
     out = kind(*args)(torch.randn(shape) * 3 + 2)
     channels = out.transpose(0, 1 if kind is ConvBN else 2).flatten(1)
-    torch.testing.assert_close(channels.mean(1), torch.zeros(8), atol=1e-5,
-                               rtol=0)  # yapf: disable
+    torch.testing.assert_close(channels.mean(1), torch.zeros(8), atol=1e-5, rtol=0)
     torch.testing.assert_close(channels.var(1, correction=0), torch.ones(8), atol=1e-3, rtol=0)
 
 

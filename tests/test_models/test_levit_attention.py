@@ -15,8 +15,14 @@ def trained(kind, stride=1, embed_dims=32, **kwargs):
     else:
         kwargs.setdefault('num_anchors', 5)
     layer = kind(
-        embed_dims, 2, 8, value_dims=16, out_dims=24 if stride == 2 else None,
-        stride=stride, **kwargs)  # yapf: disable
+        embed_dims,
+        2,
+        8,
+        value_dims=16,
+        out_dims=24 if stride == 2 else None,
+        stride=stride,
+        **kwargs,
+    )
     for name, param in layer.named_parameters():
         if name.endswith(('bn.weight', 'bn.bias', 'biases')):
             nn.init.normal_(param)

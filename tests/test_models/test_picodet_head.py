@@ -243,7 +243,7 @@ def test_channels_are_class_logits_then_sides_in_order():
 
 def test_worked_values_of_decoding():
     # All mass on bins 1, 2, 3, 4 of left, top, right, bottom; the prior at
-    # row 1, column 2 of stride 16 has its centre at (40, 24).
+    # row 1, column 2 of stride 16 has its center at (40, 24).
     head = build().eval()
     scores, boxes = ([torch.full((1, c, *size), -20.0) for size in SIZES] for c in (3, 32))
     scores[1][0, 2, 1, 2] = 2.0
@@ -338,3 +338,29 @@ def test_arguments_change_the_layers():
 def test_a_missing_level_is_an_error():
     with pytest.raises(ValueError, match='each of its 4 strides, got 3'):
         build()([torch.rand(1, 8, 4, 4)] * 3)
+
+
+@pytest.mark.parametrize('shift', [0.0, -6.0])
+def test_two_processes_equal_one_however_small_the_scores(monkeypatch, shift):
+    # Gradients are averaged over processes; at a shift of -6 all scores
+    # together are far below 1, as at the start of training.
+    from mmanchor.models.dense_heads import picodet_head
+
+    head = build()
+    scores, boxes = random_outputs()
+    scores = [(level + shift).detach() for level in scores]
+    whole = head.loss_by_feat(scores, boxes, MIXED, [])
+
+    def losses_of(image):
+        parts = [[level[image : image + 1] for level in maps] for maps in (scores, boxes)]
+        return head.loss_by_feat(*parts, MIXED[image : image + 1], [])
+
+    counts = []
+    monkeypatch.setattr(picodet_head, 'get_world_size', lambda: 2)
+    monkeypatch.setattr(picodet_head, 'reduce_mean', lambda value: counts.append(value) or value)
+    for image in (0, 1):
+        losses_of(image)
+    monkeypatch.setattr(picodet_head, 'reduce_mean', lambda value: sum(counts) / 2)
+    first, second = losses_of(0), losses_of(1)
+    for name, value in whole.items():
+        torch.testing.assert_close((first[name] + second[name]) / 2, value)

@@ -6,7 +6,7 @@ from mmanchor.models import EnhancedShuffleBlock, EnhancedShuffleDownBlock
 
 
 def randomise(module, seed=0):
-    """Weights and statistics of normalisations that hide nothing."""
+    """Weights and statistics of normalizations that hide nothing."""
     torch.manual_seed(seed)
     for name, value in module.state_dict().items():
         if name.endswith('running_var'):
@@ -17,7 +17,7 @@ def randomise(module, seed=0):
 
 
 def conv(x, part, stride=1, groups=1, act=True):
-    """Convolution, normalisation and x * relu6(x + 3) / 6."""
+    """Convolution, normalization and x * relu6(x + 3) / 6."""
     weight, bn = part.conv.weight, part.bn
     x = F.conv2d(x, weight, stride=stride, padding=weight.shape[-1] // 2, groups=groups)
     shape = (1, -1, 1, 1)

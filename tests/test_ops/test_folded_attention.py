@@ -44,8 +44,7 @@ def short_way(x, w, sizes=None):
     assigns = [assign_heads(F.linear(p, w['score']), HEADS) for p in pieces]
     sums, mass = map(sum, zip(*map(token_sums, assigns, pieces), strict=True))
     means = project_means(sums, mass, w['value'], w['value_bias'], w['out'], HEADS)
-    return torch.cat([spread_means(a, means, w['out_bias']) for a in assigns],
-                     dim=1)  # yapf: disable
+    return torch.cat([spread_means(a, means, w['out_bias']) for a in assigns], dim=1)
 
 
 @pytest.mark.parametrize('num', [1, 4, 40])

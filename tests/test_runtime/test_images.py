@@ -3,7 +3,7 @@
 import mmcv
 import numpy as np
 import pytest
-from mmcv.transforms import Resize
+from mmcv.transforms import Pad, Resize
 from mmpretrain.datasets.transforms import CenterCrop, ResizeEdge
 
 from mmanchor.export.metadata import resize_rule
@@ -25,7 +25,7 @@ def test_resize_is_mmcvs(shape, keep_ratio, how):
     step = dict(type='Resize', scale=(80, 40), keep_ratio=keep_ratio, interpolation=how)
     wanted = Resize(**{key: value for key, value in step.items() if key != 'type'})
     wanted = wanted(dict(img=image.copy()))['img']
-    np.testing.assert_array_equal(prepare(image, resize_rule([step])), wanted)
+    np.testing.assert_array_equal(prepare(image, resize_rule([step]))[0], wanted)
 
 
 @pytest.mark.parametrize('shape', SHAPES)
@@ -35,7 +35,18 @@ def test_resized_edge_and_crop_are_mmpretrains(shape, backend):
     edge = dict(scale=40, edge='short', backend=backend, interpolation='bicubic')
     wanted = CenterCrop(crop_size=32)(ResizeEdge(**edge)(dict(img=image.copy())))['img']
     rule = resize_rule([dict(type='ResizeEdge', **edge), dict(type='CenterCrop', crop_size=32)])
-    np.testing.assert_array_equal(prepare(image, rule), wanted)
+    np.testing.assert_array_equal(prepare(image, rule)[0], wanted)
+
+
+@pytest.mark.parametrize('shape', SHAPES)
+@pytest.mark.parametrize('how', [dict(size=(140, 130)), dict(pad_to_square=True)])
+def test_padding_is_mmdets(shape, how):
+    image = noise(*shape)
+    step = dict(pad_val=dict(img=(114, 113, 112)), **how)
+    wanted = Pad(**step)(dict(img=image.copy()))['img']
+    padded, content = prepare(image, resize_rule([dict(type='Pad', **step)]))
+    np.testing.assert_array_equal(padded, wanted)
+    assert content == shape
 
 
 def test_files_are_read_as_mmcv_reads_them(tmp_path):

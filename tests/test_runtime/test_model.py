@@ -1,54 +1,21 @@
 """Exported files run without torch, and hostile or foreign ones are refused."""
 
-import json
 import subprocess
 import sys
 
 import numpy as np
 import pytest
 
-onnx = pytest.importorskip('onnx')
+pytest.importorskip('onnx')
 pytest.importorskip('onnxruntime')
 
-from onnx import TensorProto, helper  # noqa: E402
+from exported_files import METADATA, write
 
-from mmanchor.runtime import Model, suppress  # noqa: E402
-from mmanchor.runtime.results import to_mask  # noqa: E402
-from mmanchor.utils.errors import UserError  # noqa: E402
-
-METADATA = dict(
-    format_version=1,
-    task='classification',
-    results='logits',
-    classes=['blue', 'green', 'red'],
-    input=dict(name='images', size=[8, 8], open_axes=['batch'], normalized_inside=True),
-    resize=[dict(op='resize', scale=[8, 8], keep_ratio=False, backend='cv2')],
-    outputs=['logits'],
-)
-
-
-def write(path, metadata=METADATA):
-    """A classifier whose logits are the means of the channels."""
-    nodes = [
-        helper.make_node('Cast', ['images'], ['x'], to=TensorProto.FLOAT),
-        helper.make_node('ReduceMean', ['x', 'axes'], ['logits'], keepdims=0),
-    ]
-    axes = onnx.numpy_helper.from_array(np.array([2, 3], np.int64), 'axes')
-    graph = helper.make_graph(
-        nodes,
-        'means',
-        [helper.make_tensor_value_info('images', TensorProto.UINT8, ['batch', 3, 8, 8])],
-        [helper.make_tensor_value_info('logits', TensorProto.FLOAT, ['batch', 3])],
-        [axes],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid('', 18)])
-    model.ir_version = 9
-    if metadata is not None:
-        entry = model.metadata_props.add()
-        entry.key = 'mmanchor'
-        entry.value = metadata if isinstance(metadata, str) else json.dumps(metadata)
-    onnx.save(model, str(path))
-    return path
+from mmanchor.runtime import Model, suppress
+from mmanchor.runtime.images import prepare
+from mmanchor.runtime.model import steps_of
+from mmanchor.runtime.results import to_boxes, to_mask
+from mmanchor.utils.errors import UserError
 
 
 def test_a_classifier_names_the_class(tmp_path):
@@ -77,7 +44,7 @@ def test_foreign_metadata_is_refused(tmp_path, metadata, message):
 
 def test_what_is_no_model_is_refused(tmp_path):
     (tmp_path / 'x.onnx').write_bytes(b'no protocol buffer')
-    with pytest.raises(UserError, match='is no ONNX model that can be run'):
+    with pytest.raises(UserError, match='cannot be run by ONNX Runtime'):
         Model(tmp_path / 'x.onnx')
     with pytest.raises(UserError, match='there is no file'):
         Model(tmp_path / 'y.onnx')
@@ -92,6 +59,86 @@ def test_an_image_of_another_size_is_refused_by_run(tmp_path):
     model = Model(write(tmp_path / 'x.onnx'))
     with pytest.raises(UserError, match='takes images of 8 x 8 pixels, got 9 x 8'):
         model.run(np.zeros((1, 9, 8, 3), np.uint8))
+
+
+@pytest.mark.parametrize(
+    'images, message',
+    [
+        (np.zeros((1, 8, 8, 3), np.float32), 'got .1, 8, 8, 3. of float32'),
+        (np.zeros((8, 8, 3), np.uint8), 'got .8, 8, 3. of uint8'),
+    ],
+)
+def test_other_arrays_are_refused_by_run(tmp_path, images, message):
+    with pytest.raises(UserError, match=message):
+        Model(write(tmp_path / 'x.onnx')).run(images)
+
+
+def test_two_images_are_refused_by_a_file_for_one(tmp_path):
+    given = {**METADATA['input'], 'open_axes': []}
+    model = Model(write(tmp_path / 'x.onnx', {**METADATA, 'input': given}))
+    with pytest.raises(UserError, match='takes one image at a time, got 2'):
+        model.run(np.zeros((2, 8, 8, 3), np.uint8))
+
+
+def test_other_suffixes_are_refused(tmp_path):
+    (tmp_path / 'x.pth').touch()
+    with pytest.raises(UserError, match=r'is no exported model; its suffix would be one of .onnx'):
+        Model(tmp_path / 'x.pth')
+
+
+def metadata_of(task, resize, size, open_axes=()):
+    given = dict(size=size, open_axes=open_axes, mean=[30, 20, 10], flips=True)
+    return dict(task=task, resize=resize, input=given)
+
+
+def test_images_keep_their_shape_in_a_file_of_one_size():
+    steps = [dict(op='resize', scale=[1333, 800], keep_ratio=True, interpolation='bilinear')]
+    metadata = metadata_of('detection', steps, [64, 96])
+    image, content = prepare(np.full((100, 50, 3), 255, np.uint8), steps_of(metadata))
+    assert image.shape == (64, 96, 3)
+    assert content == (64, 32)
+    # The mean, as BGR.
+    assert image[0, 40].tolist() == [10, 20, 30]
+    assert steps_of(metadata_of('detection', steps, [64, 96], ['height', 'width'])) == steps
+
+
+def test_images_are_stretched_where_the_pipeline_stretches():
+    steps = [dict(op='resize', scale=[320, 320], keep_ratio=False, interpolation='bicubic')]
+    image, content = prepare(
+        np.zeros((9, 5, 3), np.uint8), steps_of(metadata_of('detection', steps, [64, 96]))
+    )
+    assert image.shape[:2] == content == (64, 96)
+
+
+def test_a_pipeline_that_pads_ends_at_its_size():
+    steps = [
+        dict(op='resize', scale=[32, 32], keep_ratio=True, interpolation='bilinear'),
+        dict(op='pad', size=[32, 32], value=[114, 114, 114]),
+    ]
+    metadata = metadata_of('detection', steps, [32, 32])
+    assert steps_of(metadata) == steps
+    image, content = prepare(np.zeros((10, 20, 3), np.uint8), steps)
+    assert (image.shape, content) == ((32, 32, 3), (16, 32))
+    assert (image[16:] == 114).all()
+
+
+def test_boxes_are_in_pixels_of_the_image_and_cut_at_its_border():
+    boxes = np.array([[-1.0, 0, 16, 40]], np.float32)
+    found = to_boxes(boxes, np.ones(1), np.zeros(1), (32, 16), (64, 64), ['a'], 0.5)
+    assert found.boxes.tolist() == [[0, 0, 64, 64]]
+
+
+@pytest.mark.parametrize('size', [(1, 3000), (3000, 1)])
+def test_thin_images_stay_images(size):
+    image = np.zeros((*size, 3), np.uint8)
+    steps = [dict(op='resize', scale=[64, 64], keep_ratio=True)]
+    assert min(prepare(image, steps)[0].shape) == 1
+
+
+def test_one_channel_has_a_threshold():
+    logits = np.array([[[-0.5, 0.5]]], np.float32)
+    assert to_mask(logits, (1, 2), ['crack'], 0.3).mask.tolist() == [[1, 1]]
+    assert to_mask(logits, (1, 2), ['crack'], 0.5).mask.tolist() == [[0, 1]]
 
 
 def test_neither_torch_nor_openmmlab_is_imported(tmp_path):

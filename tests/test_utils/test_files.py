@@ -1,10 +1,13 @@
 import json
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 
 from mmanchor.utils.errors import UserError
-from mmanchor.utils.files import make_folder, replacing, write_json
+from mmanchor.utils.files import make_folder, remove_leftovers, replacing, write_json
 
 
 def test_failed_write_keeps_the_old_file(tmp_path):
@@ -40,3 +43,15 @@ def test_nan_and_infinity_become_null(tmp_path):
     path = tmp_path / 'a.json'
     write_json(path, {'nan': float('nan'), 'many': np.array([1.0, np.inf]), 'text': 'NaN'})
     assert json.loads(path.read_text()) == {'nan': None, 'many': [1.0, None], 'text': 'NaN'}
+
+
+def test_half_checkpoints_of_killed_runs_go_and_nothing_else(tmp_path):
+    gone = subprocess.Popen([sys.executable, '-c', ''])
+    gone.wait()
+    left = [f'.iter_3.{gone.pid}.pth', f'.best_mIoU_iter_3.{gone.pid}.pth']
+    kept = [f'.iter_4.{os.getpid()}.pth', 'iter_4.pth', f'.notes.{gone.pid}.txt', '.iter_3.pth']
+    for name in (*left, *kept):
+        (tmp_path / name).touch()
+    assert sorted(path.name for path in remove_leftovers(tmp_path)) == sorted(left)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(kept)
+    assert remove_leftovers(tmp_path / 'absent') == []

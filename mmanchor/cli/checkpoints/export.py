@@ -1,17 +1,19 @@
-"""``mmanchor export``: a trained model as one ONNX file, checked against torch."""
+"""``mmanchor export``: a trained model as a file of other programs, checked against torch."""
 
 import argparse
-import importlib.util
+from typing import TYPE_CHECKING
 
 from ..options import add_config_arguments, add_trust_argument, quiet_toolboxes
 
-HELP = 'export a trained model to ONNX, with its preprocessing and postprocessing, and check it'
-EPILOG = """The model is fused for deployment, exported by torch, run in ONNX Runtime
-on images and compared with torch: the numbers, and the boxes, labels or classes
-that a user sees. Where they differ by more than the tolerance no file is
-written. Classes, sizes, thresholds and versions are kept in the file and, as
-JSON, beside it."""
-_PACKAGES = ('onnx', 'onnxscript', 'onnxruntime')
+if TYPE_CHECKING:
+    from ...export.model import ExportReport
+
+HELP = 'export a trained model to ONNX, OpenVINO, ncnn or PyTorch programs, and check it'
+EPILOG = """The model is fused for deployment, exported, run by the program that the file
+is for and compared with torch on images: the numbers, and the boxes, labels or
+classes that a user sees. Where they differ by more than the tolerance no file
+is written. Classes, sizes, thresholds and versions are kept in the file and, as
+JSON, beside it. mmanchor predict and mmanchor test take the file as a model."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -19,13 +21,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EPILOG
     add_config_arguments(parser)
     parser.add_argument('checkpoint', help='the trained weights')
-    parser.add_argument('out', help='file to write, .onnx')
+    parser.add_argument('out', help='file to write; its suffix chooses the format')
+    parser.add_argument(
+        '--format',
+        choices=('onnx', 'openvino', 'torchscript', 'pt2', 'ncnn', 'tensorrt-recipe'),
+        help='.onnx, .xml (OpenVINO), .torchscript, .pt2 (torch.export), .param (ncnn); '
+        'tensorrt-recipe writes .onnx and the commands that build an engine',
+    )
     parser.add_argument(
         '--size',
         type=int,
-        nargs=2,
-        metavar=('H', 'W'),
-        help="size of the images in pixels (default: the test pipeline's)",
+        nargs='+',
+        metavar='PIXELS',
+        help='height and width of the images, or one number for both (default: the test '
+        "pipeline's)",
     )
     parser.add_argument(
         '--dynamic',
@@ -43,11 +52,33 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--uint8-input',
         action=argparse.BooleanOptionalAction,
-        default=True,
-        help='take uint8 BGR images and normalize them inside (default: yes)',
+        default=None,
+        help='take uint8 BGR images and normalize them inside (default: yes, except ncnn)',
     )
     parser.add_argument(
         '--opset', type=int, default=18, help='ONNX operator set, 18 or more (default: %(default)s)'
+    )
+    numbers = parser.add_mutually_exclusive_group()
+    numbers.add_argument('--half', action='store_true', help='keep weights in float16')
+    numbers.add_argument(
+        '--int8',
+        metavar='FOLDER',
+        help='turn weights and activations into 8-bit integers, calibrated on images of FOLDER',
+    )
+    parser.add_argument(
+        '--num-calibration',
+        type=int,
+        default=32,
+        metavar='IMAGES',
+        help='images of --int8 that are used (default: %(default)s)',
+    )
+    parser.add_argument(
+        '--most-in-float',
+        type=float,
+        default=0.2,
+        metavar='SHARE',
+        help='share of the operators that --int8 leaves in float at most, those that lose the '
+        'most (default: %(default)s)',
     )
     parser.add_argument('--images', help='folder of images to check with (default: one photograph)')
     add_trust_argument(parser)
@@ -62,13 +93,7 @@ def run(args: argparse.Namespace) -> int:
     Returns:
         0; what cannot be done raises ``UserError``.
     """
-    from ...utils.errors import UserError
-
-    missing = [name for name in _PACKAGES if not importlib.util.find_spec(name)]
-    if missing:
-        raise UserError(f"export needs {', '.join(missing)}: run pip install 'mmanchor[onnx]'")
     from ...export.model import export_model
-    from ...export.verify import UNITS
     from ...utils.config import load_config, parse_options
 
     quiet_toolboxes()
@@ -76,24 +101,40 @@ def run(args: argparse.Namespace) -> int:
         load_config(args.config, parse_options(args.cfg_options)),
         args.checkpoint,
         args.out,
-        size=args.size and tuple(args.size),
+        format=args.format,
+        size=args.size and tuple(args.size * 2 if len(args.size) == 1 else args.size),
         dynamic=args.dynamic,
         results=args.results,
         uint8_input=args.uint8_input,
         opset=args.opset,
+        half=args.half,
+        int8=args.int8,
+        num_calibration=args.num_calibration,
+        most_in_float=args.most_in_float,
         images=args.images,
         trust_checkpoint=args.trust_checkpoint,
     )
+    _print(report)
+    return 0
+
+
+def _print(report: 'ExportReport') -> None:
+    """Say what was written and how far it agrees."""
+    from ...export.formats import FORMATS
+    from ...export.verify import UNITS
+
     checked, metadata = report.verification, report.metadata
-    sizes = ', '.join(' x '.join(map(str, shape)) for shape in checked.shapes)
-    megabytes = report.path.stat().st_size / 1e6
+    shapes = dict.fromkeys(' x '.join(map(str, shape)) for shape in checked.shapes)
+    files = [report.path, *map(report.path.with_suffix, FORMATS[metadata['format']].companions)]
+    megabytes = sum(file.stat().st_size for file in files) / 1e6
     print(f'{report.path}: {megabytes:.1f} MB, gives {", ".join(metadata["outputs"])}')
     print(
-        f'checked in ONNX Runtime on {sizes}: outputs differ from torch by '
-        f'{checked.difference:.1e} of the largest (tolerance {checked.tolerance:.0e})'
+        f'checked on {len(checked.shapes)} inputs of {", ".join(shapes)}: outputs differ from '
+        f'torch by {checked.difference:.1e} of the largest (tolerance {checked.tolerance:.0e})'
     )
     if checked.compared:
         unit = UNITS[metadata['task']]
         print(f'{checked.agreement:.2%} of {checked.compared} {unit} are the same')
+    if report.kept_in_float:
+        print(f'{len(report.kept_in_float)} operators stay in float: they lose the most in INT8')
     print(f'{report.path.with_suffix(".json")}: classes, sizes, thresholds, versions')
-    return 0

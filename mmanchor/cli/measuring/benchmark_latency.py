@@ -12,8 +12,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the sub-command's options to ``parser``."""
     add_configs(
         parser,
-        'speed-ups are relative to the first; two-stage detectors cannot be timed, as their '
-        'cost depends on the number of proposals in an image',
+        'or exported files, such as model.onnx; speed-ups are relative to the first; two-stage '
+        'detectors cannot be timed, as their cost depends on the number of proposals in an image',
     )
     parser.add_argument(
         '--engines',

@@ -111,7 +111,7 @@ class PendingArray(Pending):
         _, shape, dtype, is_fortran, data = state
         if type(dtype) is not PendingDtype or type(data) is not bytes:
             raise RefusedError(f'numpy.ndarray of {type(data).__name__}, something but numbers')
-        if type(shape) is not tuple or not all(type(side) is int and side >= 0 for side in shape):
+        if type(shape) is not tuple or not _is_sizes(shape):
             raise RefusedError(f'numpy.ndarray with the shape {show(shape)}')
         if math.prod(shape) * dtype.value.itemsize != len(data):
             what = f'shape {show(shape)} and type {dtype.value}'
@@ -165,11 +165,18 @@ class PendingHistoryBuffer(Pending):
 
         if type(self.state) is not dict:
             raise RefusedError('HistoryBuffer without data')
-        log, count = self.state['_log_history'], self.state['_count_history']
         length = self.state['max_length']
-        if not (type(log) is type(count) is PendingArray and type(length) is int):
+        if type(length) is not int:
             raise RefusedError('HistoryBuffer of something but arrays')
-        return HistoryBuffer(log.real(), count.real(), length)
+        return HistoryBuffer(*self.arrays(), length)
+
+    def arrays(self) -> list[np.ndarray]:
+        """What the buffer is a copy of."""
+        state = self.state if type(self.state) is dict else {}
+        arrays = [state.get(name) for name in ('_log_history', '_count_history')]
+        if not all(type(each) is PendingArray for each in arrays):
+            raise RefusedError('HistoryBuffer of something but arrays')
+        return [each.real() for each in arrays]
 
 
 @_answers_to('builtins.getattr')
@@ -250,7 +257,7 @@ def check_keys(keys: Any) -> None:
         keys: What a pickle wants to use as such.
 
     Raises:
-        RefusedError: If one is no text and no number of usual size.
+        RefusedError: If one is neither text nor a number of usual size.
     """
     for key in keys:
         if type(key) is int and not -LARGEST_KEY < key < LARGEST_KEY:

@@ -4,7 +4,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable
 from typing import Any
 
-from .table import SCALARS, Call, Pending, PendingNamespace, RefusedError
+from .table import SCALARS, Call, Pending, PendingHistoryBuffer, PendingNamespace, RefusedError
 
 DEEPEST = 100
 # Values in a small file, each counted as often as it is reached.
@@ -26,6 +26,7 @@ class Finisher:
         # another), after, and the number of values.
         self._done: dict[int, tuple[Any, Any, int]] = {}
         self._depth = 0
+        self._copied = 0
 
     def __call__(self, value: Any) -> Any:
         """The real value.
@@ -59,6 +60,11 @@ class Finisher:
         if type(value) is PendingNamespace:
             value.state, count = self._finish(value.state or {})
             return value.real(), count
+        if isinstance(value, PendingHistoryBuffer):
+            # Buffers copy their arrays, and many may name the same ones.
+            self._copied += sum(each.size for each in value.arrays())
+            if self._copied > self.most_values:
+                raise RefusedError('to hold the same values over and over')
         if isinstance(value, Pending):
             value = value.real()
         if type(value) in (list, tuple):

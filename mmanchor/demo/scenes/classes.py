@@ -3,7 +3,7 @@
 Ten classes: two background classes ("stuff") and eight objects ("things").
 The objects lie 45 degrees apart on the hue circle and each spreads almost as
 far to either side, ranges of brightness overlap, and every pattern belongs to
-several classes: none of them names an object. Neighbours in hue differ in
+several classes: none of them names an object. Neighbors in hue differ in
 habit (bright and smooth, or darker and patterned), and shapes that are easily
 confused (ring and spiral, star and cross) lie far apart in hue.
 """

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from ...utils.files import is_running
+
 
 @contextmanager
 def whole_folder(root: Path) -> Iterator[Path]:
@@ -26,7 +28,7 @@ def whole_folder(root: Path) -> Iterator[Path]:
     prefix = f'{root.name}.tmp-{socket.gethostname()}-'
     for leftover in root.parent.glob(f'{prefix}*'):
         pid = leftover.name[len(prefix) :].partition('.')[0]
-        if pid.isdigit() and not _is_another_process(int(pid)):
+        if pid.isdigit() and (int(pid) == os.getpid() or not is_running(int(pid))):
             shutil.rmtree(leftover, ignore_errors=True)
     temporary = root.parent / f'{prefix}{os.getpid()}'
     temporary.mkdir()
@@ -35,18 +37,6 @@ def whole_folder(root: Path) -> Iterator[Path]:
         _take_place(temporary, root)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _is_another_process(pid: int) -> bool:
-    if os.name != 'posix':  # Elsewhere, asking would end the process.
-        return True
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
-    return pid != os.getpid()
 
 
 def _take_place(temporary: Path, root: Path) -> None:

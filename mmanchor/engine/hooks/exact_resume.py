@@ -149,7 +149,7 @@ def _skip_iterations(runner, sampler: SeededSampler) -> None:
     loader = loop.dataloader
     if sampler.is_infinite and type(loader.batch_sampler) is BatchSampler:
         sampler.restart(runner.seed, runner.iter * loader.batch_size)
-        # The fork of MMEngine tells the iterator how far to skip in one
+        # The fork of MMEngine asks the iterator how far to skip in one
         # call, the original by taking batches.
         in_one = hasattr(loop.dataloader_iterator, 'skip_iter')
         loop.dataloader_iterator = _SkipAhead(loader, 0 if in_one else runner.iter)

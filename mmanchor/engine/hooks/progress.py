@@ -94,8 +94,11 @@ class ProgressHook(Hook):
             self._last_line = now
             pace = (now - self._start) / (done - self._first)
             left = int(pace * (self._total - done))
-            facts = [f'{self.description}: {done}/{self._total}', note,
-                     f'{left // 60}:{left % 60:02d} min left']  # yapf: disable
+            facts = [
+                f'{self.description}: {done}/{self._total}',
+                note,
+                f'{left // 60}:{left % 60:02d} min left',
+            ]
             print(', '.join(filter(None, facts)), file=sys.stderr, flush=True)
 
     def _end(self) -> None:

@@ -1,4 +1,4 @@
-"""A moving average of the weights that starts anew now and then."""
+"""A moving average of the weights that restarts every few epochs."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Training stops when the loss is no number any more."""
+"""Training stops when the loss becomes NaN or Inf."""
 
 import math
 from collections.abc import Sequence
@@ -7,18 +7,18 @@ from typing import Any
 import torch
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
-from mmengine.runner.checkpoint import find_latest_checkpoint
 from torch import Tensor, nn
 
 from ...registry import HOOKS
 from ...utils.errors import UserError
+from ..checkpoints import latest_checkpoint
 
 
 @HOOKS.register_module()
 class StopOnNanHook(Hook):
     """Stops before a loss or gradient that is not finite spoils the weights.
 
-    The loss is looked at after the backward pass, when the gradients tell
+    The loss is looked at after the backward pass, when the gradients show
     where the trouble is, and before the optimizer's step; that waits for the
     device once per iteration. With a loss scaler (``AmpOptimWrapper``) only
     the loss counts, as the scaler leaves out steps whose gradients overflow.
@@ -26,7 +26,7 @@ class StopOnNanHook(Hook):
     """
 
     def before_train(self, runner) -> None:
-        """Step between the backward pass and the optimizer."""
+        """Wrap the backward pass."""
         self._runner = runner
         self._losses: dict[str, Any] = {}
         self._files: list[str] = []
@@ -43,7 +43,7 @@ class StopOnNanHook(Hook):
         self._files = [str(each.get('img_path', '?')) for each in samples or ()]
 
     def after_train(self, runner) -> None:
-        """Step out again."""
+        """Restore the optimizer wrapper and the model."""
         self._handle.remove()
         # The instance's attribute hid the method of its class.
         del self._wrapper.backward
@@ -76,10 +76,10 @@ class StopOnNanHook(Hook):
     def _message(self, loss: Tensor) -> str:
         """What happened, where, and what to go on with."""
         runner = self._runner
-        last = find_latest_checkpoint(runner.work_dir)
-        terms = ', '.join(f'{name} {_sum(value):.4g}'
-                          for name, value in self._losses.items()
-                          if 'loss' in name)  # yapf: disable
+        last = latest_checkpoint(runner.work_dir)
+        terms = ', '.join(
+            f'{name} {_sum(value):.4g}' for name, value in self._losses.items() if 'loss' in name
+        )
         what = 'gradient' if loss.isfinite() else 'loss'
         lines = [
             f'the {what} is not finite in iteration {runner.iter + 1} (epoch '

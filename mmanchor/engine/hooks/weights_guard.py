@@ -7,7 +7,7 @@ from mmengine.model import is_model_wrapper
 from torch import nn
 
 from ...utils.errors import UserError
-from ..checkpoints import load_weights, plain_weights, some_of
+from ..checkpoints import load_weights, plain_weights, require_dict, some_of
 
 # Below this share of fitting weights the file is taken for a wrong one.
 LEAST_SHARE = 0.1
@@ -30,6 +30,7 @@ class WeightsGuard(Hook):
 
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
         """Try the weights before MMEngine loads them."""
+        require_dict(checkpoint, self.source)
         if 'state_dict' not in checkpoint:
             checkpoint = dict(state_dict=checkpoint)
         unknown = load_weights(runner.model, checkpoint, self.source, self.optional)
@@ -61,6 +62,7 @@ class StartWeightsHook(Hook):
         Raises:
             UserError: If almost nothing fits.
         """
+        require_dict(checkpoint, self.source)
         model: nn.Module = runner.model.module if is_model_wrapper(runner.model) else runner.model
         own = model.state_dict()
         given = plain_weights(checkpoint.get('state_dict', checkpoint), self.source)

@@ -110,7 +110,8 @@ class Attention(BaseModule):
     def _split_heads(self, x: Tensor) -> tuple[Tensor, ...]:
         """(B, N, P * C) -> P tensors (B, heads, N, D), without a copy."""
         x = x.unflatten(2, (-1, self.num_heads, self.head_dims))
-        return x.permute(2, 0, 3, 1, 4).unbind(0)
+        # The axis of images stays the first, without which ncnn cannot take the model.
+        return tuple(part.transpose(1, 2) for part in x.unbind(2))
 
     @staticmethod
     def _merge_heads(x: Tensor) -> Tensor:

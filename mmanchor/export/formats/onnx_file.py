@@ -1,6 +1,5 @@
 """Write a graph as one ONNX file, with what a runtime needs to know inside."""
 
-import json
 import logging
 import warnings
 from pathlib import Path
@@ -10,54 +9,34 @@ import onnx
 import torch
 from torch import Tensor
 
-from ..utils.errors import UserError, in_one_line
-from .graphs import Graph
+from ...runtime.sessions import METADATA_KEY, metadata_text
+from ...utils.errors import UserError, in_one_line
+from ..graphs import Graph
 
-METADATA_KEY = 'mmanchor'
-LEAST_OPSET = 18
 # A file of protocol buffers ends here.
 _LARGEST_FILE = 2 * 1024**3
 
 
-def require_opset(opset: int) -> None:
-    """Refuse opsets that the exporter does not write.
-
-    Raises:
-        UserError: If ``opset`` is below 18: torch would write 18 all the same.
-    """
-    if opset < LEAST_OPSET:
-        raise UserError(f'--opset must be {LEAST_OPSET} or more, got {opset}')
-
-
 def write_onnx(
-    graph: Graph, example: Tensor, path: Path, *, dynamic: str | None, opset: int
+    graph: Graph, example: Tensor, *, dynamic: str | None, opset: int
 ) -> onnx.ModelProto:
     """Export by torch's dynamo exporter.
 
     Args:
         graph: The module.
         example: (B, 3, H, W), an input.
-        path: The file to write.
         dynamic: ``None`` fixes all sizes, ``'batch'`` leaves the number of
             images open, ``'hw'`` that and their height and width.
         opset: ONNX operator set, 18 or more.
 
     Returns:
-        The model, also in the file.
+        The model.
 
     Raises:
         UserError: If the exporter cannot export the graph; one line with the
             cause.
     """
-    if dynamic is not None:
-        # Torch takes a batch of one for a constant.
-        example = example.expand(max(len(example), 2), -1, -1, -1).contiguous()
-    shapes = None
-    if dynamic is not None:
-        open_axes = {0: torch.export.Dim.DYNAMIC}
-        if dynamic == 'hw':
-            open_axes |= {2: torch.export.Dim.DYNAMIC, 3: torch.export.Dim.DYNAMIC}
-        shapes = (open_axes,)
+    example, shapes = open_axes(example, dynamic)
     quiet = logging.getLogger('torch.onnx')
     level = quiet.level
     quiet.setLevel(logging.ERROR)
@@ -81,10 +60,32 @@ def write_onnx(
         ) from error
     finally:
         quiet.setLevel(level)
+    assert program is not None  # it is, with dynamo
     model = program.model_proto
+    _require_written(model, opset)
     _name_axes(model, dynamic)
-    save_onnx(model, path)
     return model
+
+
+def open_axes(example: Tensor, dynamic: str | None) -> tuple[Tensor, Any]:
+    """An example input, and which of its axes torch leaves open."""
+    if dynamic is None:
+        return example, None
+    axes = {0: torch.export.Dim.DYNAMIC}
+    if dynamic == 'hw':
+        axes |= {2: torch.export.Dim.DYNAMIC, 3: torch.export.Dim.DYNAMIC}
+    # Torch takes a batch of one for a constant.
+    return example.expand(max(len(example), 2), -1, -1, -1).contiguous(), (axes,)
+
+
+def _require_written(model: onnx.ModelProto, opset: int) -> None:
+    """Refuse a file of another opset, which torch writes where it cannot convert."""
+    written = next(each.version for each in model.opset_import if each.domain in ('', 'ai.onnx'))
+    if written != opset:
+        raise UserError(
+            f'torch cannot write this model in opset {opset} (it wrote {written}); '
+            f'leave out --opset, or give {written}'
+        )
 
 
 def _advice(dynamic: str | None) -> str:
@@ -127,4 +128,4 @@ def set_metadata(model: onnx.ModelProto, metadata: dict[str, Any]) -> None:
     del model.metadata_props[:]
     model.metadata_props.extend(kept)
     entry = model.metadata_props.add()
-    entry.key, entry.value = METADATA_KEY, json.dumps(metadata)
+    entry.key, entry.value = METADATA_KEY, metadata_text(metadata)

@@ -1,6 +1,6 @@
 """Measures how close converted anchors are to softmax: the table in conversion.md.
 
-usage: python docs/anchorize_digits.py    (needs scikit-learn; about 8 minutes)
+usage: python -m tools.studies.anchorize_digits    (needs scikit-learn; about 8 minutes)
 """
 
 import copy
@@ -11,8 +11,7 @@ import torch.nn.functional as F
 from sklearn.datasets import load_digits
 from torch import Tensor, nn
 
-from mmanchor.anchorization.fitting import anchorize, find_softmax
-from mmanchor.converters import kmeans
+from mmanchor.anchorization import anchorize, find_softmax, kmeans
 from mmanchor.models import AnchorFormer
 
 IMAGES, LABELS = map(torch.tensor, load_digits(return_X_y=True))
