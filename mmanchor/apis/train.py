@@ -12,6 +12,7 @@ from ..compat.trust import trust_checkpoint as trust_file
 from ..data_check.preflight import check_before_training
 from ..data_check.sources import require_data
 from ..engine.checkpoints import latest_checkpoint, require_checkpoint
+from ..engine.choose_checkpoint import choose_checkpoint
 from ..engine.hooks import StartWeightsHook, WeightsGuard
 from ..engine.runner import build_runner, make_repeatable, require_room, running
 from ..utils.config import building
@@ -81,7 +82,7 @@ def _choose_start(cfg: Config, resume: PathLike | None) -> None:
     start = cfg.get('load_from')
     if resume not in (None, 'auto'):
         cfg.resume = True
-        cfg.load_from = require_checkpoint(resume, '--resume')
+        cfg.load_from = choose_checkpoint(resume, '--resume', cfg.work_dir)
     elif resume == 'auto' or (cfg.get('resume') and not start):
         newest = latest_checkpoint(cfg.work_dir)
         damaged = [

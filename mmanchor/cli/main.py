@@ -130,8 +130,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     # Of every command, so that it can simply be added to a line that failed.
     with_traceback = TRACEBACK in rest
-    args = parser_of(name).parse_args([word for word in rest if word != TRACEBACK])
     try:
+        args = parser_of(name).parse_args([word for word in rest if word != TRACEBACK])
         if name not in NEED_NO_STACK:
             require_stack()
         return importlib.import_module(f'{__package__}.{COMMANDS[name]}').run(args)

@@ -181,4 +181,6 @@ class _Drawings:
 
 def _shown(source: Any) -> str:
     """What the user gave, short."""
-    return repr(source) if isinstance(source, str) else f'{len(source)} inputs'
+    if isinstance(source, (str, Path)):
+        return repr(str(source))
+    return f'{len(source)} inputs'
