@@ -18,7 +18,7 @@ from ..compat.safe_pickle import load_plain_pickle
 from ..converters import KINDS, ConversionReport, arrays_of_paddle, arrays_of_torch
 from ..utils.config import building, require_model
 from ..utils.errors import UserError
-from ..utils.files import PathLike, require_weights_path
+from ..utils.files import PathLike, make_folder, require_weights_path
 
 # What decides the names and shapes of an ESNet's weights.
 ESNET_ARGUMENTS = ('scale', 'ratios')
@@ -101,6 +101,7 @@ def convert_checkpoint(
         ),
         **_dataset_meta(cfg, model),
     )
+    make_folder(out.parent, 'the folder of DST')
     # Ours since `import mmanchor`: it writes both formats, never half a file.
     save_checkpoint(dict(state_dict=state, meta=meta), str(out))
     return report

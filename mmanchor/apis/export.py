@@ -18,7 +18,7 @@ from ..engine.checkpoints import load_weights, read_checkpoint
 from ..engine.choose_checkpoint import choose_checkpoint
 from ..utils.config import building, require_model, toolbox
 from ..utils.errors import UserError
-from ..utils.files import PathLike, replacing, require_weights_path
+from ..utils.files import PathLike, make_folder, replacing, require_weights_path
 
 # Relative to the largest output; float32 sums in another order differ by
 # less, a wrong fold by far more.
@@ -69,6 +69,7 @@ def export_deploy(cfg: Config, checkpoint: PathLike, out: PathLike) -> DeployRep
     require_model(cfg)
     source = choose_checkpoint(checkpoint, 'CHECKPOINT', cfg.get('work_dir'))
     out = require_weights_path(out, 'OUT', source)
+    make_folder(out.parent, 'the folder of OUT')
     init_default_scope(toolbox(cfg))
     with building(cfg):
         model = MODELS.build(cfg.model).eval()

@@ -11,7 +11,7 @@ from mmengine import __version__ as mmengine_version
 from .. import __version__
 from ..compat.safetensors_files import save_safetensors
 from ..utils.errors import UserError
-from ..utils.files import PathLike, require_weights_path
+from ..utils.files import PathLike, make_folder, require_weights_path
 from .checkpoints import read_checkpoint, require_checkpoint
 
 # What tools that use the weights look for. The rest names the folders, the
@@ -42,6 +42,7 @@ def publish_checkpoint(checkpoint: PathLike, out: PathLike) -> Path:
     """
     source = require_checkpoint(checkpoint, 'CHECKPOINT')
     out = require_weights_path(out, 'OUT')
+    make_folder(out.parent, 'the folder of OUT')
     loaded = read_checkpoint(source)
     published = dict(meta=_meta_of(loaded), state_dict=_weights_of(loaded, source))
     with tempfile.TemporaryDirectory(dir=out.parent, prefix='.publish-') as scratch:

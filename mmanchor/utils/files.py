@@ -51,7 +51,7 @@ def require_weights_path(path: PathLike, name: str, source: PathLike | None = No
     """Make sure, before the work, that a file of weights can be written.
 
     Args:
-        path: The file; its folder is created.
+        path: The file.
         name: What the user calls it, such as ``OUT``.
         source: The file that the weights come from.
 
@@ -60,7 +60,7 @@ def require_weights_path(path: PathLike, name: str, source: PathLike | None = No
 
     Raises:
         UserError: If it has another suffix than ``.pth`` or ``.safetensors``, is
-            a folder or ``source`` itself, or its folder cannot be written to.
+            a folder or ``source`` itself.
     """
     path = Path(path)
     if path.suffix not in WEIGHTS_SUFFIXES:
@@ -69,7 +69,6 @@ def require_weights_path(path: PathLike, name: str, source: PathLike | None = No
         raise UserError(f'{name} {str(path)!r} is a folder; give the name of a file')
     if source is not None and path.resolve() == Path(source).resolve():
         raise UserError(f'{name} {str(path)!r} is the file to read itself; give another name')
-    make_folder(path.parent, f'the folder of {name}')
     return path
 
 
