@@ -64,11 +64,11 @@ def require_weights_path(path: PathLike, name: str, source: PathLike | None = No
     """
     path = Path(path)
     if path.suffix not in WEIGHTS_SUFFIXES:
-        raise UserError(f'{name} must end in {" or ".join(WEIGHTS_SUFFIXES)}, got {str(path)!r}')
+        raise UserError(f'{name} must end in .pth or .safetensors, got {str(path)!r}')
     if path.is_dir():
-        raise UserError(f'{name} {str(path)!r} is a folder; give the name of a file')
+        raise UserError(f'{name} {path} is a folder; give the name of a file')
     if source is not None and path.resolve() == Path(source).resolve():
-        raise UserError(f'{name} {str(path)!r} is the file to read itself; give another name')
+        raise UserError(f'{name} {path} is the file to read itself; give another name')
     return path
 
 
