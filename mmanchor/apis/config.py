@@ -79,7 +79,12 @@ def _find_boxes(root: Path) -> dict[str, Any]:
         settings[f'{split}_json'] = path.relative_to(root).as_posix()
         settings[f'{split}_images'] = _image_folder(root, path, files[path])
     first = files[root / settings['train_json']]
-    settings['classes'] = tuple(str(each['name']) for each in first['categories'])
+    names = [each.get('name') if isinstance(each, dict) else None for each in first['categories']]
+    if not all(isinstance(name, str) and name for name in names):
+        raise UserError(
+            f'{root / settings["train_json"]}: each of categories needs a name, got {names}'
+        )
+    settings['classes'] = tuple(names)
     return settings
 
 
@@ -90,7 +95,7 @@ def _read_coco(path: Path) -> dict[str, Any] | None:
         keys = ('images', 'annotations', 'categories')
         is_coco = all(isinstance(data[key], list) and data[key] for key in keys)
         return data if is_coco and data['images'][0]['file_name'] else None
-    except (OSError, ValueError, TypeError, KeyError):
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
         return None
 
 
@@ -134,7 +139,10 @@ def _classes_of_masks(folder: Path, suffix: str) -> tuple[str, ...]:
     """Invented names, as many as the masks have values."""
     highest = 0
     for path in sorted(folder.glob(f'*{suffix}'))[:_NUM_MASKS]:
-        mask = np.asarray(Image.open(path))
+        try:
+            mask = np.asarray(Image.open(path))
+        except (OSError, SyntaxError, ValueError) as error:
+            raise UserError(f'the mask {path} cannot be read: {error}') from error
         if mask.ndim != 2:
             raise UserError(
                 f'the mask {path} has colors, {mask.shape}; masks have one channel, whose values '

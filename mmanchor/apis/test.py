@@ -13,7 +13,6 @@ from ..engine.checkpoints import TRAINING_ONLY, read_checkpoint
 from ..engine.choose_checkpoint import choose_checkpoint
 from ..engine.hooks import ClassGuard, SaveDrawingsHook, WeightsGuard
 from ..engine.runner import build_runner
-from ..inference.checks import require_test_cfg
 from ..runtime.sessions import is_exported
 from ..utils.config import building, require_model, toolbox
 from ..utils.errors import UserError
@@ -70,7 +69,6 @@ def test_model(
         if cfg.get(key) is None:
             raise UserError(f'the config {cfg.filename} has no {key}, so there is nothing to test')
     require_data(cfg, ['test'])
-    require_test_cfg(cfg)
     exported = is_exported(checkpoint)
     if exported and tta:
         raise UserError('--tta needs a checkpoint; an exported file sees each image once')
@@ -237,8 +235,15 @@ def _use_tta(cfg: Config) -> None:
             f'{cfg.filename}; see the base configs of the '
             'toolbox for an example'
         )
-    dataset = cfg.test_dataloader.dataset
-    while 'pipeline' not in dataset and 'dataset' in dataset:
-        dataset = dataset.dataset
-    dataset.pipeline = cfg.tta_pipeline
+    for dataset in _innermost(cfg.test_dataloader.dataset):
+        dataset.pipeline = cfg.tta_pipeline
     cfg.model = ConfigDict(**cfg.tta_model, module=cfg.model)
+
+
+def _innermost(dataset: ConfigDict) -> list[ConfigDict]:
+    """The data sets inside of wrappers and concatenations, which have pipelines."""
+    if 'pipeline' in dataset:
+        return [dataset]
+    if 'datasets' in dataset:
+        return [each for part in dataset.datasets for each in _innermost(part)]
+    return _innermost(dataset.dataset) if 'dataset' in dataset else [dataset]

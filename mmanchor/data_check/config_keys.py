@@ -1,45 +1,17 @@
 """Keys of a config that nothing reads: mistyped ones and those of 2.x."""
 
-import difflib
 import inspect
 from collections.abc import Iterable
-from typing import Any
 
 from mmengine.config import Config
-from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
+from ..utils.config_keys import SUCCESSORS, nearest, read_keys
 from .report import SplitReport
 
-# Keys of mmcv's runner and mmdet 2.x, and what took their place.
-SUCCESSORS = {
-    'checkpoint_config': 'default_hooks.checkpoint',
-    'cudnn_benchmark': 'env_cfg.cudnn_benchmark',
-    'dist_params': 'env_cfg.dist_cfg',
-    'evaluation': 'val_evaluator and train_cfg.val_interval',
-    'fp16': '--amp (optim_wrapper.type=AmpOptimWrapper)',
-    'log_config': 'default_hooks.logger (its interval) and visualizer.vis_backends',
-    'lr_config': 'param_scheduler',
-    'momentum_config': 'param_scheduler',
-    'optimizer_config': 'optim_wrapper (such as optim_wrapper.clip_grad)',
-    'resume_from': '--resume FILE',
-    'runner': 'train_cfg',
-    'total_epochs': 'train_cfg.max_epochs',
-    'total_iters': 'train_cfg.max_iters',
-    'workflow': 'train_cfg and val_cfg',
-}
 _LOADER_SUCCESSORS = {'samples_per_gpu': 'batch_size', 'workers_per_gpu': 'num_workers'}
 _DATA = 'train_dataloader, val_dataloader and test_dataloader'
 
-# Top-level keys that have an effect.
-READ_KEYS = frozenset(inspect.signature(Runner.__init__).parameters) - {'self', 'cfg'} | {
-    'auto_scale_lr',
-    'custom_imports',
-    'runner_type',
-    'sync_bn',
-    'tta_model',
-    'tta_pipeline',
-}
 # Variables that configs of the toolboxes use, and which look like those keys.
 _VARIABLES = frozenset(
     [f'{split}_{name}' for split in ('train', 'val', 'test') for name in ('dataset', 'pipeline')]
@@ -88,12 +60,13 @@ def add_key_problems(report: SplitReport, cfg: Config) -> None:
     mistyped = [
         f'{key}: did you mean {near}?'
         for key in cfg
-        if key not in READ_KEYS | _VARIABLES | SUCCESSORS.keys() and (near := _near(key, READ_KEYS))
+        if key not in read_keys() | _VARIABLES | SUCCESSORS.keys()
+        and (near := nearest(key, read_keys()))
     ]
     for name, known in _SECTIONS.items():
         section = cfg.get(name)
         for key in section if isinstance(section, dict) else ():
-            near = None if key in known else _near(key, known)
+            near = None if key in known else nearest(key, known)
             if near:
                 mistyped.append(f'{name}.{key}: did you mean {name}.{near}?')
     report.add('unknown_keys', 'keys of the config that nothing reads', mistyped)
@@ -124,11 +97,6 @@ def _unknown_loader_keys(cfg: Config) -> Iterable[str]:
         for key in loader if isinstance(loader, dict) else ():
             if key in _LOADER_KEYS:
                 continue
-            near = _LOADER_SUCCESSORS.get(key) or _near(key, _LOADER_KEYS, 0.6)
+            near = _LOADER_SUCCESSORS.get(key) or nearest(key, _LOADER_KEYS, 0.6)
             hint = f': did you mean {near}?' if near else ''
             yield f'{split}_dataloader.{key}{hint}'
-
-
-def _near(key: Any, known: Iterable[str], cutoff: float = 0.85) -> str | None:
-    close = difflib.get_close_matches(str(key), list(known), 1, cutoff)
-    return close[0] if close else None

@@ -9,12 +9,12 @@ import mmcv
 from PIL import Image
 
 from ..datasets.image_files import dark_fault, decoding_fault, image_fault
+from ..utils.images import opencv_limit
 from .report import SplitReport
 
 _ORIENTATION = 0x0112
 # Modes of Pillow that OpenCV reads without a loss worth a second look.
 _PLAIN_MODES = ('RGB', 'RGBA', 'L', 'LA', 'P', '1', 'CMYK', 'YCbCr')
-_OPENCV_LIMIT = 2**30
 
 
 @dataclass
@@ -71,8 +71,8 @@ def read_image_facts(path: str, decoding: dict[str, str]) -> ImageFacts:
     # counts is what the loader reads.
     except Exception:
         return _by_loader(path, decoding, ImageFacts())
-    limit = int(os.environ.get('OPENCV_IO_MAX_IMAGE_PIXELS', _OPENCV_LIMIT))
-    if orientation != 1 or mode not in _PLAIN_MODES or facts.size[0] * facts.size[1] > limit:
+    large = facts.size[0] * facts.size[1] > opencv_limit()
+    if large or orientation != 1 or mode not in _PLAIN_MODES:
         facts = _by_loader(path, decoding, facts)
     if facts.error is None and kind != 'JPEG':
         facts.dark = dark_fault(path)

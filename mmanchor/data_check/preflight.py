@@ -1,13 +1,13 @@
 """The checks that `train` and `test` run before their first iteration."""
 
 import logging
-import os
 from collections.abc import Sequence
 
 from mmengine.config import Config
 from mmengine.logging import print_log
 
 from ..utils.errors import UserError
+from ..utils.launchers import rank_and_size
 from .check import check_data
 from .classification import compare_splits
 from .recipe import check_recipe
@@ -61,10 +61,10 @@ def _finish(cfg: Config, reports: Sequence[SplitReport]) -> None:
         hint = '' if len(fatal) == 1 else f'\n({len(fatal)} problems)'
         raise UserError('\n'.join(fatal) + hint)
     for pair in found:
-        _warn(_line(*pair))
+        _warn(cfg, _line(*pair))
     for report in reports:
         for note in report.notes if not report.splits else ():
-            _warn(note)
+            _warn(cfg, note)
     if not isinstance(cfg.get('custom_hooks') or [], (list, tuple)):
         raise UserError(f'custom_hooks must be a list of dicts, got {cfg.custom_hooks!r}')
     default = cfg.get('default_hooks')
@@ -86,8 +86,7 @@ def _line(report: SplitReport, problem: Problem) -> str:
     return f'{" and ".join(report.splits)} data{place}: {problem.in_one_line()}'
 
 
-def _warn(text: str) -> None:
+def _warn(cfg: Config, text: str) -> None:
     """Warn once, not in every process."""
-    rank = os.environ.get('RANK') or os.environ.get('SLURM_PROCID') or '0'
-    if rank == '0':
+    if rank_and_size(cfg.get('launcher', 'none'))[0] == 0:
         print_log(text, logger='current', level=logging.WARNING)

@@ -1,12 +1,12 @@
 """Check of a recipe against its data: batch, schedule, metrics, keys."""
 
 import math
-import os
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from mmengine.config import Config
 
+from ..utils.launchers import rank_and_size
 from .config_keys import add_key_problems
 from .report import SplitReport
 
@@ -48,10 +48,7 @@ def check_recipe(cfg: Config, reports: Sequence[SplitReport] = ()) -> SplitRepor
 
 def _world_size(cfg: Config) -> int:
     """Number of processes that were launched."""
-    if cfg.get('launcher', 'none') == 'none':
-        return 1
-    names = ('WORLD_SIZE', 'SLURM_NTASKS', 'OMPI_COMM_WORLD_SIZE')
-    return next((int(os.environ[name]) for name in names if name in os.environ), 1)
+    return rank_and_size(cfg.get('launcher', 'none'))[1]
 
 
 def _repeats(dataset: Any) -> int:

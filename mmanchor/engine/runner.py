@@ -24,18 +24,12 @@ from torch import distributed, nn
 from ..utils.config import building
 from ..utils.errors import UserError
 from ..utils.files import make_folder
+from ..utils.launchers import VARIABLES
 from .checkpoints import latest_checkpoint
 
 SAMPLER = 'mmanchor.SeededSampler'
 HOOK = 'mmanchor.ExactResumeHook'
 LAUNCHERS = ('none', 'pytorch', 'slurm', 'mpi')
-# The variables in which each launcher passes rank, number of processes, and
-# rank on the node.
-VARIABLES = {
-    'pytorch': ('RANK', 'WORLD_SIZE', 'LOCAL_RANK'),
-    'slurm': ('SLURM_PROCID', 'SLURM_NTASKS', 'SLURM_LOCALID'),
-    'mpi': ('OMPI_COMM_WORLD_RANK', 'OMPI_COMM_WORLD_SIZE', 'OMPI_COMM_WORLD_LOCAL_RANK'),
-}
 # Seconds that processes wait for each other, unless env_cfg.dist_cfg.timeout
 # gives another number.
 TIMEOUT = 600

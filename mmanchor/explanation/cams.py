@@ -80,7 +80,8 @@ def explain_by_cam(
 
     Raises:
         UserError: If grad-cam is missing, the method or the layer is unknown,
-            or the layer has no influence on the score.
+            or the layer has no influence on the score. A layer whose every part
+            speaks against the score gives a map of zeros, and the text says so.
     """
     layer = find_target_layer(target.network, view.inputs, layer_name)
     with torch.enable_grad():
@@ -88,12 +89,10 @@ def explain_by_cam(
     model.module.zero_grad(set_to_none=True)
     pixels = view.to_image(heat, layer.where)
     best = np.nanmax(pixels)
+    text = target.text
     if not np.isfinite(best) or best <= 0:
-        raise UserError(
-            f'{layer.name} has no influence on the score of {target.text}, so that the heat map '
-            'is empty; choose another --target-layer'
-        )
-    return CamExplanation(pixels / best, target.text, method, layer.name, view, target.box)
+        text, best = f'{text}: nothing speaks for it', 1.0
+    return CamExplanation(pixels / best, text, method, layer.name, view, target.box)
 
 
 def cam_class(method: str) -> Callable[..., Any]:
@@ -123,4 +122,11 @@ def _heat(
     # grad-cam would resize to the input; a map of tokens has its own place.
     cam.get_target_width_height = lambda _: (layer.where.width, layer.where.height)
     with cam:
-        return cam(view.inputs.detach().clone(), [target.score])[0]
+        heat = cam(view.inputs.detach().clone(), [target.score])[0]
+        gradients = cam.activations_and_grads.gradients
+        if gradients and not any(gradient.any() for gradient in gradients):
+            raise UserError(
+                f'{layer.name} has no influence on the score of {target.text}, so that there is '
+                'nothing to see; choose another --target-layer'
+            )
+    return heat

@@ -10,14 +10,14 @@ from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
 from ..compat.trust import trust_checkpoint as trust_file
+from ..data_check.recipe import slide_fault
 from ..data_check.sources import data_sources
 from ..engine.checkpoints import TRAINING_ONLY, load_weights, read_checkpoint
 from ..engine.choose_checkpoint import choose_checkpoint
 from ..runtime.sessions import is_exported
-from ..utils.config import building, load_config, require_model, toolbox
+from ..utils.config import building, change_config, load_config, require_model, toolbox
 from ..utils.errors import UserError
 from ..utils.files import PathLike
-from .checks import require_test_cfg
 from .exported import ExportedModel
 from .model import Model
 
@@ -60,7 +60,6 @@ def load(
             or the checkpoint is of another model.
 
     Example:
-        >>> import numpy as np
         >>> model = load('picodet_anchorformer-demo_1xb8-6e_demo-160', device='cpu')
         >>> import numpy as np
         >>> image = np.zeros((120, 160, 3), np.uint8)
@@ -78,7 +77,8 @@ def load(
     cfg = _own_config(config, cfg_options)
     kind = model_class(cfg)
     require_model(cfg)
-    require_test_cfg(cfg)
+    if fault := slide_fault(cfg):
+        raise UserError(fault)
     device = choose_device(device)
     weights: dict[str, Any] = {}
     if checkpoint is not None:
@@ -169,8 +169,7 @@ def _own_config(config: PathLike | Config, cfg_options: dict[str, Any] | None) -
     if not isinstance(config, Config):
         return load_config(config, cfg_options)
     cfg = copy.deepcopy(config)
-    if cfg_options:
-        cfg.merge_from_dict(copy.deepcopy(cfg_options))
+    change_config(cfg, cfg_options)
     return cfg
 
 

@@ -13,9 +13,10 @@ from typing import Any
 from mmengine.config import Config, DictAction
 
 from .config_files import PREFIX, config_root
+from .config_keys import require_effect
 from .data_root import set_data_root
 from .errors import UserError
-from .files import PathLike
+from .files import WEIGHTS_SUFFIXES, PathLike
 
 TOOLBOXES = ('mmdet', 'mmpretrain', 'mmseg')
 
@@ -160,6 +161,8 @@ def load_config(
             given does not fit it.
     """
     path = find_config(config)
+    if path.suffix in WEIGHTS_SUFFIXES:
+        raise UserError(f'{str(config)!r} is a checkpoint, and CONFIG comes first, then CHECKPOINT')
     try:
         cfg = Config.fromfile(str(path))
     # A config is a program of the user's: anything may go wrong in it.
@@ -167,21 +170,41 @@ def load_config(
         raise UserError(
             f'cannot read the config {path}: {type(error).__name__}: {error}'
         ) from error
-    # MMEngine takes `_delete_` out of what it merges.
-    options = copy.deepcopy(cfg_options or {})
-    root = options.pop('data_root', None)
-    if data_root or root:
-        set_data_root(cfg, data_root or root)
-    try:
-        cfg.merge_from_dict(options)
-    except (KeyError, TypeError, IndexError) as error:
-        raise UserError(f'--cfg-options do not fit the config {path}: {error.args[0]}') from error
+    change_config(cfg, cfg_options, data_root)
     if work_dir is not None:
         cfg.work_dir = str(work_dir)
     elif not cfg.get('work_dir'):
         cfg.work_dir = str(Path('work_dirs', path.stem))
     cfg.launcher = launcher
     return cfg
+
+
+def change_config(
+    cfg: Config, cfg_options: dict[str, Any] | None = None, data_root: PathLike | None = None
+) -> None:
+    """Lay options over a config, in place.
+
+    Args:
+        cfg: The config.
+        cfg_options: As for :func:`load_config`.
+        data_root: As for :func:`load_config`.
+
+    Raises:
+        UserError: If an option does not fit, or nothing would read it.
+    """
+    # MMEngine takes `_delete_` out of what it merges.
+    options = copy.deepcopy(cfg_options or {})
+    root = data_root or options.pop('data_root', None)
+    options.pop('data_root', None)
+    if root:
+        set_data_root(cfg, root)
+    require_effect(cfg, options)
+    try:
+        cfg.merge_from_dict(options)
+    except (KeyError, TypeError, IndexError) as error:
+        raise UserError(
+            f'--cfg-options do not fit the config {cfg.filename}: {error.args[0]}'
+        ) from error
 
 
 @contextmanager
@@ -203,7 +226,7 @@ def building(cfg: Config) -> Iterator[None]:
     # Constructors of four packages get what a user wrote: they raise anything.
     except Exception as error:
         frames = traceback.extract_tb(error.__traceback__)
-        if any(each.name in ('run_iter', 'run_epoch') for each in frames):
+        if any(each.name in ('run_iter', 'run_epoch', '__next__') for each in frames):
             raise
         reason = f'{type(error).__name__}: {error}'
         if isinstance(error, KeyError) and 'is not in the' in str(error):

@@ -2,6 +2,7 @@
 
 import os
 import re
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from PIL import Image, ImageOps
 from .errors import UserError
 
 _CV2_LIMIT = 1 << 30
+_LIMIT_LOCK = threading.Lock()
 
 
 class UnreadableImage(UserError):
@@ -137,10 +139,16 @@ def unreadable_reason(path: str | os.PathLike, error: Exception | None = None) -
         return 'it is not an image, or its format is not supported'
 
 
+def opencv_limit() -> int:
+    """The most pixels that OpenCV reads, as its environment variable sets it."""
+    value = os.environ.get('OPENCV_IO_MAX_IMAGE_PIXELS', '')
+    return int(value) if value.isdigit() else _CV2_LIMIT
+
+
 def _fault(opened: Image.Image) -> str | None:
     """What is wrong with an image that Pillow knows the format of."""
     width, height = opened.size
-    limit = int(os.environ.get('OPENCV_IO_MAX_IMAGE_PIXELS') or _CV2_LIMIT)
+    limit = opencv_limit()
     if width * height > limit:
         return (
             f'{width} x {height} pixels are more than OpenCV reads; the environment variable '
@@ -158,11 +166,13 @@ def _fault(opened: Image.Image) -> str | None:
 
 def _open(path: str | os.PathLike) -> Image.Image:
     """A Pillow image, header read only, without Pillow's own limit."""
-    limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
-    try:
-        return Image.open(path)
-    finally:
-        Image.MAX_IMAGE_PIXELS = limit
+    # The limit is Pillow's for the whole process, and files are checked by threads.
+    with _LIMIT_LOCK:
+        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        try:
+            return Image.open(path)
+        finally:
+            Image.MAX_IMAGE_PIXELS = limit
 
 
 def _one_line(error: Exception | None) -> str:

@@ -103,3 +103,23 @@ def test_a_file_is_not_replaced(boxes, tmp_path):
     with pytest.raises(UserError, match=r'must be a new file that ends in \.py'):
         init_config('detection', boxes, out)
     assert out.read_text() == 'a = 1'
+
+
+@pytest.mark.parametrize(
+    'content, message',
+    [
+        ('[' * 100_000, 'no file in COCO format has train'),
+        ('{"images": [{"file_name": "0.jpg"}], "annotations": [1], "categories": [{"id": 7}]}',
+         r'each of categories needs a name, got \[None\]'),
+    ],
+)  # fmt: skip
+def test_broken_files_are_named(boxes, tmp_path, content, message):
+    (boxes / 'annotations' / 'train.json').write_text(content)
+    with pytest.raises(UserError, match=message):
+        init_config('detection', boxes, tmp_path / 'x.py')
+
+
+def test_a_broken_mask_is_named(masks, tmp_path):
+    (masks / 'train' / 'labels' / '0.png').write_bytes(b'no image')
+    with pytest.raises(UserError, match=r'the mask .*0\.png cannot be read'):
+        init_config('segmentation', masks, tmp_path / 'x.py')

@@ -2,10 +2,12 @@ import json
 
 import numpy as np
 import pytest
+from mmengine.config import Config
 from mmengine.fileio import load
 from PIL import Image
 
 import mmanchor
+from mmanchor.apis.test import _use_tta
 from mmanchor.apis.test import test_model as score
 from mmanchor.utils.config import load_config
 from mmanchor.utils.errors import UserError
@@ -25,6 +27,22 @@ def test_scores_are_returned_and_written(tiny, tmp_path, seg_checkpoint):
     assert metrics.keys() == {'aAcc', 'mIoU', 'mAcc'}
     assert written['metrics'] == metrics
     assert written['checkpoint'] == str(seg_checkpoint)
+
+
+def test_views_reach_every_part_of_a_concatenation():
+    inner = [dict(type='A', pipeline=[1]), dict(type='Wrap', dataset=dict(type='B', pipeline=[2]))]
+    cfg = Config(
+        dict(
+            test_dataloader=dict(dataset=dict(type='ConcatDataset', datasets=inner)),
+            tta_model=dict(type='TTA'),
+            tta_pipeline=[3],
+            model=dict(type='M'),
+        )
+    )
+    _use_tta(cfg)
+    first, second = cfg.test_dataloader.dataset.datasets
+    assert first.pipeline == second.dataset.pipeline == [3]
+    assert 'pipeline' not in cfg.test_dataloader.dataset
 
 
 def test_masks_and_images_are_kept(tiny, tmp_path, seg_checkpoint):

@@ -64,11 +64,23 @@ def test_many_bad_files_stop_the_training(tiny, data, warned):
         check_before_training(config(tiny, data))
 
 
-def test_rank_zero_alone_warns(tiny, data, warned, monkeypatch):
+@pytest.mark.parametrize(
+    'launcher, name, warns',
+    [
+        ('pytorch', 'RANK', False),
+        ('slurm', 'SLURM_PROCID', False),
+        ('mpi', 'OMPI_COMM_WORLD_RANK', False),
+        # What another program left in the environment silences nothing.
+        ('none', 'RANK', True),
+    ],
+)
+def test_rank_zero_alone_warns(tiny, data, warned, monkeypatch, launcher, name, warns):
     (data / 'images/training/train_002.jpg').write_bytes(b'')
-    monkeypatch.setenv('RANK', '1')
-    check_before_training(config(tiny, data))
-    assert not warned
+    monkeypatch.setenv(name, '1')
+    cfg = config(tiny, data)
+    cfg.launcher = launcher
+    check_before_training(cfg)
+    assert bool(warned) == warns
 
 
 def test_annotations_that_no_evaluation_stands_stop_the_training(tiny, data):

@@ -1,10 +1,19 @@
+from concurrent.futures import ThreadPoolExecutor
+
 import cv2
 import numpy as np
 import pytest
 from PIL import Image
 
 from mmanchor.utils.errors import UserError
-from mmanchor.utils.images import UnreadableImage, as_bgr, image_size, read_image, reads_black
+from mmanchor.utils.images import (
+    UnreadableImage,
+    as_bgr,
+    image_size,
+    opencv_limit,
+    read_image,
+    reads_black,
+)
 from mmanchor.utils.memory import free_memory
 
 COLORS = np.random.default_rng(0).integers(0, 256, (6, 8, 3), np.uint8)
@@ -114,3 +123,18 @@ def test_sizes_by_header_are_height_first(tmp_path):
 def test_free_memory_is_a_number_of_bytes():
     free = free_memory()
     assert free is None or free > 2**20
+
+
+@pytest.mark.parametrize('value, limit', [('', 1 << 30), ('many', 1 << 30), ('500', 500)])
+def test_the_limit_of_opencv_follows_its_variable(value, limit, monkeypatch):
+    monkeypatch.setenv('OPENCV_IO_MAX_IMAGE_PIXELS', value)
+    assert opencv_limit() == limit
+
+
+def test_threads_leave_pillows_limit_as_it_was(tmp_path):
+    path = tmp_path / 'a.png'
+    Image.new('RGB', (4, 4)).save(path)
+    before = Image.MAX_IMAGE_PIXELS
+    with ThreadPoolExecutor(8) as pool:
+        assert set(pool.map(image_size, [path] * 400)) == {(4, 4)}
+    assert before is not None and before == Image.MAX_IMAGE_PIXELS

@@ -58,8 +58,9 @@ class ExactResumeHook(Hook):
         """Compare the conditions, and keep the unfinished gradients."""
         if not self.enable or not runner._resume:
             return
-        self._gradients = checkpoint.get('gradients')
-        meta = checkpoint.get('meta') or {}
+        self._gradients = _tensors(checkpoint.get('gradients'))
+        meta = checkpoint.get('meta')
+        meta = meta if isinstance(meta, dict) else {}
         changed = [
             f'{name} is {now} and was {meta[name]}'
             for name, now in _conditions(runner).items()
@@ -112,6 +113,12 @@ class ExactResumeHook(Hook):
                 each.grad = self._gradients[name].to(each.device, each.dtype)
         self._gradients = None
         runner.logger.info('the unfinished sum of gradients was restored')
+
+
+def _tensors(value: Any) -> dict[str, torch.Tensor]:
+    """The tensors of a dict; a checkpoint may hold anything."""
+    value = value if isinstance(value, dict) else {}
+    return {name: each for name, each in value.items() if isinstance(each, torch.Tensor)}
 
 
 def _unwrapped(runner) -> torch.nn.Module:
