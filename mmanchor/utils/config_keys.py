@@ -2,6 +2,7 @@
 
 import difflib
 import inspect
+import warnings
 from collections.abc import Iterable, Iterator
 from functools import cache
 from typing import Any
@@ -79,7 +80,9 @@ def require_effect(cfg: Config, options: Iterable[str]) -> None:
     Raises:
         UserError: If the first part of a key is none that a run reads, and the
             config has no such variable, or one whose value stands elsewhere
-            too. The message names the key or the places to set in its stead.
+            too. The message names the key or the places to set in its stead. A
+            variable whose value stands nowhere else may be read by a user's own
+            code, so it is only warned of.
     """
     for option in options:
         first, _, rest = option.partition('.')
@@ -95,6 +98,11 @@ def require_effect(cfg: Config, options: Iterable[str]) -> None:
                 f'--cfg-options {option} would change nothing: {first} is a variable, which the '
                 f'config copied when it was read. Set {", ".join(places[:_MOST_PLACES])}{more}'
             )
+        warnings.warn(
+            f'--cfg-options {option}: {first} is a variable of the config, which changes nothing '
+            'unless code of yours reads it',
+            stacklevel=4,
+        )
 
 
 def _hint(first: str, rest: str) -> str:

@@ -41,7 +41,12 @@ def test_options_that_nothing_reads_are_refused(config, option, message):
         load_config(config, {option: 1})
 
 
-@pytest.mark.parametrize('option', ['train_cfg.max_epochs', 'randomness.seed', 'compile', 'note'])
+def test_a_variable_that_only_code_of_a_user_could_read_is_warned_of(config):
+    with pytest.warns(UserWarning, match='--cfg-options note: note is a variable'):
+        assert load_config(config, {'note': 7}).note == 7
+
+
+@pytest.mark.parametrize('option', ['train_cfg.max_epochs', 'randomness.seed', 'compile'])
 def test_other_options_are_taken(config, option):
     cfg = load_config(config, {option: 7})
     for part in option.split('.'):
