@@ -113,13 +113,14 @@ def test_inside_an_epoch(tiny, tmp_path):
 
 
 @pytest.mark.slow
-def test_another_batch_size_is_warned_of(tiny, tmp_path, capsys):
+def test_another_batch_size_is_warned_of(tiny, tmp_path):
     train(tiny / 'seg.py', tmp_path / 'a', train_cfg__max_iters=2)
     cfg = load_config(
         tiny / 'seg.py',
         {'train_dataloader.batch_size': 1, 'train_cfg.max_iters': 3, 'val_cfg': None,
-         'val_dataloader': None, 'val_evaluator': None},
+         'val_dataloader': None, 'val_evaluator': None, 'log_level': 'INFO'},
         tmp_path / 'a',
     )  # fmt: skip
     train_module.train_model(cfg, 'auto')
-    assert 'batch_size is 1 and was 2: the resumed run goes on, but' in capsys.readouterr().out
+    logs = ''.join(path.read_text() for path in (tmp_path / 'a').glob('*/*.log'))
+    assert 'batch_size is 1 and was 2: the resumed run goes on, but' in logs
