@@ -1,15 +1,16 @@
 """From a config to a runner, in as many processes as were launched."""
 
 import errno
+import itertools
 import logging
 import os
 import re
 import shutil
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config, ConfigDict
@@ -36,6 +37,8 @@ TIMEOUT = 600
 DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.EACCES)
 # Bytes for a config and the first lines of a log.
 LEAST_FREE = 2**16
+# Numbers of the runs of this process, from 1.
+_RUNS = itertools.count(1)
 STRATEGIES = ('SingleDeviceStrategy', 'DDPStrategy')
 
 
@@ -57,24 +60,30 @@ def build_runner(cfg: Config) -> Runner:
         raise UserError(f'the disk of --work-dir {cfg.work_dir} is full: make room there')
     require_supported(cfg)
     prepare_launch(cfg)
-    _rename_taken_visualizer(cfg)
+    _keep_apart(cfg)
     with building(cfg):
         if 'runner_type' in cfg:
             return RUNNERS.build(cfg)
         return Runner.from_cfg(cfg)
 
 
-def _rename_taken_visualizer(cfg: Config) -> None:
-    """Give the run a visualizer of its own.
+def _keep_apart(cfg: Config) -> None:
+    """Give a second run in this process a log, a message hub and a visualizer of its own.
 
-    MMEngine keeps visualizers by name for the whole process: a second run
-    would get the first one's, and log into the first one's folder. Its
-    inferencers rename theirs in the same way.
+    MMEngine keeps all three by name for the whole process. The name of a run
+    ends in the second of its start, so that two quick ones would share what
+    they note, and the later one would remove checkpoints of the earlier one.
+    Visualizers are shared by the name in the config; MMEngine's inferencers
+    rename theirs in the same way.
     """
+    number = next(_RUNS)
+    if number > 1:
+        name = cfg.get('experiment_name') or Path(cfg.filename or 'run').stem
+        cfg.experiment_name = f'{name}-{number}'
     visualizer = cfg.get('visualizer')
     name = visualizer.get('name') if isinstance(visualizer, dict) else None
     if name and Visualizer.check_instance_created(name):
-        visualizer.name = f'{name}-{time.time_ns()}'
+        visualizer.name = f'{name}-{number}'
 
 
 def require_supported(cfg: Config) -> None:

@@ -121,8 +121,6 @@ def test_another_batch_size_is_warned_of(tiny, tmp_path):
          'val_dataloader': None, 'val_evaluator': None, 'log_level': 'INFO'},
         tmp_path / 'a',
     )  # fmt: skip
-    # MMEngine names loggers by the second: two quick runs would share one, and its level.
-    cfg.experiment_name = 'resumed'
     train_module.train_model(cfg, 'auto')
     logs = ''.join(path.read_text() for path in (tmp_path / 'a').glob('*/*.log'))
     assert 'batch_size is 1 and was 2: the resumed run goes on, but' in logs
