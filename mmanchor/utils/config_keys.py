@@ -3,7 +3,7 @@
 import difflib
 import inspect
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from typing import Any
 
@@ -38,6 +38,8 @@ _READ_LATER = frozenset(
         'efficient_conv_bn_eval',
         'find_unused_parameters',
         'model_wrapper_cfg',
+        'num_train',  # of scenes, read by the demos
+        'num_val',
         'runner_type',
         'strategy',
         'sync_bn',
@@ -67,7 +69,7 @@ def nearest(key: Any, known: Iterable[str], cutoff: float = 0.85) -> str | None:
     return close[0] if close else None
 
 
-def require_effect(cfg: Config, options: Iterable[str]) -> None:
+def require_effect(cfg: Config, options: Mapping[str, Any]) -> None:
     """Refuse options for the command line that would change nothing.
 
     A config is a program: its variables were copied to where they are used
@@ -75,23 +77,23 @@ def require_effect(cfg: Config, options: Iterable[str]) -> None:
 
     Args:
         cfg: The config, before the options are laid over it.
-        options: Dotted keys, such as ``'train_cfg.max_epochs'``.
+        options: Dotted keys, such as ``'train_cfg.max_epochs'``, and values.
 
     Raises:
         UserError: If the first part of a key is none that a run reads, and the
-            config has no such variable, or one whose value stands elsewhere
-            too. The message names the key or the places to set in its stead. A
-            variable whose value stands nowhere else may be read by a user's own
-            code, so it is only warned of.
+            config has no such variable, or a list or dict that stands elsewhere
+            too. The message names the key or the places to set in its stead.
+            Other variables may be read by a user's own code and are warned of.
     """
     for option in options:
         first, _, rest = option.partition('.')
-        if first in read_keys():
+        if first in read_keys() or (first == 'test_pipeline' and _has_no_test_data(cfg, options)):
             continue
         if first not in cfg:
             raise UserError(f'--cfg-options {option}: nothing reads {first!r}{_hint(first, rest)}')
         value = _value(cfg, option)
-        places = [] if value is None else list(_places(cfg, value))
+        # Numbers and words are equal by chance.
+        places = list(_places(cfg, value)) if isinstance(value, (dict, list, tuple)) else []
         if places:
             more = f' and {len(places) - _MOST_PLACES} more' if len(places) > _MOST_PLACES else ''
             raise UserError(
@@ -99,10 +101,15 @@ def require_effect(cfg: Config, options: Iterable[str]) -> None:
                 f'config copied when it was read. Set {", ".join(places[:_MOST_PLACES])}{more}'
             )
         warnings.warn(
-            f'--cfg-options {option}: {first} is a variable of the config, which changes nothing '
-            'unless code of yours reads it',
+            f'--cfg-options {option}: {first} is a variable, which the config may have copied '
+            'when it was read; changing it has no effect unless code of yours reads it',
             stacklevel=4,
         )
+
+
+def _has_no_test_data(cfg: Config, options: Mapping[str, Any]) -> bool:
+    """Whether predicting takes ``test_pipeline``, as there is no test data set."""
+    return not options.get('test_dataloader', cfg.get('test_dataloader'))
 
 
 def _hint(first: str, rest: str) -> str:

@@ -46,6 +46,17 @@ def test_a_variable_that_only_code_of_a_user_could_read_is_warned_of(config):
         assert load_config(config, {'note': 7}).note == 7
 
 
+def test_a_number_that_stands_elsewhere_by_chance_is_no_copy(config):
+    config.write_text(CONFIG + 'mine = 3\n')
+    with pytest.warns(UserWarning, match='--cfg-options mine: mine is a variable'):
+        assert load_config(config, {'mine': 7}).mine == 7
+
+
+def test_the_test_pipeline_is_read_where_there_is_no_test_data(config):
+    config.write_text(CONFIG + 'test_pipeline = [dict(type="A")]\n')
+    assert load_config(config, {'test_pipeline': []}).test_pipeline == []
+
+
 @pytest.mark.parametrize('option', ['train_cfg.max_epochs', 'randomness.seed', 'compile'])
 def test_other_options_are_taken(config, option):
     cfg = load_config(config, {option: 7})
