@@ -15,7 +15,7 @@ from mmengine.registry import MODELS, DefaultScope
 
 from ..utils.config import toolbox
 from ..utils.errors import UserError, in_one_line
-from ..utils.images import UnreadableImage, image_size
+from ..utils.images import UnreadableImageError, image_size
 from ..utils.inputs import Frame, open_input
 from ..utils.memory import free_memory
 from ..visualization import distinct_palette
@@ -247,7 +247,7 @@ class Model:
         """Refuse an image file that needs more memory than is free.
 
         Raises:
-            UnreadableImage: With the numbers.
+            UnreadableImageError: With the numbers.
         """
         size = image_size(path)
         free = free_memory()
@@ -256,7 +256,7 @@ class Model:
         height, width = size
         need = height * width * self._pixel_bytes()
         if need > free:
-            raise UnreadableImage(
+            raise UnreadableImageError(
                 f'{width} x {height} pixels need about {need / 1e9:.1f} GB of memory, and '
                 f'{free / 1e9:.1f} GB are free; make the image smaller or cut it into tiles'
             )
