@@ -11,7 +11,7 @@ from .options import (
     quiet_toolboxes,
 )
 
-HELP = 'score a checkpoint, or an exported file, on the test data of a config'
+HELP = 'evaluate a checkpoint, or an exported file, on the test data of a config'
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -53,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=2,
         help='seconds that a window stays (default: %(default)s)',
     )
-    parser.add_argument('--tta', action='store_true', help='average over augmented views')
+    parser.add_argument('--tta', action='store_true', help='test-time augmentation')
     add_trust_argument(parser)
     add_launch_arguments(parser)
 

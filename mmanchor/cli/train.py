@@ -11,7 +11,7 @@ from .options import (
     quiet_toolboxes,
 )
 
-HELP = 'train by a config'
+HELP = 'train the model of a config'
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
