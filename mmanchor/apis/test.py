@@ -7,7 +7,7 @@ from mmengine.config import Config, ConfigDict
 from mmengine.dist import is_main_process
 
 from ..compat.trust import trust_checkpoint as trust_file
-from ..data_check.preflight import check_before_testing
+from ..data_check.preflight import check_before_testing, log_warnings
 from ..data_check.sources import data_sources, require_data
 from ..engine.checkpoints import TRAINING_ONLY, read_checkpoint
 from ..engine.choose_checkpoint import choose_checkpoint
@@ -33,6 +33,7 @@ def test_model(
     wait_time: float = 2,
     tta: bool = False,
     trust_checkpoint: bool = False,
+    verbose: bool = False,
 ) -> dict[str, Any]:
     """Score a checkpoint on the test split of a config.
 
@@ -55,6 +56,7 @@ def test_model(
         wait_time: How long a window stays (seconds).
         tta: Average over the views of the config's ``tta_pipeline``.
         trust_checkpoint: Read the checkpoint even if it may run code.
+        verbose: Print what is otherwise in the log file only, such as the config.
 
     Returns:
         Names of the metrics and their values.
@@ -78,13 +80,16 @@ def test_model(
         _draw(cfg, show, show_dir, wait_time)
     if out is not None:
         _keep_predictions(cfg, Path(out))
-    check_before_testing(cfg)
+    warnings = check_before_testing(cfg)
     if tta:
         _use_tta(cfg)
     # Hooks that ask for the iteration would make MMEngine build these, and
     # so look for training data.
     cfg.update(dict.fromkeys(TRAINING_KEYS))
-    runner = build_runner(cfg)
+    try:
+        runner = build_runner(cfg, verbose)
+    finally:
+        log_warnings(cfg, warnings)
     with building(cfg):
         runner.test_loop  # noqa: B018  (MMEngine builds data and metrics late)
     if exported:

@@ -7,6 +7,7 @@ from .options import (
     add_data_root,
     add_launch_arguments,
     add_trust_argument,
+    add_verbose,
     export_local_rank,
     quiet_toolboxes,
 )
@@ -54,6 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='seconds that a window stays (default: %(default)s)',
     )
     parser.add_argument('--tta', action='store_true', help='average over augmented views')
+    add_verbose(parser)
     add_trust_argument(parser)
     add_launch_arguments(parser)
 
@@ -94,6 +96,7 @@ def run(args: argparse.Namespace) -> int:
         args.wait_time,
         args.tta,
         args.trust_checkpoint,
+        args.verbose,
     )
     if is_main_process():
         for name, value in metrics.items():

@@ -7,8 +7,10 @@ from .options import (
     add_data_root,
     add_launch_arguments,
     add_trust_argument,
+    add_verbose,
     export_local_rank,
     quiet_toolboxes,
+    whole_number,
 )
 
 HELP = 'train by a config'
@@ -34,6 +36,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--auto-scale-lr', action='store_true', help='scale the learning rate by the batch size'
     )
+    parser.add_argument(
+        '--seed',
+        type=whole_number,
+        help='of weights, order and augmentation (default: another each time)',
+    )
+    add_verbose(parser)
     add_trust_argument(parser)
     add_launch_arguments(parser)
 
@@ -55,6 +63,10 @@ def run(args: argparse.Namespace) -> int:
     cfg = load_config(
         args.config, parse_options(args.cfg_options), args.work_dir, args.launcher, args.data_root
     )
-    runner = train_model(cfg, args.resume, args.amp, args.auto_scale_lr, args.trust_checkpoint)
+    if args.seed is not None:
+        cfg.randomness = {**(cfg.get('randomness') or {}), 'seed': args.seed}
+    runner = train_model(
+        cfg, args.resume, args.amp, args.auto_scale_lr, args.trust_checkpoint, args.verbose
+    )
     runner.logger.info(f'done: checkpoints and logs are in {runner.work_dir}')
     return 0
