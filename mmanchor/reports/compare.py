@@ -132,8 +132,8 @@ def _render(
         verdict=said[sure[-1]],
         scores=Table(['score', *head], [main, *others]),
         class_text=f'{a.class_score}{" (%)" if a.unit else ""} of each class. The interval is of '
-        f'95 %, from {resamples} bootstrap samples of the images, the same for A and B; "sure" says '
-        'whether it is on one side of 0. With many classes some are so by chance.',
+        f'95 %, from {resamples} bootstrap samples of the images, the same for A and B; '
+        '"sure" says whether it is on one side of 0. With many classes some are so by chance.',
         table=Table(['class', a.counted, *head], rows),
         show=a.show,
         sections=[_differences(a, change[:-1], low, high), *_kinds(a, b), *_costs(a, b)],

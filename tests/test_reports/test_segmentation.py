@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import torch
 from mmseg.evaluation import IoUMetric
-from report_records import segmentation_samples, score
+from report_records import score, segmentation_samples
 
 from mmanchor.reports.analysis import analyze
 from mmanchor.reports.recording import BAND, _edges
@@ -30,7 +30,9 @@ def test_confusion_counts_every_pixel_that_is_not_ignored(tested):
     assert analysis.confusion.sum() == len(samples) * (40 * 60 - 15)
     found, truth = (samples[0][key]['data'][0] for key in ('pred_sem_seg', 'gt_sem_seg'))
     pixels = analysis.record.arrays
-    first = (pixels['pixel_image'] == 0) & (pixels['pixel_truth'] == 0) & (pixels['pixel_pred'] == 1)
+    first = (
+        (pixels['pixel_image'] == 0) & (pixels['pixel_truth'] == 0) & (pixels['pixel_pred'] == 1)
+    )
     assert pixels['pixel_count'][first].sum() == ((truth == 0) & (found == 1)).sum()
 
 
@@ -88,6 +90,8 @@ def test_masks_without_logits_have_neither_curves_nor_calibration(tested):
 
 
 def test_a_single_channel_is_a_probability(tested):
-    samples = [{**each, 'seg_logits': dict(data=torch.full((1, 40, 60), -2.0))} for each in tested[2]]
+    samples = [
+        {**each, 'seg_logits': dict(data=torch.full((1, 40, 60), -2.0))} for each in tested[2]
+    ]
     sure = score('segmentation', samples, [])[1].arrays
     assert set(sure['sure_bin']) == {int(100 * torch.tensor(2.0).sigmoid())}
