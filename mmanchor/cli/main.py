@@ -23,6 +23,7 @@ COMMANDS = {
     'test': 'test',
     'predict': 'predict',
     'explain': 'explain',
+    'report': 'report',
     'demo': 'demo',
     'make-demo-data': 'make_demo_data',
     'list-configs': 'list_configs',
