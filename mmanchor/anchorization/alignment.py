@@ -11,7 +11,7 @@ from .stages import Stage, autocast
 # Parameters that start at what the teacher has; the others are new.
 TRANSFERRED = ('in_proj.', 'proj.', 'gamma1.')
 # Factor on the learning rate of the others.
-NEW_LR = 10.0
+NEW_LR = 20.0
 
 
 class Align(Stage):

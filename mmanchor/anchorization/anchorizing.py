@@ -25,8 +25,8 @@ from .stages import Recipe, Stage, run_stages
 from .views import RandomViews
 
 # What a stage takes if only its steps are given.
-ALIGN = dict(steps=300, lr=1e-3)
-DISTILL = dict(steps=1000, lr=2e-4)
+ALIGN = dict(steps=300, lr=2e-3)
+DISTILL = dict(steps=1000, lr=1e-4)
 # The arguments of the form that softmax attention converts to best.
 PLUS = dict(value_residual=True, learn_scale=True, anchor_bias=True, anchor_links=True)
 LOCALS = ('none', 'depthwise')

@@ -13,6 +13,8 @@ from .stages import Stage, autocast
 
 # What the divergence of the outputs counts beside the mean error of the features.
 OUTPUT_WEIGHT = 1.0
+# Factor on the learning rate of parameters that the teacher does not have.
+NEW_LR = 5.0
 # Names of classifiers at the end of a network.
 HEADS = ('head', 'heads', 'fc')
 
@@ -57,7 +59,7 @@ class Distill(Stage):
 
     def groups(self) -> list[dict[str, Any]]:
         """All parameters of the network."""
-        return parameter_groups(self.student, self.layers, 1.0, self.old_lr)
+        return parameter_groups(self.student, self.layers, NEW_LR, self.old_lr)
 
     def backward(self, images: Tensor, amp: bool) -> dict[str, float]:
         """One pass through both networks."""
