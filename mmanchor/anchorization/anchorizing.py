@@ -130,10 +130,10 @@ def anchorize(
     prepare = preparation_for(model)
     probes = [prepare(batch) for batch in views.batches(0, VIEWS // BATCH_SIZE, BATCH_SIZE)]
     teacher = copy.deepcopy(model).eval().requires_grad_(False)
+    blocks = [name.rpartition('.')[0] for name in every]
+    stages = _stages(model, teacher, list(found), blocks, align, distill)
     new = _plus_form(model, num_anchors, probes, per_head, found, local)
     with as_at_test(_replaced(model, new), grad=True):
-        blocks = [name.rpartition('.')[0] for name in every]
-        stages = _stages(model, teacher, list(found), blocks, align, distill)
         run_stages(stages, views, prepare, recipe, after)
         if report is not None:
             report.update(errors_left(model, teacher, list(found), probes))

@@ -130,6 +130,7 @@ def main() -> None:
     parser.add_argument('--seed', type=int, default=0)
     parser.add_argument('--no-amp', action='store_true')
     args = parser.parse_args()
+    made_by = provenance()
     args.out.mkdir(parents=True, exist_ok=True)
     images, labels = scored_images(args.val, args.list)
     rows_file = args.out / f'{args.name}.rows.json'
@@ -150,7 +151,7 @@ def main() -> None:
         args.out / f'{args.name}.json',
         dict(
             options={k: str(v) if isinstance(v, Path) else v for k, v in vars(args).items()},
-            **provenance(),
+            **made_by,
             learned_from=dict(images=len(names), sha256=_digest(names)),
             scored_on=dict(images=len(labels), sha256=_digest(args.list.read_text().split())),
             macs=count_macs(result.model, torch.zeros(1, 3, 224, 224)).total,

@@ -137,8 +137,8 @@ class LearnedAnchorAttention(Attention):
         self.anchor_bias = (
             nn.Parameter(torch.zeros(num_heads, num_anchors)) if anchor_bias else None
         )
-        links = LINK_TO_ITSELF * torch.eye(num_anchors).repeat(num_heads, 1, 1)
-        self.links = nn.Parameter(links) if anchor_links else None
+        shape = (num_heads, num_anchors, num_anchors)
+        self.links = nn.Parameter(first_links(shape)) if anchor_links else None
         self.deploy = False
         if deploy:
             self.switch_to_deploy()
@@ -290,6 +290,11 @@ class LearnedAnchorAttention(Attention):
                     (k, v) for k, v in zip(names, folded, strict=True) if v is not None
                 )
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
+
+
+def first_links(shape: tuple[int, ...]) -> Tensor:
+    """Links, (heads, M, M), with which each anchor takes most from its own."""
+    return LINK_TO_ITSELF * torch.eye(shape[-1]).repeat(shape[0], 1, 1)
 
 
 def _scaled(anchors: Tensor, scale: Tensor | None) -> Tensor:
