@@ -2,7 +2,6 @@
 
 import copy
 from collections.abc import Iterable, Sequence
-from functools import partial
 from typing import Any
 
 import torch
@@ -25,8 +24,7 @@ from .stages import Recipe, Stage, run_stages
 from .views import RandomViews
 
 # What a stage takes if only its steps are given.
-ALIGN = dict(steps=300, lr=2e-3)
-DISTILL = dict(steps=1000, lr=1e-4)
+USUAL = dict(align=dict(steps=300, lr=2e-3), distill=dict(steps=1000, lr=5e-5))
 # The arguments of the form that softmax attention converts to best.
 PLUS = dict(value_residual=True, learn_scale=True, anchor_bias=True, anchor_links=True)
 LOCALS = ('none', 'depthwise')
@@ -85,9 +83,9 @@ def anchorize(
         images: A folder of images, which is searched through, a pattern, or a
             list of them and of files, for a start from data and for training.
         align: Steps of the first stage, or a dict of ``steps`` and ``lr``;
-            ``None`` takes :data:`ALIGN` if there are images.
+            ``None`` takes those of :data:`USUAL`.
         distill: The same for the second stage, also with ``old_lr``, the factor
-            on ``lr`` for weights that were trained before; :data:`DISTILL`.
+            on ``lr`` for weights that were trained before.
         recipe: What the stages have in common, and where a stopped run is
             continued from.
         after: Functions that are called after each step with the stage, the
@@ -256,6 +254,30 @@ def _replaced(model: nn.Module, new: dict[str, LearnedAnchorAttention]) -> nn.Mo
     return model
 
 
+def stage_options(name: str, given: int | dict[str, Any] | None) -> dict[str, Any]:
+    """The options of a stage, complete.
+
+    Args:
+        name: ``'align'`` or ``'distill'``.
+        given: Its steps, some of its options, or ``None``.
+
+    Raises:
+        UserError: If it has no such option.
+
+    Example:
+        >>> stage_options('align', 5)
+        {'steps': 5, 'lr': 0.002}
+    """
+    usual = USUAL[name]
+    options = {**usual, **(given if isinstance(given, dict) else {})}
+    if isinstance(given, int):
+        options['steps'] = given
+    known = {*usual, *(() if name == 'align' else ('old_lr',))}
+    if unknown := options.keys() - known:
+        raise UserError(f'{name} takes {", ".join(sorted(known))}, got {min(unknown)!r}')
+    return options
+
+
 def _stages(
     student: nn.Module,
     teacher: nn.Module,
@@ -264,17 +286,10 @@ def _stages(
     align: int | dict[str, Any] | None,
     distill: int | dict[str, Any] | None,
 ) -> list[Stage]:
-    stages: list[Stage] = []
-    kinds: Any = ((Align, align, ALIGN), (partial(Distill, blocks=blocks), distill, DISTILL))
-    for kind, given, usual in kinds:
-        options = {**usual, **(given if isinstance(given, dict) else {})}
-        if isinstance(given, int):
-            options['steps'] = given
-        name = 'align' if kind is Align else 'distill'
-        known = {*usual, *(() if kind is Align else ('old_lr',))}
-        if unknown := options.keys() - known:
-            raise UserError(f'{name} takes {", ".join(sorted(known))}, got {min(unknown)!r}')
-        stage = kind(student, teacher, layers=layers, **options)
-        if stage.steps:
-            stages.append(stage)
-    return stages
+    both: list[Stage] = [
+        Align(student, teacher, layers=layers, **stage_options('align', align)),
+        Distill(
+            student, teacher, layers=layers, blocks=blocks, **stage_options('distill', distill)
+        ),
+    ]
+    return [stage for stage in both if stage.steps]

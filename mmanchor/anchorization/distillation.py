@@ -14,7 +14,7 @@ from .stages import Stage, autocast
 # What the divergence of the outputs counts beside the mean error of the features.
 OUTPUT_WEIGHT = 1.0
 # Factor on the learning rate of parameters that the teacher does not have.
-NEW_LR = 5.0
+NEW_LR = 6.0
 # Names of classifiers at the end of a network.
 HEADS = ('head', 'heads', 'fc')
 
@@ -22,7 +22,7 @@ HEADS = ('head', 'heads', 'fc')
 class Distill(Stage):
     """Train the network as a whole, where alignment sees one layer at a time.
 
-    The loss is the mean relative error of the outputs of all blocks, and the
+    The loss is the mean error of the outputs of all blocks, and the
     divergence of the classes' probabilities (of the features, without a
     classifier). The teacher's mistakes are learned too: no labels are needed.
 
@@ -78,6 +78,25 @@ class Distill(Stage):
         return F.kl_div(
             scores.log_softmax(-1), wanted.log_softmax(-1), log_target=True, reduction='batchmean'
         )
+
+
+def feature_error(new: Tensor, old: Tensor) -> Tensor:
+    """Mean squared error of tokens as the next layer sees them: normalized.
+
+    Without it the few channels that are large in many networks are all that
+    counts.
+
+    Args:
+        new: (..., C).
+        old: What is right, (..., C).
+
+    Example:
+        >>> x = torch.tensor([[0.0, 2.0]])
+        >>> feature_error(10 * x, x), feature_error(-x, x)
+        (tensor(0.), tensor(4.0000))
+    """
+    new, old = (F.layer_norm(each.float(), each.shape[-1:]) for each in (new, old))
+    return (new - old).square().mean()
 
 
 @contextmanager

@@ -22,6 +22,8 @@ from .views import RandomViews
 MAX_NORM = 5.0
 # Of the steps of a stage, those in which the learning rate rises.
 WARMUP = 0.03
+# Seconds between two writings of the state.
+SAVE_EVERY = 60.0
 # Called after every step with the stage, the number of steps done and the errors.
 AfterStep = Callable[['Stage', int, dict[str, float]], None]
 
@@ -36,7 +38,6 @@ class Recipe:
         amp: Compute in bfloat16 where autocast does.
         workers: Processes that read images; 0 reads in the process itself.
         state: File that an interrupted run continues from; ``None`` keeps none.
-        save_every: Seconds between two writings of it.
     """
 
     batch_size: int = 16
@@ -44,7 +45,6 @@ class Recipe:
     amp: bool = False
     workers: int = 0
     state: PathLike | None = None
-    save_every: float = 60.0
 
 
 class Stage:
@@ -167,7 +167,7 @@ def _run_stage(
         optimizer.step()
         for call in after:
             call(stage, step + 1, errors)
-        if step + 1 < stage.steps and time.monotonic() - saved > recipe.save_every:
+        if time.monotonic() - saved > SAVE_EVERY:
             save(step + 1)
             saved = time.monotonic()
 

@@ -12,7 +12,7 @@ from torch import nn
 
 from .. import __version__
 from ..anchorization import Recipe, anchorize
-from ..anchorization.anchorizing import PLUS, layer_numbers
+from ..anchorization.anchorizing import PLUS, layer_numbers, stage_options
 from ..anchorization.stages import rank_and_world
 from ..compat.checkpoints import load_checkpoint
 from ..compat.torch_files import arrays_of_torch
@@ -105,7 +105,7 @@ def anchorize_checkpoint(
         raise UserError(f'{file} is not the plain ViT that it looks like; {report.problems()}')
     model.load_state_dict(state)
     recipe = recipe or Recipe()
-    recipe.state = recipe.state or out.with_name(f'{out.name}.state.pth')
+    recipe.state = recipe.state or out.with_suffix('.state.pth')
     result = Anchorized(model, out, out.with_suffix('.py'))
     anchorize(
         model.to(choose_device(device)),
@@ -129,7 +129,20 @@ def anchorize_checkpoint(
             **PLUS,
         )
         _write_config(result.config, shape, heads, attention, kept)
-        _write_weights(result, file, dict(anchors=num_anchors, local=local, layers=layers), recipe)
+        made = dict(
+            source=file.name,
+            anchors=num_anchors,
+            local=local,
+            layers=layers,
+            align=stage_options('align', align),
+            distill=stage_options('distill', distill),
+            batch_size=recipe.batch_size,
+            processes=rank_and_world()[1],
+            seed=recipe.seed,
+            amp=recipe.amp,
+            errors={name: round(error, 4) for name, error in result.errors.items()},
+        )
+        _write_weights(result, made)
         Path(recipe.state).unlink(missing_ok=True)
     return result
 
@@ -209,8 +222,7 @@ def _write_config(
 ) -> None:
     model = _model_config(shape, heads, attention, kept)
     model.pop('type')
-    model['backbone'].pop('type')
-    model['backbone']['attention'] = dict(attention, _delete_=True)
+    model['backbone']['_delete_'] = True
     if model['head'] is not None:
         model['head'] = dict(num_classes=shape.num_classes, in_channels=shape.embed_dims)
     body = pformat(model, width=96, sort_dicts=False)
@@ -223,17 +235,7 @@ def _write_config(
         part.write_text(text, encoding='utf-8')
 
 
-def _write_weights(result: Anchorized, file: Path, options: dict, recipe: Recipe) -> None:
-    meta = dict(
-        mmanchor_version=__version__,
-        anchorized=dict(
-            source=file.name,
-            **options,
-            batch_size=recipe.batch_size,
-            seed=recipe.seed,
-            amp=recipe.amp,
-            errors={name: round(error, 4) for name, error in result.errors.items()},
-        ),
-    )
+def _write_weights(result: Anchorized, made: dict[str, Any]) -> None:
     state = {name: value.cpu() for name, value in result.model.state_dict().items()}
+    meta = dict(mmanchor_version=__version__, anchorized=made)
     save_checkpoint(dict(state_dict=state, meta=meta), str(result.weights))

@@ -109,4 +109,3 @@ def test_they_are_exported(deploy):
 def test_an_anchor_starts_with_most_of_its_own():
     layer = LearnedAnchorAttention(32, num_heads=2, num_anchors=30, anchor_links=True)
     assert layer.links[1, 3].softmax(-1)[3] > 0.8
-

@@ -125,7 +125,7 @@ def main() -> None:
     parser.add_argument('--anchors', type=int, default=64)
     parser.add_argument('--align', type=int, default=300)
     parser.add_argument('--distill', type=int, default=1000)
-    parser.add_argument('--lr', type=float, default=1e-4)
+    parser.add_argument('--lr', type=float, default=5e-5)
     parser.add_argument('--batch-size', type=int, default=16)
     parser.add_argument('--seed', type=int, default=0)
     parser.add_argument('--no-amp', action='store_true')

@@ -52,7 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--distill-steps', type=int, help='steps of the whole network (default: 1000)'
     )
     parser.add_argument('--align-lr', type=float, help='highest learning rate (default: 2e-3)')
-    parser.add_argument('--lr', type=float, help='that of --distill-steps (default: 1e-4)')
+    parser.add_argument('--lr', type=float, help='that of --distill-steps (default: 5e-5)')
     parser.add_argument('--batch-size', type=int, default=16, help='(default: %(default)s)')
     parser.add_argument('--seed', type=int, default=0, help='of the views (default: %(default)s)')
     parser.add_argument('--workers', type=int, default=0, help='processes that read images')
