@@ -38,6 +38,7 @@ COMMANDS = {
     'export-deploy': 'checkpoints.export_deploy',
     'publish': 'checkpoints.publish',
     'convert': 'checkpoints.convert',
+    'anchorize': 'checkpoints.anchorize',
     'run': 'run',
     'doctor': 'doctor',
 }
