@@ -65,11 +65,15 @@ def trunk_steps(
 
 
 def trunk_work(
-    backbone: Any, size: tuple[int, int], chunk_tokens: int, ranks: Ranks | None = None
+    backbone: Any,
+    size: tuple[int, int],
+    chunk_tokens: int,
+    ranks: Ranks | None = None,
+    done: int = 0,
 ) -> int:
-    """Steps of :func:`trunk_steps`."""
+    """Steps of :func:`trunk_steps` after ``done`` layers."""
     bands = split_rows(layout_of(backbone, size).hw_shape, chunk_tokens)
-    return 2 * len((ranks or Ranks()).share(bands)) * len(backbone.layers)
+    return 2 * len((ranks or Ranks()).share(bands)) * (len(backbone.layers) - done)
 
 
 class LabelRows:

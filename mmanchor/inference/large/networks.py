@@ -5,10 +5,10 @@ from functools import partial
 from typing import Any
 
 from mmcv.cnn import ConvModule
-from mmdet.models.necks import FPN
 from mmengine.model import BaseModule
 from mmengine.utils.dl_utils.parrots_wrapper import _BatchNorm
 from mmseg.models.decode_heads import FPNHead, UPerHead
+from mmseg.models.necks import FPN
 from mmseg.models.utils import Upsample
 from torch import nn
 
@@ -17,8 +17,8 @@ from ...models.layers import LearnedAnchorAttention
 from ...models.necks import SimpleFeaturePyramid
 from .row_maps import Enlarged, Local, Reduced, Resized, RowMap, Stored, added, pooled, stacked
 
-# Channels of one band, summed up over its pixels: 128 MB in float32.
-BAND_NUMBERS = 1 << 25
+# Numbers of one band of the widest map: 64 MB in float32.
+BAND_NUMBERS = 1 << 24
 
 
 def objection(model: Any) -> str | None:
@@ -108,7 +108,7 @@ def _pyramid(neck: SimpleFeaturePyramid, maps: list[RowMap]) -> list[RowMap]:
 
 
 def _fpn(neck: FPN, maps: list[RowMap]) -> list[RowMap]:
-    """mmdet's FPN, whose top-down path takes the nearest pixel."""
+    """mmseg's FPN, whose top-down path takes the nearest pixel."""
     maps = maps[neck.start_level :]
     laterals = [_conv(conv, x) for conv, x in zip(neck.lateral_convs, maps, strict=False)]
     _top_down(laterals, lambda x, size: Resized(x, size, 'nearest'))

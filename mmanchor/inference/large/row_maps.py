@@ -196,10 +196,14 @@ class Resized(RowMap):
             first, last: The rows wanted.
         """
         upper, lower, weight = self._places(first, last, x.dtype)
-        rows = x[:, :, (upper - above).to(x.device)]
+        # Channels last: what follows is faster by far.
+        grid = x.permute(0, 2, 3, 1)
+        rows = grid.index_select(1, (upper - above).to(x.device))
         if weight is not None:
-            share = weight.to(x.device)[:, None]
-            rows = rows * (1 - share) + x[:, :, (lower - above).to(x.device)] * share
+            share = weight.to(x.device)[:, None, None]
+            rows.mul_(1 - share)
+            rows.addcmul_(grid.index_select(1, (lower - above).to(x.device)), share)
+        rows = rows.permute(0, 3, 1, 2)
         if self.source.size[1] == self.size[1]:
             return rows
         size = (last - first, self.size[1])

@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,10 @@ from ...models.layers.token_layout import TokenLayout
 from ...utils.files import replacing
 from .ranks import Ranks
 from .row_maps import Stored
+
+
+# A killed run repeats at most the layers of so many seconds, and one more.
+_SAVE_SECONDS = 60.0
 
 
 class TokenMaps:
@@ -77,6 +82,7 @@ class TokenFiles(TokenMaps):
     ) -> None:
         super().__init__(layout, out_indices, device)
         self.folder, self.width, self.ranks = folder, width, ranks
+        self._saved = time.monotonic()
         self.about = json.loads(json.dumps(about))
         self.state: dict[str, Any] = dict(about=self.about, layer=-1)
         path = folder / 'state.json'
@@ -101,6 +107,9 @@ class TokenFiles(TokenMaps):
 
     def save(self, layer: int, x: Tensor, first: int) -> None:
         """Write the tokens after a layer, and forget those before it."""
+        late = time.monotonic() - self._saved > _SAVE_SECONDS
+        if layer not in self.out_indices and not self.ranks.gather(late)[0]:
+            return
         start = self._span(first, first)[0]
         data = x[0].cpu().numpy()
         number = os.open(self._path(layer), os.O_RDWR | os.O_CREAT, 0o644)
@@ -112,12 +121,14 @@ class TokenFiles(TokenMaps):
         faults = self.ranks.gather(self.state.get('faults', {}))
         if self.ranks.is_first:
             merged = {key: value for each in faults for key, value in each.items()}
+            before = self.state['layer']
             self.state.update(layer=layer, faults=merged)
             with replacing(self.folder / 'state.json') as part:
                 part.write_text(json.dumps(self.state), encoding='utf-8')
-            before = layer - 1
             if before not in self.out_indices:
                 self._path(before).unlink(missing_ok=True)
+        self.state['layer'] = layer
+        self._saved = time.monotonic()
         self.ranks.wait()
 
     def _span(self, first: int, last: int) -> tuple[int, int]:
