@@ -51,13 +51,16 @@ def token_bytes(backbone: Any) -> int:
     return 4 * (backbone.embed_dims + attention.num_heads * attention.num_anchors)
 
 
-def segment_array(module: Any, image: np.ndarray, device: str) -> np.ndarray:
+def segment_array(
+    module: Any, image: np.ndarray, device: str, chunk_tokens: int = CHUNK_TOKENS
+) -> np.ndarray:
     """Labels of an image in memory.
 
     Args:
         module: A segmentor, in evaluation mode.
         image: (H, W, 3) uint8, BGR.
         device: Where it runs.
+        chunk_tokens: Most tokens of a band.
 
     Returns:
         (H, W) int64.
@@ -66,7 +69,7 @@ def segment_array(module: Any, image: np.ndarray, device: str) -> np.ndarray:
     size = image.shape[:2]
     maps = TokenMaps(layout_of(module.backbone, size), module.backbone.out_indices, device)
     strips = _Strips(module, ArrayReader(image))
-    for _ in trunk_steps(module.backbone, size, strips, maps):
+    for _ in trunk_steps(module.backbone, size, strips, maps, chunk_tokens):
         pass
     rows = LabelRows(module, maps, size)
     return np.concatenate([rows(*band).numpy() for band in rows.bands])
