@@ -23,6 +23,7 @@ COMMANDS = {
     'test': 'test',
     'predict': 'predict',
     'explain': 'explain',
+    'web': 'web',
     'demo': 'demo',
     'make-demo-data': 'make_demo_data',
     'list-configs': 'list_configs',

@@ -56,7 +56,9 @@ def test_a_missing_package_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(trackers, 'find_spec', lambda name: None)
     backends = [dict(type='WandbVisBackend')]
     cfg = Config(dict(work_dir=str(tmp_path), visualizer=dict(vis_backends=backends)))
-    with pytest.raises(UserError, match=r"needs the package wandb: pip install 'mmanchor\[wandb\]'"):
+    with pytest.raises(
+        UserError, match=r"needs the package wandb: pip install 'mmanchor\[wandb\]'"
+    ):
         use_trackers(cfg)
 
 
