@@ -15,6 +15,7 @@ from ..engine.checkpoints import latest_checkpoint, require_checkpoint
 from ..engine.choose_checkpoint import choose_checkpoint
 from ..engine.hooks import StartWeightsHook, WeightsGuard
 from ..engine.runner import build_runner, make_repeatable, require_room, running
+from ..engine.trackers import use_trackers
 from ..utils.config import building
 from ..utils.errors import UserError
 from ..utils.files import PathLike, remove_leftovers
@@ -68,6 +69,7 @@ def train_model(
         _use_amp(cfg)
     if auto_scale_lr:
         _use_auto_scale_lr(cfg)
+    use_trackers(cfg)
     warnings = check_before_training(cfg)
     make_repeatable(cfg)
     try:

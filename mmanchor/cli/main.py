@@ -24,6 +24,7 @@ COMMANDS = {
     'predict': 'predict',
     'explain': 'explain',
     'report': 'report',
+    'web': 'web',
     'demo': 'demo',
     'make-demo-data': 'make_demo_data',
     'list-configs': 'list_configs',
