@@ -15,6 +15,7 @@ from ..engine.hooks import ClassGuard, SaveDrawingsHook, WeightsGuard
 from ..engine.runner import build_runner
 from ..runtime.sessions import is_exported
 from ..utils.config import building, require_model, toolbox
+from ..utils.config_types import require_types
 from ..utils.errors import UserError
 from ..utils.files import PathLike, make_folder, write_json
 from .test_exported import scorer_of
@@ -64,6 +65,7 @@ def test_model(
             missing, the checkpoint is of another model or of other classes, or
             the config cannot be built.
     """
+    require_types(cfg)
     require_model(cfg)
     for key in ('test_dataloader', 'test_cfg', 'test_evaluator'):
         if cfg.get(key) is None:

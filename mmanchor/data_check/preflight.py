@@ -65,8 +65,6 @@ def _finish(cfg: Config, reports: Sequence[SplitReport]) -> None:
     for report in reports:
         for note in report.notes if not report.splits else ():
             _warn(cfg, note)
-    if not isinstance(cfg.get('custom_hooks') or [], (list, tuple)):
-        raise UserError(f'custom_hooks must be a list of dicts, got {cfg.custom_hooks!r}')
     default = cfg.get('default_hooks')
     hooks = [
         *(cfg.get('custom_hooks') or ()),
