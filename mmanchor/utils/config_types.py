@@ -96,15 +96,17 @@ _RULES: dict[str, str] = {
     'model.**init_cfg': 'a dict or a list of dicts or None',
     'model.**norm_cfg model.**act_cfg model.**conv_cfg': 'a dict or None',
 }
-_PATTERNS = [
-    (
-        re.compile(
-            re.escape(keys).replace(r'\*\*', '.*').replace(r'\*', '[^.]*').replace(r'\ ', '|')
-        ),
-        wanted,
-    )
-    for keys, wanted in _RULES.items()
-]
+_SPELLINGS = ((r'\*\*', '.*'), (r'\*', '[^.]*'), (r'\ ', '|'))
+
+
+def _regex(patterns: str) -> re.Pattern:
+    text = re.escape(patterns)
+    for old, new in _SPELLINGS:
+        text = text.replace(old, new)
+    return re.compile(text)
+
+
+_PATTERNS = [(_regex(patterns), wanted) for patterns, wanted in _RULES.items()]
 
 
 def require_types(cfg: Config) -> None:
