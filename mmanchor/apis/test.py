@@ -16,6 +16,7 @@ from ..engine.runner import build_runner
 from ..reports.reporting import Reporting
 from ..runtime.sessions import is_exported
 from ..utils.config import building, require_model, toolbox
+from ..utils.config_types import require_types
 from ..utils.errors import UserError
 from ..utils.files import PathLike, make_folder, write_json
 from .test_exported import scorer_of
@@ -70,6 +71,7 @@ def test_model(
             missing, the checkpoint is of another model or of other classes, or
             the config cannot be built.
     """
+    require_types(cfg)
     require_model(cfg)
     _require_test(cfg)
     exported = is_exported(checkpoint)
