@@ -13,8 +13,10 @@ from ..engine.checkpoints import TRAINING_ONLY, read_checkpoint
 from ..engine.choose_checkpoint import choose_checkpoint
 from ..engine.hooks import ClassGuard, SaveDrawingsHook, WeightsGuard
 from ..engine.runner import build_runner
+from ..reports.reporting import Reporting
 from ..runtime.sessions import is_exported
 from ..utils.config import building, require_model, toolbox
+from ..utils.config_types import require_types
 from ..utils.errors import UserError
 from ..utils.files import PathLike, make_folder, write_json
 from .test_exported import scorer_of
@@ -34,6 +36,7 @@ def test_model(
     tta: bool = False,
     trust_checkpoint: bool = False,
     verbose: bool = False,
+    report: PathLike | None = None,
 ) -> dict[str, Any]:
     """Score a checkpoint on the test split of a config.
 
@@ -57,6 +60,8 @@ def test_model(
         tta: Average over the views of the config's ``tta_pipeline``.
         trust_checkpoint: Read the checkpoint even if it may run code.
         verbose: Print what is otherwise in the log file only, such as the config.
+        report: Folder for a page on what the model gets right and wrong, and
+            for what it is made from.
 
     Returns:
         Names of the metrics and their values.
@@ -66,11 +71,9 @@ def test_model(
             missing, the checkpoint is of another model or of other classes, or
             the config cannot be built.
     """
+    require_types(cfg)
     require_model(cfg)
-    for key in ('test_dataloader', 'test_cfg', 'test_evaluator'):
-        if cfg.get(key) is None:
-            raise UserError(f'the config {cfg.filename} has no {key}, so there is nothing to test')
-    require_data(cfg, ['test'])
+    _require_test(cfg)
     exported = is_exported(checkpoint)
     if exported and tta:
         raise UserError('--tta needs a checkpoint; an exported file sees each image once')
@@ -81,6 +84,7 @@ def test_model(
     if out is not None:
         _keep_predictions(cfg, Path(out))
     warnings = check_before_testing(cfg)
+    reporting = Reporting(report, cfg, cfg.load_from or str(checkpoint))
     if tta:
         _use_tta(cfg)
     # Hooks that ask for the iteration would make MMEngine build these, and
@@ -92,6 +96,7 @@ def test_model(
         log_warnings(cfg, warnings)
     with building(cfg):
         runner.test_loop  # noqa: B018  (MMEngine builds data and metrics late)
+    reporting.attach(runner)
     if exported:
         meta = getattr(runner.test_dataloader.dataset, 'metainfo', {})
         runner.model = scorer_of(checkpoint, cfg, meta.get('classes') or ())
@@ -102,16 +107,18 @@ def test_model(
         runner.register_hook(SaveDrawingsHook(show_dir))
     metrics = {name: _plain(value) for name, value in runner.test().items()}
     if is_main_process():
-        write_json(
-            Path(runner.work_dir, METRICS_FILE),
-            dict(
-                config=str(cfg.filename),
-                checkpoint=cfg.load_from or str(checkpoint),
-                tta=tta,
-                metrics=metrics,
-            ),
-        )
+        said = dict(config=str(cfg.filename), checkpoint=cfg.load_from or str(checkpoint), tta=tta)
+        write_json(Path(runner.work_dir, METRICS_FILE), dict(said, metrics=metrics))
+        reporting.write(metrics)
     return metrics
+
+
+def _require_test(cfg: Config) -> None:
+    """Refuse a config without a test, or without its data."""
+    for key in ('test_dataloader', 'test_cfg', 'test_evaluator'):
+        if cfg.get(key) is None:
+            raise UserError(f'the config {cfg.filename} has no {key}, so there is nothing to test')
+    require_data(cfg, ['test'])
 
 
 def _weights(cfg: Config, checkpoint: PathLike, trust_checkpoint: bool) -> str:

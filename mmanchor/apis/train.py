@@ -15,7 +15,9 @@ from ..engine.checkpoints import latest_checkpoint, require_checkpoint
 from ..engine.choose_checkpoint import choose_checkpoint
 from ..engine.hooks import StartWeightsHook, WeightsGuard
 from ..engine.runner import build_runner, make_repeatable, require_room, running
+from ..engine.trackers import use_trackers
 from ..utils.config import building
+from ..utils.config_types import require_types
 from ..utils.errors import UserError
 from ..utils.files import PathLike, remove_leftovers
 from .opening import log_opening
@@ -52,11 +54,10 @@ def train_model(
         UserError: If the data, a checkpoint or what an option needs is
             missing.
     """
+    require_types(cfg)
     for key in ('train_dataloader', 'train_cfg', 'optim_wrapper'):
         if cfg.get(key) is None:
             raise UserError(f'the config {cfg.filename} has no {key}, so there is nothing to train')
-        if not isinstance(cfg[key], dict):
-            raise UserError(f'{key} of {cfg.filename} must be a dict, got {cfg[key]!r}')
     splits = ['train'] if cfg.get('val_cfg') is None else ['train', 'val']
     require_data(cfg, splits)
     if is_main_process():
@@ -68,6 +69,7 @@ def train_model(
         _use_amp(cfg)
     if auto_scale_lr:
         _use_auto_scale_lr(cfg)
+    use_trackers(cfg)
     warnings = check_before_training(cfg)
     make_repeatable(cfg)
     try:

@@ -24,6 +24,8 @@ COMMANDS = {
     'test': 'test',
     'predict': 'predict',
     'explain': 'explain',
+    'report': 'report',
+    'web': 'web',
     'demo': 'demo',
     'make-demo-data': 'make_demo_data',
     'list-configs': 'list_configs',
@@ -38,6 +40,7 @@ COMMANDS = {
     'export-deploy': 'checkpoints.export_deploy',
     'publish': 'checkpoints.publish',
     'convert': 'checkpoints.convert',
+    'anchorize': 'checkpoints.anchorize',
     'run': 'run',
     'doctor': 'doctor',
 }

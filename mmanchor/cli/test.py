@@ -54,6 +54,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=2,
         help='seconds that a window stays (default: %(default)s)',
     )
+    parser.add_argument(
+        '--report',
+        metavar='FOLDER',
+        help='write a page on what the model gets right and wrong, FOLDER/index.html, and what it '
+        'is made from, for mmanchor report',
+    )
     parser.add_argument('--tta', action='store_true', help='average over augmented views')
     add_verbose(parser)
     add_trust_argument(parser)
@@ -97,6 +103,7 @@ def run(args: argparse.Namespace) -> int:
         args.tta,
         args.trust_checkpoint,
         args.verbose,
+        args.report,
     )
     if is_main_process():
         for name, value in metrics.items():
@@ -107,4 +114,6 @@ def run(args: argparse.Namespace) -> int:
         for sentence in written:
             print(sentence)
         print(f'written to {cfg.work_dir}/{METRICS_FILE}')
+        if args.report:
+            print(f'the report is {args.report}/index.html')
     return 0

@@ -41,6 +41,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=whole_number,
         help='of weights, order and augmentation (default: another each time)',
     )
+    parser.add_argument(
+        '--tracker',
+        action='append',
+        default=[],
+        choices=('tensorboard', 'wandb', 'mlflow', 'clearml'),
+        help='also log to this tracker; may be given several times',
+    )
     add_verbose(parser)
     add_trust_argument(parser)
     add_launch_arguments(parser)
@@ -56,6 +63,7 @@ def run(args: argparse.Namespace) -> int:
         0; what cannot be done raises ``UserError``.
     """
     from ..apis.train import train_model
+    from ..engine.trackers import use_trackers
     from ..utils.config import load_config, parse_options
 
     quiet_toolboxes()
@@ -65,6 +73,7 @@ def run(args: argparse.Namespace) -> int:
     )
     if args.seed is not None:
         cfg.randomness = {**(cfg.get('randomness') or {}), 'seed': args.seed}
+    use_trackers(cfg, args.tracker)
     runner = train_model(
         cfg, args.resume, args.amp, args.auto_scale_lr, args.trust_checkpoint, args.verbose
     )

@@ -80,8 +80,6 @@ def _finish(cfg: Config, reports: Sequence[SplitReport]) -> list[str]:
         raise UserError('\n'.join(fatal) + hint)
     texts = [_line(*pair) for pair in found]
     texts += [note for report in reports if not report.splits for note in report.notes]
-    if not isinstance(cfg.get('custom_hooks') or [], (list, tuple)):
-        raise UserError(f'custom_hooks must be a list of dicts, got {cfg.custom_hooks!r}')
     default = cfg.get('default_hooks')
     hooks = [
         *(cfg.get('custom_hooks') or ()),
