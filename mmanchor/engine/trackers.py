@@ -16,11 +16,7 @@ TRACKERS = {
     'clearml': 'ClearMLVisBackend',
 }
 # MMEngine's others, for which a config is needed: what to install.
-OTHERS = {
-    'aim': 'AimVisBackend',
-    'dvclive': 'DVCLiveVisBackend',
-    'neptune': 'NeptuneVisBackend',
-}
+OTHERS = {'aim': 'AimVisBackend', 'dvclive': 'DVCLiveVisBackend', 'neptune': 'NeptuneVisBackend'}
 
 
 def use_trackers(cfg: Config, names: list[str] | tuple[str, ...] = ()) -> None:
