@@ -27,11 +27,7 @@ _MEASURED_ON = 2
 # Shares of the values of a tensor that are cut off at each end; the better one is taken.
 _CUTS = (0.0, 1e-4)
 # Below and above these what follows a product is constant, so it may be cut there.
-_CONSTANT_BEYOND = {
-    'HardSwish': (-3.0, np.inf),
-    'HardSigmoid': (-3.0, 3.0),
-    'Relu': (0.0, np.inf),
-}
+_CONSTANT_BEYOND = {'HardSwish': (-3.0, np.inf), 'HardSigmoid': (-3.0, 3.0), 'Relu': (0.0, np.inf)}
 
 
 def quantize(

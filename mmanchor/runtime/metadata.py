@@ -72,8 +72,9 @@ _RULES: dict[str, tuple[str, Callable[[Any], bool]]] = {
     'resize': (f'a list of steps, to {LARGEST_SIDE} pixels at most', _is_list(_is_step)),
     'thresholds': (
         'numbers by name',
-        lambda value: value is None
-        or (isinstance(value, dict) and all(map(_is_number, value.values()))),
+        lambda value: (
+            value is None or (isinstance(value, dict) and all(map(_is_number, value.values())))
+        ),
     ),
 }
 

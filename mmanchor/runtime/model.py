@@ -14,7 +14,6 @@ from .results import Boxes, Labels, Mask, suppress, to_boxes, to_labels, to_mask
 from .sessions import open_session
 
 
-
 class Model:
     """A file that ``mmanchor export`` wrote.
 
