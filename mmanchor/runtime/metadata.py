@@ -155,7 +155,8 @@ def read_metadata(text: str | None, name: str) -> dict[str, Any]:
             value = value.get(part) if isinstance(value, dict) else None
         if not fits(value):
             raise UserError(
-                f'the metadata of {name!r} is damaged: {key} must be {wanted}, got {str(value)[:80]}'
+                f'the metadata of {name!r} is damaged: {key} must be {wanted}, '
+                f'got {str(value)[:80]}'
             )
     given = metadata['input']
     if not given['normalized_inside'] and None in (given.get('mean'), given.get('std')):

@@ -1,4 +1,4 @@
-"""A page for browsers: the model, a program of plain JavaScript, and onnxruntime-web beside them."""
+"""A page for browsers: the model, plain JavaScript, and onnxruntime-web beside them."""
 
 import shutil
 from dataclasses import dataclass
