@@ -21,7 +21,7 @@ from .verify import example_images
 # norms and products of two activations stay in float.
 _OPERATORS = ('Conv', 'Gemm', 'MatMul')
 # No operator stays in float whose error is below this share of the outputs.
-_NOTICEABLE = 0.01
+_NOTICEABLE = 0.02
 # Images on which the error of each operator is measured.
 _MEASURED_ON = 2
 # Shares of the values of a tensor that are cut off at each end; the better one is taken.
