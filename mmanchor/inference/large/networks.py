@@ -17,8 +17,8 @@ from ...models.layers import LearnedAnchorAttention
 from ...models.necks import SimpleFeaturePyramid
 from .row_maps import Enlarged, Local, Reduced, Resized, RowMap, Stored, added, pooled, stacked
 
-# Numbers of one band of the widest map: 64 MB in float32.
-BAND_NUMBERS = 1 << 24
+# Numbers of one band of the widest map: 32 MB in float32.
+BAND_NUMBERS = 1 << 23
 
 
 def objection(model: Any) -> str | None:
