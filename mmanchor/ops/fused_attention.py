@@ -145,11 +145,7 @@ def _backward(
 def _(grad, x, values, anchors, means, mass, scale):
     shape = (0,) if anchors is None else anchors.shape
     dtype = x.dtype if anchors is None else anchors.dtype
-    return (
-        x.new_empty(x.shape),
-        values.new_empty(values.shape),
-        x.new_empty(shape, dtype=dtype),
-    )
+    return (x.new_empty(x.shape), values.new_empty(values.shape), x.new_empty(shape, dtype=dtype))
 
 
 def _remember(ctx, inputs, output) -> None:

@@ -137,7 +137,9 @@ def _gradients(
         _put(grad_anchors + place, width, m, d, num_anchors, width, total)
 
 
-def sum_up(x: Tensor, values: Tensor, anchors: Tensor | None, scale: float) -> tuple[Tensor, Tensor]:
+def sum_up(
+    x: Tensor, values: Tensor, anchors: Tensor | None, scale: float
+) -> tuple[Tensor, Tensor]:
     """A^T V, (B, heads, M, Dv), and A^T 1, (B, heads, M), in float32."""
     sizes = _Sizes(x, values.shape[-1], anchors)
     x, values, anchors = map(_rows, (x, values, anchors))

@@ -129,6 +129,24 @@ def test_the_operator_keeps_its_promises():
     )
 
 
+@fused
+@pytest.mark.parametrize('deploy', [True, False])
+def test_the_layer_takes_the_kernels(deploy, monkeypatch):
+    from mmanchor.models.layers import LearnedAnchorAttention, learned_attention
+
+    torch.manual_seed(0)
+    options = dict(num_anchors=5, learn_scale=True, deploy=deploy)
+    plain = LearnedAnchorAttention(64, 2, **options).to(DEVICE)
+    layer = LearnedAnchorAttention(64, 2, fused=True, **options).to(DEVICE)
+    layer.load_state_dict(plain.state_dict())
+    for name in ('anchor_attention', 'attention_from_scores', 'token_sums'):
+        monkeypatch.delattr(learned_attention, name)
+    x = torch.randn(1, 30, 64, device=DEVICE)
+    got = layer(x)
+    monkeypatch.undo()
+    torch.testing.assert_close(got, plain(x), rtol=0, atol=1e-5)
+
+
 def test_other_inputs_take_the_eager_form():
     keys, values, anchors = (each.cpu().detach().double() for each in inputs(SIZES[1]))
     assert not can_fuse(keys, values, 30, 64, anchors)

@@ -10,6 +10,8 @@ from ...ops import (
     anchor_attention,
     assign_heads,
     attention_from_scores,
+    fused_anchor_attention,
+    fused_attention_from_scores,
     project_means,
     spread_means,
     token_sums,
@@ -79,6 +81,8 @@ class LearnedAnchorAttention(Attention):
             through few anchors averages away.
         learn_scale: Beyond the paper: multiply the scores of head h by a
             learned :math:`s_h` that starts at 1. The deploy form folds it.
+        fused: Attend by Triton's kernels (:mod:`mmanchor.ops.fused_attention`)
+            where they run. They have not been measured on a GPU.
         deploy: Build the deploy form. It loads checkpoints of the training
             form, too, which are folded when they are loaded.
 
@@ -100,6 +104,7 @@ class LearnedAnchorAttention(Attention):
         anchor_std: float = 1.0,
         value_residual: bool = False,
         learn_scale: bool = False,
+        fused: bool = False,
         deploy: bool = False,
         **kwargs,
     ) -> None:
@@ -111,6 +116,7 @@ class LearnedAnchorAttention(Attention):
         nn.init.normal_(self.anchors, std=anchor_std)
         self.value_residual = nn.Parameter(torch.zeros(num_heads)) if value_residual else None
         self.score_scale = nn.Parameter(torch.ones(num_heads)) if learn_scale else None
+        self.fused = fused
         self.deploy = False
         if deploy:
             self.switch_to_deploy()
@@ -137,6 +143,7 @@ class LearnedAnchorAttention(Attention):
             gain = x.shape[1] * gain - self.num_anchors * self.embed_dims
         return (
             self.deploy
+            and not self.fused
             and self.depthwise is None
             and self.value_residual is None
             and bool(gain > 0)
@@ -149,11 +156,13 @@ class LearnedAnchorAttention(Attention):
         scores, values = self.in_proj(x).split(widths, dim=-1)
         scores = scores.unflatten(2, (self.num_heads, -1)).transpose(1, 2)
         (values,) = self._split_heads(values)
+        fused = self.fused and not is_exporting()
         if self.deploy:
-            out = attention_from_scores(scores, values)
+            attend = fused_attention_from_scores if fused else attention_from_scores
+            out = attend(scores, values)
         else:  # what is split off as scores are keys
             anchors = _scaled(self.anchors, self.score_scale)
-            out = anchor_attention(scores, values, anchors)
+            out = (fused_anchor_attention if fused else anchor_attention)(scores, values, anchors)
         if self.value_residual is not None:
             out = out + self.value_residual[:, None, None] * values
         return out, values
