@@ -15,7 +15,7 @@ from mmengine.registry import MODELS, DefaultScope
 
 from ..utils.config import toolbox
 from ..utils.errors import UserError, in_one_line
-from ..utils.images import UnreadableImage, image_size
+from ..utils.images import UnreadableImageError, image_size
 from ..utils.inputs import Frame, open_input
 from ..utils.memory import free_memory
 from ..visualization import distinct_palette
@@ -262,10 +262,10 @@ class Model:
         """Refuse an image file that needs more memory than is free.
 
         Raises:
-            UnreadableImage: With the numbers.
+            UnreadableImageError: With the numbers.
         """
         if reason := self.too_large(path):
-            raise UnreadableImage(reason)
+            raise UnreadableImageError(reason)
 
     def too_large(self, path: Path) -> str | None:
         """What is to be said of an image file that needs more memory than is free."""

@@ -20,7 +20,6 @@ import numpy as np
 import torch
 from mmengine.registry import DefaultScope
 
-from mmanchor.analysis.memory import process_peak
 from mmanchor.analysis.provenance import describe, measured
 from mmanchor.analysis.report import markdown_table
 from mmanchor.inference.large.forward import LabelRows, trunk_steps
@@ -34,6 +33,7 @@ from mmanchor.models.layers.banded_forward import layout_of
 from mmanchor.utils.config import load_config
 from mmanchor.utils.files import read_json, write_json
 from tools.benchmarks.large_images import in_own_process
+from tools.benchmarks.memory import process_peak
 
 CONFIG = 'fpn_anchorformer-s_8xb4-40k_ade20k-512'
 CROP, STRIDE = 512, 341
