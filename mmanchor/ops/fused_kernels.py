@@ -142,7 +142,7 @@ def sum_up(
 ) -> tuple[Tensor, Tensor]:
     """A^T V, (B, heads, M, Dv), and A^T 1, (B, heads, M), in float32."""
     sizes = _Sizes(x, values.shape[-1], anchors)
-    x, values, anchors = map(_rows, (x, values, anchors))
+    x, values, anchors = _rows(x), _rows(values), anchors if anchors is None else _rows(anchors)
     sums = x.new_empty((*x.shape[:2], sizes.splits, sizes.anchors, sizes.v_width), dtype=sizes.wide)
     mass = sums.new_empty(sums.shape[:-1])
     _sum_up[sizes.images, sizes.splits](
@@ -158,7 +158,7 @@ def spread(
 ) -> Tensor:
     """A times the means, (B, heads, N, Dv)."""
     sizes = _Sizes(x, means.shape[-1], anchors)
-    x, anchors = map(_rows, (x, anchors))
+    x, anchors = _rows(x), anchors if anchors is None else _rows(anchors)
     out = x.new_empty((*x.shape[:3], sizes.v_width), dtype=dtype)
     _spread[sizes.images, sizes.all_blocks](
         x, means.contiguous(), anchors, out, *_strides(x), *_strides(anchors),
@@ -179,7 +179,8 @@ def gradients(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Gradients of x, of the values and of the anchors, (B, heads, M, D); empty without."""
     sizes = _Sizes(x, values.shape[-1], anchors)
-    x, values, grad, anchors = map(_rows, (x, values, grad, anchors))
+    x, values, grad = _rows(x), _rows(values), _rows(grad)
+    anchors = anchors if anchors is None else _rows(anchors)
     grad_x, grad_values = x.new_empty(x.shape), values.new_empty(values.shape)
     shape = (*x.shape[:2], sizes.splits, sizes.anchors, sizes.width) if sizes.has_anchors else (0,)
     grad_anchors = x.new_empty(shape, dtype=sizes.wide if sizes.has_anchors else x.dtype)
@@ -217,9 +218,9 @@ class _Sizes:
         )
 
 
-def _rows(x: Tensor | None) -> Tensor | None:
+def _rows(x: Tensor) -> Tensor:
     """A tensor whose last axis has the stride 1."""
-    return x if x is None or x.stride(-1) == 1 else x.contiguous()
+    return x if x.stride(-1) == 1 else x.contiguous()
 
 
 def _strides(x: Tensor | None) -> tuple[int, ...]:

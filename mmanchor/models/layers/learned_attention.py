@@ -185,17 +185,19 @@ class LearnedAnchorAttention(Attention):
         scores, values = self.in_proj(x).split(widths, dim=-1)
         scores = scores.unflatten(2, (self.num_heads, -1)).transpose(1, 2)
         (values,) = self._split_heads(values)
-        links = {} if self.links is None else dict(links=self.links)
-        fused = self.fused and not links and not is_exporting()
-        if self.deploy:
-            attend = fused_attention_from_scores if fused else attention_from_scores
-            out = attend(scores, values, **links)
+        fused = self.fused and self.links is None and not is_exporting()
+        if self.deploy and fused:
+            out = fused_attention_from_scores(scores, values)
+        elif self.deploy:
+            out = attention_from_scores(scores, values, self.links)
         else:  # what is split off as scores are keys
             anchors = _scaled(self.anchors, self.score_scale)
-            if self.anchor_bias is not None or not fused:
-                out = anchor_attention(scores, values, anchors, bias=self.anchor_bias, **links)
-            else:
+            if fused and self.anchor_bias is None:
                 out = fused_anchor_attention(scores, values, anchors)
+            else:
+                out = anchor_attention(
+                    scores, values, anchors, bias=self.anchor_bias, links=self.links
+                )
         if self.value_residual is not None:
             out = out + self.value_residual[:, None, None] * values
         return out, values
