@@ -141,7 +141,7 @@ def build_page(gradio: Any, studio: Studio, explain: bool) -> Any:
                 )
             with gradio.Column(scale=3, min_width=320):
                 status = gradio.Markdown('Drop an image, or use the camera.', elem_id='status')
-                with gradio.Row():
+                with gradio.Row(elem_id='drawings'):
                     drawings = [
                         gradio.Image(
                             label=name,
@@ -157,7 +157,7 @@ def build_page(gradio: Any, studio: Studio, explain: bool) -> Any:
                 rows = gradio.Dataframe(
                     headers=list(HEADERS), interactive=False, wrap=True, buttons=[]
                 )
-                download = gradio.DownloadButton('Download', interactive=False)
+                download = gradio.DownloadButton('Download predictions', interactive=False)
         say = _Saying(gradio)
         outputs = [status, drawn, rows, download, *drawings]
 
@@ -261,7 +261,7 @@ def _add_explanations(gradio: Any, studio: Studio, image: Any, say: _Saying) -> 
         with gradio.Column(scale=3, min_width=320):
             status = gradio.Markdown('', elem_id='status-explain')
             sheet = gradio.Image(
-                show_label=False, format='png', interactive=False, buttons=_BUTTONS
+                show_label=False, format='png', interactive=False, buttons=_BUTTONS, elem_id='sheet'
             )
     point = gradio.State(None)
 
