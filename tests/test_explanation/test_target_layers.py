@@ -9,7 +9,12 @@ from mmanchor.explanation.target_layers import find_target_layer
 
 BACKBONES = {
     'ViT': ('mmpretrain', dict(arch='deit-tiny', img_size=64), 'layers.11.ln1', (4, 4, 1)),
-    'SwinTransformer': ('mmpretrain', dict(arch='tiny', img_size=64), 'norm1', (2, 2, 0)),
+    'SwinTransformer': (
+        'mmpretrain',
+        dict(arch='tiny', img_size=64, pad_small_map=True),
+        'norm1',
+        (2, 2, 0),
+    ),
     'LeViT': ('mmpretrain', dict(arch='128s', img_size=128), 'stages.2', (2, 2, 0)),
     'ResNet': ('mmpretrain', dict(depth=18), 'layer4', (2, 2, 0)),
     'ConvNeXt': ('mmpretrain', dict(arch='atto'), 'stages.3', (2, 2, 0)),
