@@ -20,7 +20,7 @@ LAYERS = (
     ('engine',),
     ('anchorization', 'analysis', 'data_check', 'visualization'),
     ('converters', 'inference'),
-    ('explanation', 'export'),
+    ('explanation', 'export', 'reports'),
     ('apis',),
     ('demo', 'web'),
     ('cli',),

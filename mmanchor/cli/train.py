@@ -7,8 +7,10 @@ from .options import (
     add_data_root,
     add_launch_arguments,
     add_trust_argument,
+    add_verbose,
     export_local_rank,
     quiet_toolboxes,
+    whole_number,
 )
 
 HELP = 'train by a config'
@@ -35,7 +37,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--auto-scale-lr', action='store_true', help='scale the learning rate by the batch size'
     )
     parser.add_argument(
-        '--seed', type=int, metavar='N', help="seed of the run, in place of the config's"
+        '--seed',
+        type=whole_number,
+        help='of weights, order and augmentation (default: another each time)',
     )
     parser.add_argument(
         '--tracker',
@@ -44,6 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=('tensorboard', 'wandb', 'mlflow', 'clearml'),
         help='also log to this tracker; may be given several times',
     )
+    add_verbose(parser)
     add_trust_argument(parser)
     add_launch_arguments(parser)
 
@@ -69,6 +74,8 @@ def run(args: argparse.Namespace) -> int:
     if args.seed is not None:
         cfg.randomness = {**(cfg.get('randomness') or {}), 'seed': args.seed}
     use_trackers(cfg, args.tracker)
-    runner = train_model(cfg, args.resume, args.amp, args.auto_scale_lr, args.trust_checkpoint)
+    runner = train_model(
+        cfg, args.resume, args.amp, args.auto_scale_lr, args.trust_checkpoint, args.verbose
+    )
     runner.logger.info(f'done: checkpoints and logs are in {runner.work_dir}')
     return 0
