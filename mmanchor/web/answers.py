@@ -1,7 +1,9 @@
 """What the page shows, made without gradio: drawings, tables, explanations and files."""
 
+import shutil
+import tempfile
 import threading
-import uuid
+import time
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -24,6 +26,8 @@ from .uploads import Limits, open_video, read_upload
 HEADERS = ('model', 'found', 'score', 'where')
 ANCHORS, CAM = 'anchor maps', 'Grad-CAM'
 _MOST_ROWS = 50
+# Seconds that results are kept.
+KEEP = 3600
 
 
 @dataclass(frozen=True)
@@ -137,7 +141,7 @@ class Studio:
         if not names:
             raise UserError('Choose a model.')
         frames = open_video(self._path(upload), self.limits)
-        path = self.folder / f'{uuid.uuid4().hex}.webm'
+        path = self._result_folder() / 'predictions.webm'
         count = 0
         with VideoFile(path, frames.clip.fps) as video:
             for frame in frames:
@@ -175,10 +179,18 @@ class Studio:
     def _image(self, upload: Any) -> np.ndarray:
         return read_upload(self._path(upload), self.limits)
 
+    def _result_folder(self) -> Path:
+        """A new folder; those of old results go."""
+        results = self.folder / 'results'
+        results.mkdir(exist_ok=True)
+        for old in results.iterdir():
+            if time.time() - old.stat().st_mtime > KEEP:
+                shutil.rmtree(old, ignore_errors=True)
+        return Path(tempfile.mkdtemp(dir=results))
+
     def _pack(self, results: Mapping[str, Any], drawings: Sequence[tuple[np.ndarray, str]]) -> Path:
         """The zip file of an answer."""
-        folder = self.folder / uuid.uuid4().hex
-        folder.mkdir()
+        folder = self._result_folder()
         data = {name: found_in(each) for name, each in results.items()}
         write_json(folder / 'predictions.json', data)
         path = folder / 'predictions.zip'

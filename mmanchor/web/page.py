@@ -10,7 +10,7 @@ from typing import Any
 
 from ..inference.model import Model
 from ..utils.errors import UserError
-from .answers import ANCHORS, CAM, HEADERS, Studio
+from .answers import ANCHORS, CAM, HEADERS, KEEP, Studio
 from .uploads import Limits
 
 _CSS = """
@@ -20,8 +20,8 @@ _CSS = """
 """
 # Not the one that shares a picture with strangers.
 _BUTTONS = ['download', 'fullscreen']
-# Uploads and results are removed after an hour; seconds.
-_SWEEP, _KEEP = 600, 3600
+# Seconds between looks for old uploads.
+_SWEEP = 600
 
 
 def open_gradio(folder: Path) -> Any:
@@ -119,7 +119,7 @@ def build_page(gradio: Any, studio: Studio, explain: bool) -> Any:
     """
     names = ', '.join(studio.models)
     with gradio.Blocks(
-        title='mmanchor', analytics_enabled=False, delete_cache=(_SWEEP, _KEEP)
+        title='mmanchor', analytics_enabled=False, delete_cache=(_SWEEP, KEEP)
     ) as page:
         gradio.Markdown(f'# {names}\nEverything stays on this machine.')
         predictions = _Predictions(gradio, studio)
@@ -159,7 +159,7 @@ class _Part:
 
         Args:
             function: Gives ``number`` outputs.
-            number: How many are left as they are if it fails.
+            number: How many are emptied if it fails.
         """
         update = self.gradio.update
 
@@ -168,7 +168,8 @@ class _Part:
                 outputs = function(*inputs)
             except UserError as error:
                 fault = update(value=f'\N{WARNING SIGN} {error}', elem_classes=['fault'])
-                return [fault, *(update() for _ in range(number))]
+                # What an earlier image gave would look like this one's.
+                return [fault, *(update(value=None) for _ in range(number))]
             return [update(value='Done.', elem_classes=[]), *outputs]
 
         return ask
