@@ -7,6 +7,7 @@ import time
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -234,6 +235,18 @@ def table(result: Any) -> list[list[str]]:
         share += ' of the image' if 'share' in one else ''
         rows.append([one['class'], share, ', '.join(f'{each:.0f}' for each in one.get('box', ()))])
     return rows
+
+
+def as_html(rows: Sequence[Sequence[str]]) -> str:
+    """A table under :data:`HEADERS`; names of classes may hold anything.
+
+    Example:
+        >>> as_html([['a', '<b>', '', '']]).count('&lt;b&gt;')
+        1
+    """
+    lines = [f'<tr>{"".join(f"<td>{escape(cell)}</td>" for cell in row)}</tr>' for row in rows]
+    head = ''.join(f'<th>{name}</th>' for name in HEADERS)
+    return f'<table><thead><tr>{head}</tr></thead><tbody>{"".join(lines)}</tbody></table>'
 
 
 def _predict(model: Model, image: np.ndarray, threshold: float) -> Any:

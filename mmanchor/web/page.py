@@ -10,13 +10,16 @@ from typing import Any
 
 from ..inference.model import Model
 from ..utils.errors import UserError
-from .answers import ANCHORS, CAM, HEADERS, KEEP, Studio
+from .answers import ANCHORS, CAM, KEEP, Studio, as_html
 from .uploads import Limits
 
 _CSS = """
 .gradio-container {max-width: 1240px !important; margin: 0 auto !important}
 #status.fault {border-left: 4px solid #c0392b; padding-left: 10px; font-weight: 600}
 #drop img, #drop video {max-height: 46vh}
+#rows {max-height: 480px; overflow: auto}
+#rows table {width: 100%; border-collapse: collapse; font-size: 14px}
+#rows th, #rows td {text-align: left; padding: 4px 8px; border-bottom: 1px solid #8884}
 """
 # Not the one that shares a picture with strangers.
 _BUTTONS = ['download', 'fullscreen']
@@ -231,9 +234,8 @@ class _Predictions(_Part):
                 for name in names
             ]
         self.drawn = gradio.Video(label='Predictions', visible=False, buttons=['download'])
-        self.rows = gradio.Dataframe(
-            headers=list(HEADERS), interactive=False, wrap=True, buttons=[]
-        )
+        # gradio's own table is wider than a phone.
+        self.rows = gradio.HTML(as_html([]), elem_id='rows')
         self.download = gradio.DownloadButton('Download predictions', interactive=False)
 
     def predict(self, upload: Any, models: list[str], least: float) -> list[Any]:
@@ -243,7 +245,7 @@ class _Predictions(_Part):
         shown = {name: image for image, name in answer.drawings}
         return [
             update(visible=False),
-            update(value=answer.rows, visible=True),
+            update(value=as_html(answer.rows), visible=True),
             update(value=str(answer.file), interactive=True),
             *(update(value=shown.get(name), visible=name in shown) for name in self.names),
         ]

@@ -63,7 +63,7 @@ def address(folder):
     assert lines and lines[-1].startswith('http://127.0.0.1:'), lines
     yield lines[-1].split()[0]
     server.send_signal(signal.SIGTERM)
-    assert server.wait(60) == 0
+    assert server.wait(PATIENCE / 1000) == 0
     server.stdout.close()
     assert not list((folder / 'tmp').iterdir())
     assert not list((folder / 'cwd').iterdir())
