@@ -19,7 +19,8 @@ _CSS = """
 #drop img, #drop video {max-height: 46vh}
 #rows {max-height: 480px; overflow: auto}
 #rows table {width: 100%; border-collapse: collapse; font-size: 14px}
-#rows th, #rows td {text-align: left; padding: 4px 8px; border-bottom: 1px solid #8884}
+#rows th, #rows td {text-align: left; padding: 4px 8px; border: 0 solid #8884}
+#rows td {border-top-width: 1px !important}
 """
 # Not the one that shares a picture with strangers.
 _BUTTONS = ['download', 'fullscreen']
@@ -312,7 +313,11 @@ class _Explanations(_Part):
         kinds = [ANCHORS, CAM] if sizes else [CAM]
         self.kind = gradio.Radio(kinds, value=kinds[0], label='Show')
         self.name = gradio.Dropdown(
-            names, value=names[0], label='Model', visible=len(names) > 1, filterable=False
+            names,
+            value=next(iter(self.anchors), names[0]),
+            label='Model',
+            visible=len(names) > 1,
+            filterable=False,
         )
         with gradio.Group(visible=bool(sizes)) as self.of_anchors:
             label = 'Layer (-1: first, middle and last)'
