@@ -57,6 +57,7 @@ def anchorize_checkpoint(
     num_anchors: int = 64,
     layers: str | None = None,
     local: str = 'depthwise',
+    form: dict[str, bool] | None = None,
     align: Any = None,
     distill: Any = None,
     recipe: Recipe | None = None,
@@ -76,7 +77,7 @@ def anchorize_checkpoint(
             :func:`~mmanchor.anchorization.anchorize` takes.
         out: The file to write, ``.safetensors`` or ``.pth``; a config of the
             same name and ``.py`` is written beside it.
-        num_anchors, layers, local, align, distill, after: As for ``anchorize``.
+        num_anchors, layers, local, form, align, distill, after: As for ``anchorize``.
         recipe: As for ``anchorize``; the state of an interrupted run is kept
             beside ``out`` if it names no file.
         weights: The file, if ``source`` is a name of timm.
@@ -112,6 +113,7 @@ def anchorize_checkpoint(
         num_anchors,
         layers=layers,
         local=local,
+        form=form,
         images=images,
         align=align,
         distill=distill,
@@ -126,7 +128,7 @@ def anchorize_checkpoint(
             per_head_anchors=True,
             qkv_bias=_has_bias(entries),
             depthwise=local == 'depthwise',
-            **PLUS,
+            **(PLUS if form is None else form),
         )
         _write_config(result.config, shape, heads, attention, kept)
         made = dict(
