@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from ..utils.errors import UserError
-from ..utils.images import UnreadableImage, read_image
+from ..utils.images import UnreadableImageError, read_image
 from ..utils.inputs import IMAGE_SUFFIXES, open_input
 
 # Part of an image's area that a view shows, and its aspect ratio.
@@ -54,7 +54,7 @@ class RandomViews(Dataset):
         path = self.paths[draw.randrange(len(self.paths))]
         try:
             image = Image.fromarray(np.ascontiguousarray(read_image(path)[..., ::-1]))
-        except UnreadableImage as error:
+        except UnreadableImageError as error:
             raise UserError(f'{path} cannot be read: {error}; remove it from the images') from None
         left, top, width, height = _random_box(draw, *image.size)
         view = image.resize(

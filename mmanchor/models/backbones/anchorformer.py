@@ -218,7 +218,10 @@ class AnchorFormer(BaseBackbone):
         require_patch(x, self.patch_size)
         if self.chunk_tokens and not (self.training or is_exporting() or torch.is_grad_enabled()):
             return forward_in_bands(self, x, self.chunk_tokens)
-        x, hw_shape = self.patch_embed(self.pad(x))  # (B, H * W, C)
+        return self._forward_patches(*self.patch_embed(self.pad(x)))
+
+    def _forward_patches(self, x: Tensor, hw_shape: tuple[int, int]) -> tuple[Any, ...]:
+        """Outputs from embedded patches, (B, H * W, C)."""
         extra = [p.expand(len(x), -1, -1) for p in self.extra_params()]
         x = torch.cat((*extra, x), dim=1) if extra else x
         x = self.drop_after_pos(x + self._position_embedding(hw_shape))
