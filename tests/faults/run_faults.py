@@ -31,12 +31,23 @@ def main() -> int:
     import fault_data
     import fault_disk
     import fault_files
+    import fault_images
     import fault_kills
     import fault_usage
+    import fault_weights
     import fault_words
     from fault_cases import VAGUE
 
-    modules = (fault_files, fault_usage, fault_data, fault_disk, fault_kills, fault_words)
+    modules = (
+        fault_files,
+        fault_weights,
+        fault_usage,
+        fault_words,
+        fault_data,
+        fault_images,
+        fault_disk,
+        fault_kills,
+    )
     groups = {module.__name__.removeprefix('fault_'): module for module in modules}
     unknown = set(args.groups) - groups.keys()
     if unknown:
