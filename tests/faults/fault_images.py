@@ -2,8 +2,11 @@
 
 import json
 import shutil
+import struct
+import zlib
 from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -32,19 +35,16 @@ def cases(folder: Path, seed: int, times: int) -> Iterator[Case]:
             yield Case(
                 f'{task}: predict {path.name}', partial(_predict, whole, task, weights, path, out)
             )
-    for name, write in _images().items():
-        for task in ('check-data', 'train', 'test'):
-            yield Case(
-                f'image {name}, {task}', partial(_in_data, folder, whole, 'images', write, task)
-            )
-    for name, write in _masks().items():
-        for task in ('check-data', 'train', 'test'):
-            yield Case(
-                f'mask {name}, {task}', partial(_in_data, folder, whole, 'annotations', write, task)
-            )
-    for name, change in _coco().items():
-        for task in ('check-data', 'train', 'test'):
-            yield Case(f'coco {name}, {task}', partial(_in_coco, folder, whole, change, task))
+    faults = [
+        *(
+            (f'image {name}', partial(_in_data, 'images', write))
+            for name, write in _images().items()
+        ),
+        *((f'mask {n}', partial(_in_data, 'annotations', write)) for n, write in _masks().items()),
+        *((f'coco {name}', partial(_in_coco, change)) for name, change in _coco().items()),
+    ]
+    for (name, fault), task in product(faults, ('check-data', 'train', 'test')):
+        yield Case(f'{name}, {task}', partial(fault, folder, whole, task))
 
 
 def _trained(whole: Path, task: str, work: Path) -> str:
@@ -64,7 +64,7 @@ def _predict(whole: Path, task: str, weights: Callable, path: Path, out: Path) -
     return fault_of(*command(words))
 
 
-def _in_data(folder: Path, whole: Path, kind: str, write: Callable, task: str) -> str:
+def _in_data(kind: str, write: Callable, folder: Path, whole: Path, task: str) -> str:
     project = _copy(folder, whole)
     for split in ('training', 'validation'):
         path = next(iter(sorted((project / 'data' / kind / split).iterdir())))
@@ -74,7 +74,7 @@ def _in_data(folder: Path, whole: Path, kind: str, write: Callable, task: str) -
     return _run(folder, project, 'seg', task, SHORT)
 
 
-def _in_coco(folder: Path, whole: Path, change: Callable, task: str) -> str:
+def _in_coco(change: Callable, folder: Path, whole: Path, task: str) -> str:
     project = _copy(folder, whole)
     path = project / 'data/annotations/instances_train.json'
     data = json.loads(path.read_text())
@@ -94,8 +94,7 @@ def _run(folder: Path, project: Path, name: str, task: str, options: list) -> st
 
 def _save(mode: str = 'RGB', size: tuple = (32, 32), form: str = 'PNG', **options) -> Callable:
     def write(path: Path) -> None:
-        image = Image.new('RGB', size, RED).convert(mode)
-        image.save(path, form, **options)
+        Image.new('RGB', size, RED).convert(mode).save(path, form, **options)
 
     return write
 
@@ -107,6 +106,19 @@ def _turned(orientation: int) -> Callable:
         Image.new('RGB', (40, 32), RED).save(path, 'JPEG', exif=exif)
 
     return write
+
+
+def _header(width: int, height: int) -> bytes:
+    """A PNG file that claims a size and holds a few bytes."""
+    chunks = (
+        (b'IHDR', struct.pack('>IIBBBBB', width, height, 8, 0, 0, 0, 0)),
+        (b'IDAT', zlib.compress(bytes(1000))),
+        (b'IEND', b''),
+    )
+    return b'\x89PNG\r\n\x1a\n' + b''.join(
+        struct.pack('>I', len(data)) + kind + data + struct.pack('>I', zlib.crc32(kind + data))
+        for kind, data in chunks
+    )
 
 
 def _bytes(data: bytes) -> Callable:
@@ -147,7 +159,9 @@ def _images() -> dict[str, Callable]:
         'vector.png': _bytes(svg),
         'empty.jpg': _bytes(b''),
         'magic.png': _bytes(b'\x89PNG\r\n\x1a\n'),
-        'bomb.png': _save('1', size=(60_000, 60_000)),
+        'large.png': lambda path: Image.new('L', (12_000, 12_000)).save(path),
+        'bomb.png': _bytes(_header(2**31 - 1, 2**31 - 1)),
+        'bomb_that_opens.png': _bytes(_header(60_000, 60_000)),
         'loop.png': lambda path: path.symlink_to(path.name),
         'nowhere.png': lambda path: path.symlink_to('/no/such/file.png'),
         'folder.png': lambda path: path.mkdir(),

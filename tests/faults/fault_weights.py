@@ -130,7 +130,7 @@ def _configs(folder: Path) -> dict[str, bytes]:
         'deleting nothing': b'_base_ = []\nmodel = dict(_delete_=True, type=5)\n',
         'an import that is missing': b"custom_imports = dict(imports=['no_such_module'])\n",
         'custom_imports of a number': b'custom_imports = 5\n',
-        'lazy': b'from mmengine.config import read_base\nwith read_base():\n    from .nosuch import *\n',
+        'lazy': b'from mmengine.config import read_base\nwith read_base():\n    import no\n',
         'braces': b"model = dict(type='{{ fileDirname }}{{ nosuch }}')\n",
         'environment': b"model = dict(type='{{$NO_SUCH_VARIABLE}}')\n",
     }

@@ -6,13 +6,41 @@ traceback, without losing a checkpoint and without running foreign code.
 """
 
 import argparse
+import importlib
+import os
 import sys
 import tempfile
 import time
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import ModuleType
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / 'tests' / 'helpers'), str(Path(__file__).parent)]
+
+
+GROUPS = ('files', 'weights', 'usage', 'words', 'data', 'images', 'disk', 'kills')
+# Where --table puts the table in a page.
+MARKS = ('<!-- faults: begin -->', '<!-- faults: end -->')
+
+
+@dataclass
+class Row:
+    """What came of one group."""
+
+    group: str
+    what: str
+    tried: int = 0
+    lost: list[str] = field(default_factory=list)
+    vague: int = 0
+    seconds: float = 0
+
+    def as_line(self) -> str:
+        """A line of a Markdown table."""
+        numbers = (self.tried, self.tried - len(self.lost), len(self.lost), self.vague)
+        return (
+            f'| {self.group} | {self.what} | {" | ".join(map(str, numbers))} | {self.seconds:.0f} |'
+        )
 
 
 def main() -> int:
@@ -25,58 +53,74 @@ def main() -> int:
     parser.add_argument('groups', nargs='*', help='names of groups (default: all)')
     parser.add_argument('--seed', type=int, default=0)
     parser.add_argument('--times', type=int, default=1, help='repeat random cases so many times')
-    parser.add_argument('--verbose', action='store_true', help='show the message of each case')
+    parser.add_argument('--verbose', action='store_true', help='name the cases that survive too')
+    parser.add_argument('--table', type=Path, metavar='PAGE', help='also put the table into a page')
     args = parser.parse_args()
-
-    import fault_data
-    import fault_disk
-    import fault_files
-    import fault_images
-    import fault_kills
-    import fault_usage
-    import fault_weights
-    import fault_words
-    from fault_cases import VAGUE
-
-    modules = (
-        fault_files,
-        fault_weights,
-        fault_usage,
-        fault_words,
-        fault_data,
-        fault_images,
-        fault_disk,
-        fault_kills,
-    )
-    groups = {module.__name__.removeprefix('fault_'): module for module in modules}
+    groups = {name: importlib.import_module(f'fault_{name}') for name in GROUPS}
     unknown = set(args.groups) - groups.keys()
     if unknown:
         parser.error(f'there is no group {", ".join(unknown)}; choose of {", ".join(groups)}')
-    rows, lost = [], []
+    page = args.table and args.table.read_text(encoding='utf-8')
+    if page and not all(mark in page for mark in MARKS):
+        parser.error(f'{args.table} has no lines {" and ".join(MARKS)}')
+    rows = []
     with tempfile.TemporaryDirectory(prefix='faults-') as folder:
+        # What commands leave in the folder for temporary files goes with it.
+        tempfile.tempdir = os.environ['TMPDIR'] = folder
         for name in args.groups or groups:
             work = Path(folder, name)
             work.mkdir()
-            start, tried, vague = time.monotonic(), 0, 0
-            for case in groups[name].cases(work, args.seed, args.times):
-                fault = case.fault()
-                tried += 1
-                if fault.startswith(VAGUE):
-                    vague += 1
-                    print(f'{name}: {case.name}: {fault}', flush=True)
-                elif fault:
-                    lost.append(f'{name}: {case.name}: {fault}')
-                    print(f'LOST {lost[-1]}', flush=True)
-                elif args.verbose:
-                    print(f'ok   {name}: {case.name}', flush=True)
-            failed = sum(each.startswith(f'{name}: ') for each in lost)
-            rows.append((name, tried, tried - failed, failed, vague, time.monotonic() - start))
-    print(f'\nseed {args.seed}\n')
-    print('| group | tried | survived | lost | survived with a vague message | seconds |')
-    print('|---|---|---|---|---|---|')
-    for name, *numbers, seconds in rows:
-        print(f'| {name} | {" | ".join(map(str, numbers))} | {seconds:.0f} |')
-    return bool(lost)
+            rows.append(_run(name, groups[name], work, args))
+    table = _table(rows, args)
+    print(f'\n{table}')
+    if page:
+        begin, end = (page.index(mark) for mark in MARKS)
+        text = f'{page[:begin]}{MARKS[0]}\n{table}\n{page[end:]}'
+        args.table.write_text(text, encoding='utf-8')
+    return int(any(row.lost for row in rows))
+
+
+def _run(name: str, group: ModuleType, work: Path, args: argparse.Namespace) -> Row:
+    """Try the cases of one group."""
+    from fault_cases import VAGUE
+
+    row, start = Row(name, group.__doc__.splitlines()[0].rstrip('.')), time.monotonic()
+    for case in group.cases(work, args.seed, args.times):
+        fault = case.fault()
+        row.tried += 1
+        if fault.startswith(VAGUE):
+            row.vague += 1
+            print(f'{name}: {case.name}: {fault}', flush=True)
+        elif fault:
+            row.lost.append(case.name)
+            print(f'LOST {name}: {case.name}: {fault}', flush=True)
+        elif args.verbose:
+            print(f'ok   {name}: {case.name}', flush=True)
+    row.seconds = time.monotonic() - start
+    return row
+
+
+def _table(rows: list[Row], args: argparse.Namespace) -> str:
+    """The rows, and where they come from."""
+    from mmanchor.analysis.provenance import provenance
+
+    where = provenance()
+    total = Row('all', '', vague=sum(row.vague for row in rows))
+    total.tried = sum(row.tried for row in rows)
+    total.lost = [name for row in rows for name in row.lost]
+    total.seconds = sum(row.seconds for row in rows)
+    words = [*args.groups, f'--seed {args.seed}', f'--times {args.times}']
+    return '\n'.join(
+        [
+            '| group | what | tried | survived | lost | of those survived, vague | seconds |',
+            '|---|---|---|---|---|---|---|',
+            *(row.as_line() for row in (*rows, total)),
+            '',
+            f"By `make faults ARGS='{' '.join(words)}'` at commit `{where['commit']}`, "
+            f'{where["cores"]} cores of {where["processor"]}, Python {where["python"]}, '
+            f'torch {where["torch"]}.',
+        ]
+    )
 
 
 if __name__ == '__main__':
