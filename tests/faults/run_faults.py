@@ -11,7 +11,7 @@ import os
 import sys
 import tempfile
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
@@ -20,6 +20,9 @@ sys.path[:0] = [str(ROOT), str(ROOT / 'tests' / 'helpers'), str(Path(__file__).p
 
 
 GROUPS = ('files', 'weights', 'usage', 'words', 'data', 'images', 'disk', 'kills')
+HEADINGS = (
+    'group', 'what', 'tried', 'survived', 'lost', 'vague', 'seconds', 'ARGS', 'commit', 'machine',
+)  # fmt: skip
 # Where --table puts the table in a page.
 MARKS = ('<!-- faults: begin -->', '<!-- faults: end -->')
 
@@ -31,16 +34,14 @@ class Row:
     group: str
     what: str
     tried: int = 0
-    lost: list[str] = field(default_factory=list)
+    lost: int = 0
     vague: int = 0
     seconds: float = 0
 
-    def as_line(self) -> str:
+    def as_line(self, *more: object) -> str:
         """A line of a Markdown table."""
-        numbers = (self.tried, self.tried - len(self.lost), len(self.lost), self.vague)
-        return (
-            f'| {self.group} | {self.what} | {" | ".join(map(str, numbers))} | {self.seconds:.0f} |'
-        )
+        counts = (self.tried, self.tried - self.lost, self.lost, self.vague, round(self.seconds))
+        return f'| {" | ".join(map(str, (self.group, self.what, *counts, *more)))} |'
 
 
 def main() -> int:
@@ -60,8 +61,7 @@ def main() -> int:
     unknown = set(args.groups) - groups.keys()
     if unknown:
         parser.error(f'there is no group {", ".join(unknown)}; choose of {", ".join(groups)}')
-    page = args.table and args.table.read_text(encoding='utf-8')
-    if page and not all(mark in page for mark in MARKS):
+    if args.table and not all(mark in args.table.read_text(encoding='utf-8') for mark in MARKS):
         parser.error(f'{args.table} has no lines {" and ".join(MARKS)}')
     rows = []
     with tempfile.TemporaryDirectory(prefix='faults-') as folder:
@@ -71,11 +71,12 @@ def main() -> int:
             work = Path(folder, name)
             work.mkdir()
             rows.append(_run(name, groups[name], work, args))
-    table = _table(rows, args)
-    print(f'\n{table}')
-    if page:
+    print('', _table(rows, args), sep='\n')
+    if args.table:
+        page = args.table.read_text(encoding='utf-8')
         begin, end = (page.index(mark) for mark in MARKS)
-        text = f'{page[:begin]}{MARKS[0]}\n{table}\n{page[end:]}'
+        table = _table(rows, args, page[begin:end])
+        text = f'{page[:begin]}{MARKS[0]}\n\n{table}\n\n{page[end:]}'
         args.table.write_text(text, encoding='utf-8')
     return int(any(row.lost for row in rows))
 
@@ -92,7 +93,7 @@ def _run(name: str, group: ModuleType, work: Path, args: argparse.Namespace) -> 
             row.vague += 1
             print(f'{name}: {case.name}: {fault}', flush=True)
         elif fault:
-            row.lost.append(case.name)
+            row.lost += 1
             print(f'LOST {name}: {case.name}: {fault}', flush=True)
         elif args.verbose:
             print(f'ok   {name}: {case.name}', flush=True)
@@ -100,25 +101,20 @@ def _run(name: str, group: ModuleType, work: Path, args: argparse.Namespace) -> 
     return row
 
 
-def _table(rows: list[Row], args: argparse.Namespace) -> str:
-    """The rows, and where they come from."""
+def _table(rows: list[Row], args: argparse.Namespace, old: str = '') -> str:
+    """The rows in the order of the groups; those of ``old`` that were not run stay."""
     from mmanchor.analysis.provenance import provenance
 
     where = provenance()
-    total = Row('all', '', vague=sum(row.vague for row in rows))
-    total.tried = sum(row.tried for row in rows)
-    total.lost = [name for row in rows for name in row.lost]
-    total.seconds = sum(row.seconds for row in rows)
-    words = [*args.groups, f'--seed {args.seed}', f'--times {args.times}']
+    lines = {line.split(' | ')[0][2:]: line for line in old.splitlines() if line.startswith('| ')}
+    words = f'--seed {args.seed} --times {args.times}'
+    place = (f'`{words}`', f'`{where["commit"]}`', f'{where["cores"]} x {where["processor"]}')
+    lines.update((row.group, row.as_line(*place)) for row in rows)
     return '\n'.join(
         [
-            '| group | what | tried | survived | lost | of those survived, vague | seconds |',
-            '|---|---|---|---|---|---|---|',
-            *(row.as_line() for row in (*rows, total)),
-            '',
-            f"By `make faults ARGS='{' '.join(words)}'` at commit `{where['commit']}`, "
-            f'{where["cores"]} cores of {where["processor"]}, Python {where["python"]}, '
-            f'torch {where["torch"]}.',
+            f'| {" | ".join(HEADINGS)} |',
+            '|---' * len(HEADINGS) + '|',
+            *(lines[name] for name in GROUPS if name in lines),
         ]
     )
 
