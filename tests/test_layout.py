@@ -20,9 +20,9 @@ LAYERS = (
     ('engine',),
     ('anchorization', 'analysis', 'data_check', 'visualization'),
     ('converters', 'inference'),
-    ('explanation', 'export'),
+    ('explanation', 'export', 'reports'),
     ('apis',),
-    ('demo',),
+    ('demo', 'web'),
     ('cli',),
 )
 LEVELS = {name: level for level, names in enumerate(LAYERS) for name in names}

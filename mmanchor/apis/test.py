@@ -7,12 +7,13 @@ from mmengine.config import Config, ConfigDict
 from mmengine.dist import is_main_process
 
 from ..compat.trust import trust_checkpoint as trust_file
-from ..data_check.preflight import check_before_testing
+from ..data_check.preflight import check_before_testing, log_warnings
 from ..data_check.sources import data_sources, require_data
 from ..engine.checkpoints import TRAINING_ONLY, read_checkpoint
 from ..engine.choose_checkpoint import choose_checkpoint
 from ..engine.hooks import ClassGuard, SaveDrawingsHook, WeightsGuard
 from ..engine.runner import build_runner
+from ..reports.reporting import Reporting
 from ..runtime.sessions import is_exported
 from ..utils.config import building, require_model, toolbox
 from ..utils.config_types import require_types
@@ -34,6 +35,8 @@ def test_model(
     wait_time: float = 2,
     tta: bool = False,
     trust_checkpoint: bool = False,
+    verbose: bool = False,
+    report: PathLike | None = None,
 ) -> dict[str, Any]:
     """Score a checkpoint on the test split of a config.
 
@@ -56,6 +59,9 @@ def test_model(
         wait_time: How long a window stays (seconds).
         tta: Average over the views of the config's ``tta_pipeline``.
         trust_checkpoint: Read the checkpoint even if it may run code.
+        verbose: Print what is otherwise in the log file only, such as the config.
+        report: Folder for a page on what the model gets right and wrong, and
+            for what it is made from.
 
     Returns:
         Names of the metrics and their values.
@@ -67,10 +73,7 @@ def test_model(
     """
     require_types(cfg)
     require_model(cfg)
-    for key in ('test_dataloader', 'test_cfg', 'test_evaluator'):
-        if cfg.get(key) is None:
-            raise UserError(f'the config {cfg.filename} has no {key}, so there is nothing to test')
-    require_data(cfg, ['test'])
+    _require_test(cfg)
     exported = is_exported(checkpoint)
     if exported and tta:
         raise UserError('--tta needs a checkpoint; an exported file sees each image once')
@@ -80,15 +83,20 @@ def test_model(
         _draw(cfg, show, show_dir, wait_time)
     if out is not None:
         _keep_predictions(cfg, Path(out))
-    check_before_testing(cfg)
+    warnings = check_before_testing(cfg)
+    reporting = Reporting(report, cfg, cfg.load_from or str(checkpoint))
     if tta:
         _use_tta(cfg)
     # Hooks that ask for the iteration would make MMEngine build these, and
     # so look for training data.
     cfg.update(dict.fromkeys(TRAINING_KEYS))
-    runner = build_runner(cfg)
+    try:
+        runner = build_runner(cfg, verbose)
+    finally:
+        log_warnings(cfg, warnings)
     with building(cfg):
         runner.test_loop  # noqa: B018  (MMEngine builds data and metrics late)
+    reporting.attach(runner)
     if exported:
         meta = getattr(runner.test_dataloader.dataset, 'metainfo', {})
         runner.model = scorer_of(checkpoint, cfg, meta.get('classes') or ())
@@ -99,16 +107,18 @@ def test_model(
         runner.register_hook(SaveDrawingsHook(show_dir))
     metrics = {name: _plain(value) for name, value in runner.test().items()}
     if is_main_process():
-        write_json(
-            Path(runner.work_dir, METRICS_FILE),
-            dict(
-                config=str(cfg.filename),
-                checkpoint=cfg.load_from or str(checkpoint),
-                tta=tta,
-                metrics=metrics,
-            ),
-        )
+        said = dict(config=str(cfg.filename), checkpoint=cfg.load_from or str(checkpoint), tta=tta)
+        write_json(Path(runner.work_dir, METRICS_FILE), dict(said, metrics=metrics))
+        reporting.write(metrics)
     return metrics
+
+
+def _require_test(cfg: Config) -> None:
+    """Refuse a config without a test, or without its data."""
+    for key in ('test_dataloader', 'test_cfg', 'test_evaluator'):
+        if cfg.get(key) is None:
+            raise UserError(f'the config {cfg.filename} has no {key}, so there is nothing to test')
+    require_data(cfg, ['test'])
 
 
 def _weights(cfg: Config, checkpoint: PathLike, trust_checkpoint: bool) -> str:

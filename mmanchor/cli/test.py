@@ -7,6 +7,7 @@ from .options import (
     add_data_root,
     add_launch_arguments,
     add_trust_argument,
+    add_verbose,
     export_local_rank,
     quiet_toolboxes,
 )
@@ -53,7 +54,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=2,
         help='seconds that a window stays (default: %(default)s)',
     )
+    parser.add_argument(
+        '--report',
+        metavar='FOLDER',
+        help='write a page on what the model gets right and wrong, FOLDER/index.html, and what it '
+        'is made from, for mmanchor report',
+    )
     parser.add_argument('--tta', action='store_true', help='average over augmented views')
+    add_verbose(parser)
     add_trust_argument(parser)
     add_launch_arguments(parser)
 
@@ -94,6 +102,8 @@ def run(args: argparse.Namespace) -> int:
         args.wait_time,
         args.tta,
         args.trust_checkpoint,
+        args.verbose,
+        args.report,
     )
     if is_main_process():
         for name, value in metrics.items():
@@ -104,4 +114,6 @@ def run(args: argparse.Namespace) -> int:
         for sentence in written:
             print(sentence)
         print(f'written to {cfg.work_dir}/{METRICS_FILE}')
+        if args.report:
+            print(f'the report is {args.report}/index.html')
     return 0

@@ -27,6 +27,7 @@ from ..utils.errors import UserError
 from ..utils.files import make_folder
 from ..utils.launchers import VARIABLES
 from .checkpoints import latest_checkpoint
+from .console import ShortRunner
 
 SAMPLER = 'mmanchor.SeededSampler'
 HOOK = 'mmanchor.ExactResumeHook'
@@ -42,11 +43,13 @@ _RUNS = itertools.count(1)
 STRATEGIES = ('SingleDeviceStrategy', 'DDPStrategy')
 
 
-def build_runner(cfg: Config) -> Runner:
+def build_runner(cfg: Config, verbose: bool = False) -> Runner:
     """Build the runner of a config, in as many processes as were launched.
 
     Args:
         cfg: A config with ``work_dir`` and ``launcher``.
+        verbose: Print config, environment, hooks and the settings of every
+            parameter too, which are otherwise in the log file only.
 
     Returns:
         The runner, its model built.
@@ -64,7 +67,7 @@ def build_runner(cfg: Config) -> Runner:
     with building(cfg):
         if 'runner_type' in cfg:
             return RUNNERS.build(cfg)
-        return Runner.from_cfg(cfg)
+        return (Runner if verbose else ShortRunner).from_cfg(cfg)
 
 
 def _keep_apart(cfg: Config) -> None:

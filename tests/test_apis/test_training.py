@@ -41,7 +41,7 @@ def started(monkeypatch):
         def register_hook(self, hook):
             """Register nothing."""
 
-    def build_runner(cfg):
+    def build_runner(cfg, verbose):
         cfgs.append(cfg)
         return Runner()
 
