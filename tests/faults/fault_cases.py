@@ -78,7 +78,7 @@ def _wait(child: int, seconds: float) -> int | None:
 
 
 def command(
-    words: Sequence[str], seconds: float = 120, cwd: Path | None = None
+    words: Sequence[str], seconds: float = 300, cwd: Path | None = None
 ) -> tuple[int | None, str]:
     """Run a command in a copy of this process.
 
