@@ -63,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         write_json(args.json, [report.as_dict() for report in reports])
     bad = sum(len(report.problems) for report in reports)
-    console.print(f'{bad} types of problems' if bad else 'no problems')
+    console.print(f'{bad} problem{"s" * (bad > 1)}' if bad else 'no problems')
     return int(bool(bad))
 
 
