@@ -109,7 +109,8 @@ class SimMIMAnchorFormer(AnchorFormer):
     SimMIM (Xie et al., arXiv 2111.09886).
 
     Args:
-        *args, **kwargs: As of :class:`.AnchorFormer`.
+        *args: As of :class:`.AnchorFormer`.
+        **kwargs: Likewise.
 
     Example:
         >>> model = SimMIMAnchorFormer('tiny', img_size=64)
