@@ -67,7 +67,8 @@ def draw_figures(app) -> None:
 def escape_stars(app, what, name, obj, options, lines) -> None:
     """Escape the stars of "Args: width, **kwargs: ...", which napoleon reads as bold."""
     for number, line in enumerate(lines):
-        lines[number] = re.sub(r'^(\s*[\w, ]+), \*\*(\w+):', r'\1, \\*\\*\2:', line)
+        line = re.sub(r'^(\s*)\*(\w+), ', r'\1\\*\2, ', line)
+        lines[number] = re.sub(r'^(\s*[\\*\w, ]+), \*\*(\w+):', r'\1, \\*\\*\2:', line)
 
 
 def setup(app) -> None:
