@@ -70,7 +70,7 @@ def test_a_missing_package_of_mmengines_other_backends_is_named(tmp_path):
 
 
 def test_an_unknown_tracker_is_refused(tmp_path):
-    with pytest.raises(UserError, match="one of tensorboard.*, got 'aim'"):
+    with pytest.raises(UserError, match=r"one of tensorboard.*, got 'aim'"):
         use_trackers(Config(dict(work_dir=str(tmp_path))), ['aim'])
 
 

@@ -20,7 +20,6 @@ import numpy as np
 import torch
 from mmengine.registry import DefaultScope
 
-from mmanchor.analysis.memory import process_peak
 from mmanchor.analysis.provenance import describe, measured
 from mmanchor.analysis.report import markdown_table
 from mmanchor.inference.large.ranks import Ranks
@@ -29,6 +28,7 @@ from mmanchor.inference.loading import load
 from mmanchor.utils.config import load_config
 from mmanchor.utils.files import read_json, write_json
 from tools.benchmarks.large_images import in_own_process
+from tools.benchmarks.memory import process_peak
 
 CONFIG = 'fpn_anchorformer-s_8xb4-40k_ade20k-512'
 CROP, STRIDE = 512, 341

@@ -1,4 +1,4 @@
-"""A page for browsers: the model, a program of plain JavaScript, and onnxruntime-web beside them."""
+"""A page for browsers: the model, a program of plain JavaScript, and onnxruntime-web."""
 
 import shutil
 from dataclasses import dataclass
@@ -13,11 +13,7 @@ from ...utils.files import write_json
 from . import Job, onnx_format
 
 # What the page loads of onnxruntime-web.
-_ORT_FILES = (
-    'ort.wasm.min.mjs',
-    'ort-wasm-simd-threaded.mjs',
-    'ort-wasm-simd-threaded.wasm',
-)
+_ORT_FILES = ('ort.wasm.min.mjs', 'ort-wasm-simd-threaded.mjs', 'ort-wasm-simd-threaded.wasm')
 # How images.js can resize: backend -> interpolations.
 _RESIZING = {
     'cv2': ('nearest', 'bilinear', 'bicubic'),

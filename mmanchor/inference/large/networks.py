@@ -57,7 +57,9 @@ def _part_objection(part: nn.Module) -> str | None:
         if 'Norm' in kind and not isinstance(module, _BatchNorm):
             return f'{name} must be a batch normalization, got {kind}'
         if isinstance(module, nn.Conv2d):
-            same = tuple((k - 1) // 2 * d for k, d in zip(module.kernel_size, module.dilation))
+            same = tuple(
+                (k - 1) // 2 * d for k, d in zip(module.kernel_size, module.dilation, strict=True)
+            )
             if module.stride != (1, 1) or module.padding != same or module.padding_mode != 'zeros':
                 return f'{name} must be a convolution that keeps the size, got {module}'
     return None
