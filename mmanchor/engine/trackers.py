@@ -46,9 +46,15 @@ def use_trackers(cfg: Config, names: list[str] | tuple[str, ...] = ()) -> None:
         cfg.visualizer.vis_backends = backends
     used = [each.get('type') for each in backends if isinstance(each, dict)]
     for name, kind in {**TRACKERS, **OTHERS}.items():
-        if kind in used and find_spec(name) is None:
+        if kind in used and not _is_installed(name):
             what = f"'mmanchor[{name}]'" if name in TRACKERS else name
             raise UserError(f'the tracker {kind} needs the package {name}: pip install {what}')
+
+
+def _is_installed(package: str) -> bool:
+    """Whether a package is there; a folder of runs of the same name, as wandb makes, is none."""
+    spec = find_spec(package)
+    return spec is not None and spec.origin is not None
 
 
 def _backend(cfg: Config, name: str) -> ConfigDict:

@@ -29,8 +29,8 @@ import { prepare } from './images.mjs';
 const tries = JSON.parse(readFileSync('tries.json'));
 console.log(JSON.stringify(tries.map(({ image, steps }) => {
   const { image: { data, width, height }, content } = prepare(image, steps);
-  const inside = [content.height, content.width];
-  return { data: Array.from(data), shape: [height, width], content: inside };
+  const { height: rows, width: columns } = content;
+  return { data: Array.from(data), shape: [height, width], content: [rows, columns] };
 })));
 """
 CV2 = dict(backend='cv2', interpolation='bilinear')

@@ -1,4 +1,4 @@
-"""A page for browsers: the model, a program of plain JavaScript, and onnxruntime-web."""
+"""A page for browsers: the model, plain JavaScript, and onnxruntime-web beside them."""
 
 import shutil
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import Any
 
 import onnx
 
-from ...runtime.model import steps_of
+from ...runtime.metadata import steps_of
 from ...utils.errors import UserError
 from ...utils.files import write_json
 from . import Job, onnx_format

@@ -169,7 +169,7 @@ def test_what_does_not_fit_is_said_before(model, image, tmp_path, monkeypatch):
     path = tmp_path / 'a.tif'
     tifffile.imwrite(path, image, photometric='rgb')
     monkeypatch.setattr(segmenting, 'free_memory', lambda: 10**9)
-    with pytest.raises(UserError, match=r'201 x 150 pixels need about 1.5 GB'):
+    with pytest.raises(UserError, match=r'201 x 150 pixels need about 1\.5 GB'):
         run(model, path, tmp_path / 'out.tif')
     with pytest.raises(UserError, match='there is no image'):
         open_reader(tmp_path / 'b.tif')
