@@ -59,7 +59,7 @@ def _followed(pointer: Path, name: str) -> str:
                 return str(path)
     except (OSError, UnicodeDecodeError, ValueError) as error:
         raise UserError(f'{name} {str(pointer)!r} does not name a file') from error
-    raise UserError(f'{name}: {str(pointer)!r} names {str(target)!r}, which is gone')
+    raise UserError(f'{name} {str(pointer)!r} names {str(target)!r}, which is gone')
 
 
 def latest_checkpoint(work_dir: PathLike) -> str | None:
