@@ -1,6 +1,7 @@
 """``mmanchor predict``: predictions on a user's own images and videos."""
 
 import argparse
+import os
 import sys
 from typing import Any
 
@@ -171,6 +172,8 @@ def run(args: argparse.Namespace) -> int:
         args.trust_checkpoint,
         args.tta,
     )
+    if os.environ.get('RANK', '0') != '0':  # under torchrun, one process says it
+        return 0
     for file, reason in summary.skipped.items():
         print(f'passed over: {file}: {reason}', file=sys.stderr)
     for file, note in summary.notes.items():

@@ -110,10 +110,10 @@ def brief(threads: int, form: str, config: str, path: str) -> dict[str, Any]:
     """
     torch.set_num_threads(threads)
     cfg = load_config(config)
-    arch = AnchorFormer.arch_settings[cfg.model.backbone.arch]
-    options = {'model.backbone.arch': dict(arch, num_layers=1), 'model.backbone.out_indices': (0,)}
-    with DefaultScope.overwrite_default_scope('mmseg'):
-        module = load(load_config(config, options), None, 'cpu').module
+    backbone = cfg.model.backbone
+    backbone.arch = dict(AnchorFormer.arch_settings[backbone.arch], num_layers=1)
+    backbone.out_indices = (0,)
+    module = load(cfg, None, 'cpu').module
     fixed = process_peak()
     reader, ranks = open_reader(Path(path)), Ranks()
     backbone, size = module.backbone, reader.size

@@ -101,7 +101,7 @@ class LabelRows:
     def logits(self, first: int, last: int) -> Iterator[Tensor]:
         """Logits of rows, in pieces (1, classes, some rows, W)."""
         above, below = self._resized.needs(first, last)
-        x = self._resized.source(above, below)
+        x = self._resized.source(above, below, below - 2)
         step = max(1, _LOGITS_AT_ONCE // (x.shape[1] * self.size[1]))
         for row in range(first, last, step):
             yield self._resized.between(x, above, row, min(row + step, last))

@@ -28,9 +28,15 @@ class Tap:
         self.size = source.size
         self.first: int | None = None
 
-    def __call__(self, first: int, last: int) -> Tensor:
-        """Rows ``first`` to ``last - 1``, (1, C, last - first, W)."""
-        self.first = first
+    def __call__(self, first: int, last: int, keep: int | None = None) -> Tensor:
+        """Rows ``first`` to ``last - 1``, (1, C, last - first, W).
+
+        Args:
+            first, last: The rows.
+            keep: The first row that will be asked for next; those before it
+                are let go. ``None`` is ``first``.
+        """
+        self.first = first if keep is None else keep
         return self.source.rows(first, last)
 
 
@@ -71,6 +77,9 @@ class RowMap:
             kept = torch.cat(pieces, dim=2) if len(pieces) > 1 else kept
         out = kept[:, :, first - start : last - start]
         oldest = min(start if tap.first is None else tap.first for tap in self._taps)
+        if oldest >= start + kept.shape[2]:
+            self._kept = None
+            return out
         if oldest > start:
             # A view would hold the memory of the rows that are let go.
             kept, start = kept[:, :, oldest - start :].clone(), oldest
@@ -116,7 +125,8 @@ class Local(RowMap):
         """Rows of the module's output."""
         above = max(0, first - self.halo)
         below = min(self.size[0], last + self.halo)
-        return self.module(self.source(above, below))[:, :, first - above : last - above]
+        rows = self.source(above, below, last - self.halo)
+        return self.module(rows)[:, :, first - above : last - above]
 
 
 class Enlarged(RowMap):
@@ -135,7 +145,7 @@ class Enlarged(RowMap):
     def compute(self, first: int, last: int) -> Tensor:
         """Rows of the module's output."""
         above = first // self.times
-        out = self.module(self.source(above, -(-last // self.times)))
+        out = self.module(self.source(above, -(-last // self.times), last // self.times))
         return out[:, :, first - above * self.times : last - above * self.times]
 
 
@@ -155,7 +165,7 @@ class Reduced(RowMap):
     def compute(self, first: int, last: int) -> Tensor:
         """Rows of the module's output."""
         below = min(last * self.times, self.source.size[0])
-        return self.module(self.source(first * self.times, below))
+        return self.module(self.source(first * self.times, below, below))
 
 
 class Resized(RowMap):
@@ -178,7 +188,8 @@ class Resized(RowMap):
     def compute(self, first: int, last: int) -> Tensor:
         """Resized rows."""
         above, below = self.needs(first, last)
-        return self.between(self.source(above, below), above, first, last)
+        # The next row is made from the last but one of these, or from later ones.
+        return self.between(self.source(above, below, below - 2), above, first, last)
 
     def needs(self, first: int, last: int) -> tuple[int, int]:
         """First row of the source that these rows are made from, and the row after the last."""
@@ -244,7 +255,7 @@ class Joined(RowMap):
 
     def compute(self, first: int, last: int) -> Tensor:
         """Joined rows."""
-        return self.join([source(first, last) for source in self.sources])
+        return self.join([source(first, last, last) for source in self.sources])
 
 
 def added(*sources: RowMap) -> RowMap:
