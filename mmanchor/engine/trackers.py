@@ -15,6 +15,8 @@ TRACKERS = {
     'mlflow': 'MLflowVisBackend',
     'clearml': 'ClearMLVisBackend',
 }
+# MMEngine's others, for which a config is needed: what to install.
+OTHERS = {'aim': 'AimVisBackend', 'dvclive': 'DVCLiveVisBackend', 'neptune': 'NeptuneVisBackend'}
 
 
 def use_trackers(cfg: Config, names: list[str] | tuple[str, ...] = ()) -> None:
@@ -43,11 +45,10 @@ def use_trackers(cfg: Config, names: list[str] | tuple[str, ...] = ()) -> None:
     if names:
         cfg.visualizer.vis_backends = backends
     used = [each.get('type') for each in backends if isinstance(each, dict)]
-    for name, kind in TRACKERS.items():
+    for name, kind in {**TRACKERS, **OTHERS}.items():
         if kind in used and not _is_installed(name):
-            raise UserError(
-                f"the tracker {kind} needs the package {name}: pip install 'mmanchor[{name}]'"
-            )
+            what = f"'mmanchor[{name}]'" if name in TRACKERS else name
+            raise UserError(f'the tracker {kind} needs the package {name}: pip install {what}')
 
 
 def _is_installed(package: str) -> bool:

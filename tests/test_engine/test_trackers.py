@@ -66,6 +66,13 @@ def test_a_missing_package_is_named(tmp_path, monkeypatch):
         use_trackers(cfg)
 
 
+def test_a_missing_package_of_mmengines_other_backends_is_named(tmp_path):
+    backends = [dict(type='AimVisBackend')]
+    cfg = Config(dict(work_dir=str(tmp_path), visualizer=dict(vis_backends=backends)))
+    with pytest.raises(UserError, match='AimVisBackend needs the package aim: pip install aim'):
+        use_trackers(cfg)
+
+
 def test_an_unknown_tracker_is_refused(tmp_path):
     with pytest.raises(UserError, match=r"one of tensorboard.*, got 'aim'"):
         use_trackers(Config(dict(work_dir=str(tmp_path))), ['aim'])
