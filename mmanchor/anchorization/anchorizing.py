@@ -43,6 +43,7 @@ def anchorize(
     keep: Sequence[str] = (),
     layers: str | Sequence[int] | None = None,
     local: str = 'none',
+    form: dict[str, bool] | None = None,
     images: Any = None,
     align: int | dict[str, Any] | None = None,
     distill: int | dict[str, Any] | None = None,
@@ -59,7 +60,7 @@ def anchorize(
     projection and the dropout of attention weights are dropped.
 
     Without ``images`` the new attentions have the paper's form and are not
-    trained. With ``images`` they have :data:`PLUS`, start from what softmax
+    trained. With ``images`` they have the form :data:`PLUS`, start from what softmax
     attention does in some of the images, and learn from the model as it was:
     first each attention alone, then the network as a whole. No labels are
     needed.
@@ -80,6 +81,8 @@ def anchorize(
             ``'0-7,11'`` or ``range(8)``; ``None`` replaces all.
         local: ``'depthwise'`` adds a depth-wise convolution of the values,
             which starts at zero; for mmanchor's models only.
+        form: More arguments of the new attentions; ``None`` takes :data:`PLUS`
+            if there are ``images``, and otherwise none, the paper's form.
         images: A folder of images, which is searched through, a pattern, or a
             list of them and of files, for a start from data and for training.
         align: Steps of the first stage, or a dict of ``steps`` and ``lr``;
@@ -116,10 +119,13 @@ def anchorize(
     every = find_softmax(model, keep)
     found = _choose(every, layers)
     _check_local(local, found)
+    form = {**((PLUS if images is not None else {}) if form is None else form)}
+    if local == 'depthwise':
+        form['depthwise'] = True
     if images is None:
         if align is not None or distill is not None:
             raise UserError('align and distill need images=, such as a folder of photographs')
-        new = _paper_form(model, num_anchors, calibration, per_head, found, local)
+        new = _untrained(model, num_anchors, calibration, per_head, found, form)
         return _replaced(model, new)
     if calibration is not None:
         raise UserError('give calibration or images, not both: the anchors come from the images')
@@ -130,7 +136,7 @@ def anchorize(
     teacher = copy.deepcopy(model).eval().requires_grad_(False)
     blocks = [name.rpartition('.')[0] for name in every]
     stages = _stages(model, teacher, list(found), blocks, align, distill)
-    new = _plus_form(model, num_anchors, probes, per_head, found, local)
+    new = _from_images(model, num_anchors, probes, per_head, found, form)
     with as_at_test(_replaced(model, new), grad=True):
         run_stages(stages, views, prepare, recipe, after)
         if report is not None:
@@ -201,13 +207,13 @@ def _check_local(local: str, found: Found) -> None:
         )
 
 
-def _paper_form(
+def _untrained(
     model: nn.Module,
     num_anchors: int,
     calibration: Iterable | None,
     per_head: bool,
     found: Found,
-    local: str,
+    form: dict[str, bool],
 ) -> dict[str, LearnedAnchorAttention]:
     if calibration is None:
         anchors = {
@@ -216,29 +222,27 @@ def _paper_form(
         }
     else:
         anchors = fit_anchors(model, calibration, num_anchors, per_head, found)
-    extra = dict(depthwise=True) if local == 'depthwise' else {}
     return {
-        name: with_anchors(model.get_submodule(name), softmax, anchors[name], **extra)
+        name: with_anchors(model.get_submodule(name), softmax, anchors[name], **form)
         for name, softmax in found.items()
     }
 
 
-def _plus_form(
+def _from_images(
     model: nn.Module,
     num_anchors: int,
     probes: Sequence[Tensor],
     per_head: bool,
     found: Found,
-    local: str,
+    form: dict[str, bool],
 ) -> dict[str, LearnedAnchorAttention]:
     if not per_head:
         raise UserError('images= needs per_head=True: each head starts from its own keys')
-    extra = {**PLUS, **(dict(depthwise=True) if local == 'depthwise' else {})}
     new = {}
     tokens = watched_tokens(model, list(found), probes)
     for name, softmax in found.items():
         blank = torch.zeros(softmax.num_heads, num_anchors, softmax.embed_dims // softmax.num_heads)
-        new[name] = with_anchors(model.get_submodule(name), softmax, blank, **extra)
+        new[name] = with_anchors(model.get_submodule(name), softmax, blank, **form)
         start_from_data(new[name], softmax, images_for_links(tokens[name], softmax.num_heads))
     return new
 

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..models.layers import LearnedAnchorAttention
+from ..ops import linked_means
 from ..utils.errors import UserError
 from .anchors import kmeans
 from .fitting import as_at_test
@@ -30,9 +31,9 @@ def start_from_data(new: LearnedAnchorAttention, softmax: Softmax, tokens: Tenso
     of one anchor have for those of another, over all images.
 
     Args:
-        new: An attention with ``anchor_bias``, ``anchor_links``,
-            ``learn_scale`` and anchors of each head, and with the keys and
-            values of ``softmax``; changed in place.
+        new: An attention with anchors of each head and with the keys and
+            values of ``softmax``; changed in place. Of scale, biases and links
+            it may have any.
         softmax: The attention that it replaces.
         tokens: Its inputs, (B, N, C).
     """
@@ -47,21 +48,29 @@ def start_from_data(new: LearnedAnchorAttention, softmax: Softmax, tokens: Tenso
     lengths = 0.5 * anchors.square().sum(-1) * keys.shape[-1] ** -0.5  # (heads, M)
     best = torch.full((softmax.num_heads,), torch.inf, device=tokens.device)
     new.anchors.copy_(anchors)
-    for scale in SCALES:
-        bias = -scale * lengths
+    for scale in SCALES if new.score_scale is not None else SCALES[:1]:
+        bias = -scale * lengths if new.anchor_bias is not None else torch.zeros_like(lengths)
         assign = _assign(keys, scale * anchors, bias)
-        mass = assign.sum(-2)
-        flow = (assign.transpose(-2, -1) @ weights @ assign).sum(0)
-        shares = flow / flow.sum(-1, keepdim=True).clamp_min(TINY)
-        links = (shares + TINY).log() - (mass.mean(0) + TINY).log().unsqueeze(-2)
-        means = assign.transpose(-2, -1) @ values / mass.clamp_min(TINY).unsqueeze(-1)
-        mixed = (links + mass.clamp_min(TINY).log().unsqueeze(-2)).softmax(-1) @ means
+        mass = assign.sum(-2).clamp_min(TINY)
+        mixed = assign.transpose(-2, -1) @ values / mass.unsqueeze(-1)
+        found = [(new.score_scale, torch.full_like(best, scale)), (new.anchor_bias, bias)]
+        if new.links is not None:
+            links = _links(assign, weights)
+            mixed = linked_means(mixed, mass, links)
+            found.append((new.links, links))
         error = (assign @ mixed - wanted).square().mean((0, 2, 3))
         better = error < best
         best[better] = error[better]
-        new.score_scale[better] = scale
-        new.anchor_bias[better] = bias[better].to(new.anchor_bias)
-        new.links[better] = links[better].to(new.links)
+        for param, value in found:
+            if param is not None:
+                param[better] = value[better].to(param)
+
+
+def _links(assign: Tensor, weights: Tensor) -> Tensor:
+    """Logarithms of how much tokens of one anchor attend to one of another, (heads, M, M)."""
+    flow = (assign.transpose(-2, -1) @ weights @ assign).sum(0)
+    shares = flow / flow.sum(-1, keepdim=True).clamp_min(TINY)
+    return (shares + TINY).log() - (assign.sum(-2).mean(0) + TINY).log().unsqueeze(-2)
 
 
 def images_for_links(tokens: Tensor, num_heads: int) -> Tensor:

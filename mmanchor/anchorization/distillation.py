@@ -92,8 +92,8 @@ def feature_error(new: Tensor, old: Tensor) -> Tensor:
 
     Example:
         >>> x = torch.tensor([[0.0, 2.0]])
-        >>> feature_error(10 * x, x), feature_error(-x, x)
-        (tensor(0.), tensor(4.0000))
+        >>> [round(float(feature_error(each, x)), 3) for each in (10 * x, -x)]
+        [0.0, 4.0]
     """
     new, old = (F.layer_norm(each.float(), each.shape[-1:]) for each in (new, old))
     return (new - old).square().mean()

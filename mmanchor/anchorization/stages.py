@@ -177,7 +177,7 @@ def rate_at(step: int, steps: int) -> float:
 
     Example:
         >>> [round(rate_at(step, 100), 2) for step in (0, 2, 3, 50, 99)]
-        [0.33, 1.0, 1.0, 0.51, 0.0]
+        [0.33, 1.0, 1.0, 0.52, 0.0]
     """
     rise = max(1, round(WARMUP * steps))
     if step < rise:

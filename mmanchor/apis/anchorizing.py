@@ -19,17 +19,16 @@ from ..compat.torch_files import arrays_of_torch
 from ..converters import convert_deit
 from ..converters.vit_names import VitShape, as_timm, vit_shape
 from ..inference.loading import choose_device
-from ..utils.config import load_config
 from ..utils.errors import UserError
 from ..utils.files import PathLike, make_folder, replacing, require_weights_path
 
 # The recipe and the data set that a written config takes the rest from.
-BASES = {
-    1: 'mmanchor::anchorformer/deit-t_8xb128-300e_in1k-224.py',
-    2: 'mmanchor::anchorformer/deit-t-distilled_8xb128-300e_in1k-224.py',
+BASE = 'mmanchor::anchorformer/deit-t_8xb128-300e_in1k-224.py'
+# Mean and standard deviation of R, G and B that networks are trained with.
+NORMALIZATIONS = {
+    'imagenet': dict(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375]),
+    'half': dict(mean=[127.5, 127.5, 127.5], std=[127.5, 127.5, 127.5]),
 }
-
-SOFTMAX = dict(type='mmanchor.SoftmaxAttention', qkv_bias=True)
 
 
 @dataclass
@@ -57,11 +56,13 @@ def anchorize_checkpoint(
     num_anchors: int = 64,
     layers: str | None = None,
     local: str = 'depthwise',
+    form: dict[str, bool] | None = None,
     align: Any = None,
     distill: Any = None,
     recipe: Recipe | None = None,
     weights: PathLike | None = None,
     num_heads: int | None = None,
+    normalization: str | None = None,
     device: str | None = None,
     after: Iterable[Callable] = (),
 ) -> Anchorized:
@@ -76,12 +77,14 @@ def anchorize_checkpoint(
             :func:`~mmanchor.anchorization.anchorize` takes.
         out: The file to write, ``.safetensors`` or ``.pth``; a config of the
             same name and ``.py`` is written beside it.
-        num_anchors, layers, local, align, distill, after: As for ``anchorize``.
+        num_anchors, layers, local, form, align, distill, after: As for ``anchorize``.
         recipe: As for ``anchorize``; the state of an interrupted run is kept
             beside ``out`` if it names no file.
         weights: The file, if ``source`` is a name of timm.
         num_heads: Heads of an attention; ``None`` takes what timm says, or
             one for 64 channels.
+        normalization: A key of :data:`NORMALIZATIONS`: 'half' is that of ViTs
+            by Google; ``None`` takes what timm says, or 'imagenet'.
         device: Such as ``'cuda:1'``; ``None`` takes a GPU if there is one.
 
     Returns:
@@ -92,26 +95,17 @@ def anchorize_checkpoint(
     """
     out = require_weights_path(out, 'OUT', source)
     make_folder(out.parent, 'the folder of OUT')
-    file, num_heads = _file_and_heads(source, weights, num_heads)
-    entries = as_timm(arrays_of_torch(load_checkpoint(file, 'cpu'), str(file)), str(file))
-    shape = vit_shape(entries, str(file))
-    heads = num_heads or max(1, shape.embed_dims // 64)
-    if shape.embed_dims % heads:
-        raise UserError(f'--heads {heads} does not divide the {shape.embed_dims} channels')
-    kept = _kept_layers(layers, shape.num_layers)
-    model = _build(_model_config(shape, heads, dict(SOFTMAX, qkv_bias=_has_bias(entries))))
-    state, report = convert_deit(entries, model.state_dict())
-    if not report.is_complete:
-        raise UserError(f'{file} is not the plain ViT that it looks like; {report.problems()}')
-    model.load_state_dict(state)
+    vit = load_vit(source, weights, num_heads, normalization)
+    kept = _kept_layers(layers, vit.shape.num_layers)
     recipe = recipe or Recipe()
     recipe.state = recipe.state or out.with_suffix('.state.pth')
-    result = Anchorized(model, out, out.with_suffix('.py'))
+    result = Anchorized(vit.model, out, out.with_suffix('.py'))
     anchorize(
-        model.to(choose_device(device)),
+        vit.model.to(choose_device(device)),
         num_anchors,
         layers=layers,
         local=local,
+        form=form,
         images=images,
         align=align,
         distill=distill,
@@ -124,37 +118,86 @@ def anchorize_checkpoint(
             type='mmanchor.LearnedAnchorAttention',
             num_anchors=num_anchors,
             per_head_anchors=True,
-            qkv_bias=_has_bias(entries),
+            qkv_bias=vit.qkv_bias,
             depthwise=local == 'depthwise',
-            **PLUS,
+            **(PLUS if form is None else form),
         )
-        _write_config(result.config, shape, heads, attention, kept)
-        made = dict(
-            source=file.name,
-            anchors=num_anchors,
-            local=local,
-            layers=layers,
-            align=stage_options('align', align),
-            distill=stage_options('distill', distill),
-            batch_size=recipe.batch_size,
-            processes=rank_and_world()[1],
-            seed=recipe.seed,
-            amp=recipe.amp,
-            errors={name: round(error, 4) for name, error in result.errors.items()},
-        )
-        _write_weights(result, made)
+        _write_config(result.config, vit, attention, kept)
+        stages = {
+            name: stage_options(name, given)
+            for name, given in (('align', align), ('distill', distill))
+        }
+        made = dict(source=vit.file.name, anchors=num_anchors, local=local, layers=layers, **stages)
+        _write_weights(result, made, recipe)
         Path(recipe.state).unlink(missing_ok=True)
     return result
 
 
-def _file_and_heads(
-    source: PathLike, weights: PathLike | None, num_heads: int | None
-) -> tuple[Path, int | None]:
-    """The file of weights, and the number of heads if timm tells it."""
+@dataclass
+class Vit:
+    """A pretrained ViT as mmanchor's classifier with softmax attention.
+
+    Args:
+        file: Its weights.
+        model: The classifier; without a classifier in the file, features.
+        shape: Its shape.
+        num_heads: Heads of an attention.
+        qkv_bias: Whether the input projections have a bias.
+        normalization: ``mean`` and ``std`` of R, G and B.
+    """
+
+    file: Path
+    model: nn.Module
+    shape: VitShape
+    num_heads: int
+    qkv_bias: bool
+    normalization: dict[str, list[float]]
+
+
+def load_vit(
+    source: PathLike,
+    weights: PathLike | None = None,
+    num_heads: int | None = None,
+    normalization: str | None = None,
+) -> Vit:
+    """Load a plain ViT of another library as mmanchor's softmax model, exactly.
+
+    Args:
+        source, weights, num_heads, normalization: As for
+            :func:`anchorize_checkpoint`.
+
+    Raises:
+        UserError: If it is no plain ViT, or cannot be read.
+    """
+    file, from_timm = _file_of(source, weights)
+    entries = as_timm(arrays_of_torch(load_checkpoint(file, 'cpu'), str(file)), str(file))
+    shape = vit_shape(entries, str(file))
+    heads = num_heads or from_timm.get('num_heads') or max(1, shape.embed_dims // 64)
+    if shape.embed_dims % heads:
+        raise UserError(f'--heads {heads} does not divide the {shape.embed_dims} channels')
+    qkv_bias = 'blocks.0.attn.qkv.bias' in entries
+    scale = NORMALIZATIONS['imagenet']
+    if normalization is not None:
+        scale = NORMALIZATIONS[normalization]
+    elif 'mean' in from_timm:
+        scale = {name: [255 * each for each in from_timm[name]] for name in ('mean', 'std')}
+    init_default_scope('mmpretrain')
+    attention = dict(type='mmanchor.SoftmaxAttention', qkv_bias=qkv_bias)
+    cfg = _model_config(shape, heads, attention)
+    model = MODELS.build(dict(cfg, data_preprocessor=dict(**scale, to_rgb=True)))
+    state, report = convert_deit(entries, model.state_dict())
+    if not report.is_complete:
+        raise UserError(f'{file} is not the plain ViT that it looks like; {report.problems()}')
+    model.load_state_dict(state)
+    return Vit(file, model.eval(), shape, heads, qkv_bias, scale)
+
+
+def _file_of(source: PathLike, weights: PathLike | None) -> tuple[Path, dict[str, Any]]:
+    """The file of weights, and what timm tells of a name."""
     if Path(source).is_file():
         if weights is not None:
             raise UserError(f'SOURCE {source} is a file already: leave --weights out')
-        return Path(source), num_heads
+        return Path(source), {}
     try:
         import timm
     except ImportError:
@@ -168,9 +211,12 @@ def _file_and_heads(
             f'SOURCE {source} is a name of timm; give its file of weights, '
             f'--weights FILE, got {weights}'
         )
-    blocks = getattr(timm.create_model(str(source)), 'blocks', None)
-    attn = getattr(blocks[0], 'attn', None) if blocks is not None else None
-    return Path(weights), num_heads or getattr(attn, 'num_heads', None)
+    model = timm.create_model(str(source))
+    told = {k: v for k, v in getattr(model, 'pretrained_cfg', {}).items() if k in ('mean', 'std')}
+    blocks = getattr(model, 'blocks', None)
+    if blocks is not None:
+        told['num_heads'] = getattr(getattr(blocks[0], 'attn', None), 'num_heads', None)
+    return Path(weights), told
 
 
 def _kept_layers(layers: str | None, number: int) -> tuple[int, ...]:
@@ -207,35 +253,32 @@ def _model_config(
     return dict(type='ImageClassifier', backbone=backbone, head=head if shape.num_classes else None)
 
 
-def _build(cfg: dict[str, Any]) -> nn.Module:
-    init_default_scope('mmpretrain')
-    normalization = load_config(BASES[1]).data_preprocessor
-    return MODELS.build(dict(cfg, data_preprocessor=dict(normalization)))
-
-
-def _has_bias(entries: dict) -> bool:
-    return 'blocks.0.attn.qkv.bias' in entries
-
-
-def _write_config(
-    path: Path, shape: VitShape, heads: int, attention: dict, kept: tuple[int, ...]
-) -> None:
-    model = _model_config(shape, heads, attention, kept)
+def _write_config(path: Path, vit: Vit, attention: dict, kept: tuple[int, ...]) -> None:
+    model = _model_config(vit.shape, vit.num_heads, attention, kept)
     model.pop('type')
     model['backbone']['_delete_'] = True
     if model['head'] is not None:
-        model['head'] = dict(num_classes=shape.num_classes, in_channels=shape.embed_dims)
+        model['head']['_delete_'] = True
     body = pformat(model, width=96, sort_dicts=False)
     text = (
         '# Written by `mmanchor anchorize` for the weights of the same name.\n'
-        f'_base_ = {BASES[len(shape.extra_tokens)]!r}\n'
+        f'_base_ = {BASE!r}\n'
         f'model = {body}\n'
+        f'data_preprocessor = {vit.normalization}\n'
     )
     with replacing(path) as part:
         part.write_text(text, encoding='utf-8')
 
 
-def _write_weights(result: Anchorized, made: dict[str, Any]) -> None:
+def _write_weights(result: Anchorized, made: dict[str, Any], recipe: Recipe) -> None:
+    made = dict(
+        made,
+        batch_size=recipe.batch_size,
+        processes=rank_and_world()[1],
+        seed=recipe.seed,
+        amp=recipe.amp,
+        errors={name: round(error, 4) for name, error in result.errors.items()},
+    )
     state = {name: value.cpu() for name, value in result.model.state_dict().items()}
     meta = dict(mmanchor_version=__version__, anchorized=made)
     save_checkpoint(dict(state_dict=state, meta=meta), str(result.weights))

@@ -86,6 +86,7 @@ def as_timm(entries: Mapping[str, Any], name: str) -> dict[str, Tensor]:
         CheckpointError: If it is no plain vision transformer.
 
     Example:
+        >>> import torch
         >>> list(as_timm({'class_token': torch.ones(1, 1, 8)}, 'a.pth'))
         ['cls_token']
     """

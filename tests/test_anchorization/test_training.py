@@ -74,7 +74,7 @@ def test_alignment_lowers_the_error_of_every_layer(model, photos):
     before = learn(copy.deepcopy(model), photos, recipe=recipe)
     after = learn(model, photos, align=40, recipe=recipe)
     assert list(after) == ['backbone.layers.0.attn', 'backbone.layers.1.attn']
-    assert all(after[name] < 0.8 * before[name] for name in after), (before, after)
+    assert all(after[name] < 0.9 * before[name] for name in after), (before, after)
 
 
 def test_alignment_leaves_the_rest_of_the_network(model, photos):

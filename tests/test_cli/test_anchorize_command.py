@@ -35,14 +35,13 @@ def source(tmp_path):
 def anchorize(source, photos, out, *more, steps=1):
     words = ('--align-steps', str(steps), '--distill-steps', str(steps), '--batch-size', '2')
     words += ('--heads', str(TIMM['num_heads']), '--anchors', '6', '--device', 'cpu')
-    return main(
-        ['anchorize', str(source), '--images', str(photos), '--out', str(out), *words, *more]
-    )
+    given = ('--images', str(photos), '--out', str(out))
+    return main(['anchorize', str(source), *given, *words, *more])
 
 
 def test_it_gives_a_classifier_and_a_backbone(source, photos, tmp_path, capsys):
     out = tmp_path / 'new' / 'anchored.safetensors'
-    assert anchorize(source, photos, out, '--layers', '0') == 0
+    assert anchorize(source, photos, out, '--layers', '0', '--normalization', 'half') == 0
     printed = capsys.readouterr()
     assert 'align 1/1: mean error' in printed.err and 'distill 1/1: features' in printed.err
     assert 'backbone.layers.0.attn' in printed.out and 'layers.1' not in printed.out
@@ -56,6 +55,7 @@ def test_it_gives_a_classifier_and_a_backbone(source, photos, tmp_path, capsys):
     assert list(made['errors']) == ['backbone.layers.0.attn']
 
     model = mmanchor.load(out.with_suffix('.py'), out, device='cpu')
+    assert model.module.data_preprocessor.mean.flatten().tolist() == [127.5] * 3
     (result,) = model.predict(np.zeros((50, 70, 3), np.uint8))
     assert len(result.scores) == 5
 

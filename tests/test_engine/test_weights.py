@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import pytest
 import torch
 from torch import nn
@@ -11,6 +13,7 @@ from mmanchor.engine.checkpoints import (
     require_checkpoint,
 )
 from mmanchor.engine.hooks import StartWeightsHook, WeightsGuard
+from mmanchor.models import PicoDetHead
 from mmanchor.utils.errors import UserError
 
 
@@ -166,3 +169,35 @@ def test_class_names_and_colors_are_kept(tmp_path):
 def test_runs_refuse_what_is_no_dict(hook, held):
     with pytest.raises(UserError, match='not a dict of weights; it is no checkpoint'):
         hook('x.pth').after_load_checkpoint(None, held)
+
+
+@pytest.mark.parametrize('classes', (2, 80))
+def test_other_classes_keep_the_boxes(classes):
+    model = nn.ModuleDict(dict(bbox_head=PicoDetHead(2, in_channels=8, feat_channels=8)))
+    head = PicoDetHead(classes, in_channels=8, feat_channels=8)
+    for param in head.parameters():
+        nn.init.normal_(param)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    checkpoint = dict(
+        state_dict={f'bbox_head.{name}': value for name, value in head.state_dict().items()}
+    )
+    lines = []
+    runner = SimpleNamespace(model=model, logger=SimpleNamespace(info=lines.append))
+    StartWeightsHook('x.pth').after_load_checkpoint(runner, checkpoint)
+    model.load_state_dict(checkpoint['state_dict'])
+    assert ('other classes, new, and box channels, kept: 8' in lines[0]) == (classes == 80)
+    for level in range(4):
+        for part in ('weight', 'bias'):
+            name = f'preds.{level}.{part}'
+            new, given = model.state_dict()[f'bbox_head.{name}'], head.state_dict()[name]
+            assert torch.equal(new[2:], given[classes:])
+            wanted = given if classes == 2 else before[f'bbox_head.{name}']
+            assert torch.equal(new[:2], wanted[:2])
+
+
+def test_boxes_of_another_width_are_not_kept():
+    head = PicoDetHead(2, in_channels=8, feat_channels=8)
+    own = head.preds[0].weight
+    assert head.keep_boxes('preds.0.weight', torch.ones(112, 16, 1, 1), own) is None
+    assert head.keep_boxes('towers.0.weight', torch.ones(112, 8, 1, 1), own) is None
+    assert head.keep_boxes('preds.0.weight', torch.ones(20, 8, 1, 1), own) is None

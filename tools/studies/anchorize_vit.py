@@ -5,6 +5,7 @@ go to a JSON file, from which docs/figures/anchorize.py draws.
 
 usage: python -m tools.studies.anchorize_vit --weights FILE --images FOLDER... --val FOLDER
            --list FILE --out FOLDER [--layers 0-7] [--anchors 64] [--align 300] [--distill 1000]
+           [--without anchor_links ...]
 """
 
 import argparse
@@ -22,13 +23,14 @@ from torch import Tensor, nn
 from mmanchor.analysis.flops import count_macs
 from mmanchor.analysis.provenance import provenance
 from mmanchor.anchorization import Recipe
+from mmanchor.anchorization.anchorizing import PLUS
 from mmanchor.anchorization.model_inputs import preparation_for
 from mmanchor.apis import anchorize_checkpoint
 from mmanchor.utils.files import write_json
 from mmanchor.utils.inputs import open_input
 
-# Parts of a stage after which the network is scored.
-POINTS = 4
+# Options that are kept, of which none is a path.
+KEPT = ('layers', 'anchors', 'align', 'distill', 'lr', 'batch_size', 'seed', 'without', 'no_amp')
 
 
 def scored_images(folder: Path, listing: Path) -> tuple[Tensor, Tensor]:
@@ -74,8 +76,11 @@ def interval(right: int, number: int) -> tuple[float, float]:
 class Curve:
     """Scores a student now and then, and keeps the time that learning took."""
 
-    def __init__(self, images: Tensor, labels: Tensor, batch_size: int, file: Path) -> None:
+    def __init__(
+        self, images: Tensor, labels: Tensor, batch_size: int, file: Path, points: int
+    ) -> None:
         self.images, self.labels, self.batch_size, self.file = images, labels, batch_size, file
+        self.points = points
         self.rows: list[dict[str, Any]] = []
         self.start = time.monotonic()
         self.views = 0
@@ -102,12 +107,12 @@ class Curve:
         self.start += time.monotonic() - paused
 
     def __call__(self, stage: Any, step: int, errors: dict[str, float]) -> None:
-        """After each step: score at the first, and at every quarter of a stage."""
+        """After each step: score at the first, and at equal parts of a stage."""
         if stage.name != self.stage and stage.name == 'align':
             self.add('start', 0, stage.teacher)
         self.stage = stage.name
         self.views += self.batch_size
-        if step % max(1, stage.steps // POINTS) == 0 or step == stage.steps:
+        if step % max(1, stage.steps // self.points) == 0 or step == stage.steps:
             mean = sum(errors.values()) / len(errors)
             self.add(stage.name, step, stage.student, error=round(mean, 4))
 
@@ -128,19 +133,23 @@ def main() -> None:
     parser.add_argument('--lr', type=float, default=5e-5)
     parser.add_argument('--batch-size', type=int, default=16)
     parser.add_argument('--seed', type=int, default=0)
+    parser.add_argument('--points', type=int, default=4, help='scores of a stage')
+    parser.add_argument('--without', nargs='*', default=[], choices=[*PLUS, 'depthwise'])
     parser.add_argument('--no-amp', action='store_true')
     args = parser.parse_args()
     made_by = provenance()
     args.out.mkdir(parents=True, exist_ok=True)
     images, labels = scored_images(args.val, args.list)
     rows_file = args.out / f'{args.name}.rows.json'
-    curve = Curve(images, labels, args.batch_size, rows_file)
+    curve = Curve(images, labels, args.batch_size, rows_file, args.points)
     result = anchorize_checkpoint(
         args.weights,
         args.images,
         args.out / f'{args.name}.safetensors',
         num_anchors=args.anchors,
         layers=args.layers,
+        local='none' if 'depthwise' in args.without else 'depthwise',
+        form={name: name not in args.without for name in PLUS},
         align=args.align,
         distill=dict(steps=args.distill, lr=args.lr),
         recipe=Recipe(args.batch_size, args.seed, not args.no_amp),
@@ -150,16 +159,24 @@ def main() -> None:
     write_json(
         args.out / f'{args.name}.json',
         dict(
-            options={k: str(v) if isinstance(v, Path) else v for k, v in vars(args).items()},
+            options={name: value for name, value in vars(args).items() if name in KEPT},
             **made_by,
             learned_from=dict(images=len(names), sha256=_digest(names)),
             scored_on=dict(images=len(labels), sha256=_digest(args.list.read_text().split())),
-            macs=count_macs(result.model, torch.zeros(1, 3, 224, 224)).total,
+            macs=_macs(result.model),
             rows=curve.rows,
             errors=result.errors,
         ),
     )
     rows_file.unlink()
+
+
+def _macs(model: nn.Module) -> dict[str, int]:
+    """Multiply-adds for one image of 224 x 224, as trained and in the deploy form."""
+    image = torch.zeros(1, 3, 224, 224)
+    trained = count_macs(model, image).total
+    model.backbone.switch_to_deploy()
+    return dict(trained=trained, deploy=count_macs(model, image).total)
 
 
 def _digest(words: list[str]) -> str:

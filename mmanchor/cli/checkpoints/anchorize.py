@@ -33,6 +33,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--weights', metavar='FILE', help='weights of a name of timm')
     parser.add_argument('--heads', type=int, help='heads of an attention (default: width / 64)')
     parser.add_argument(
+        '--normalization',
+        choices=('imagenet', 'half'),
+        help="of the images; 'half' is that of Google's ViTs (default: timm's, or imagenet)",
+    )
+    parser.add_argument(
         '--anchors', type=int, default=64, help='anchors of each head (default: %(default)s)'
     )
     parser.add_argument(
@@ -94,6 +99,7 @@ def run(args: argparse.Namespace) -> int:
         recipe=Recipe(args.batch_size, args.seed, args.amp, args.workers, state),
         weights=args.weights,
         num_heads=args.heads,
+        normalization=args.normalization,
         device=args.device or _own_device(),
         after=[] if rank else [_Lines()],
     )

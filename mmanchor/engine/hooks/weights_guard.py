@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
-from torch import nn
+from torch import Tensor, nn
 
 from ...utils.errors import UserError
 from ..checkpoints import load_weights, plain_weights, require_dict, some_of
@@ -68,8 +68,13 @@ class StartWeightsHook(Hook):
         given = plain_weights(checkpoint.get('state_dict', checkpoint), self.source)
         other = [name for name in given if name in own and given[name].shape != own[name].shape]
         fitting = {name: given[name] for name in own if name in given and name not in other}
+        kept = _kept_boxes(model, {name: given[name] for name in other}, own)
+        other = [name for name in other if name not in kept]
+        fitting.update(kept)
         unknown = [name for name in given if name not in own]
         message = f'load_from: loaded {len(fitting)} of {len(own)} weights from {self.source}'
+        if kept:
+            message += f'; other classes, new, and box channels, kept: {len(kept)}{some_of(kept)}'
         if other:
             message += f'; other shape: {len(other)}{some_of(other)}'
         if unknown:
@@ -83,3 +88,18 @@ class StartWeightsHook(Hook):
         runner.logger.info(message)
         # With the model's own weights for the others MMEngine finds nothing to say.
         checkpoint['state_dict'] = {**own, **fitting}
+
+
+def _kept_boxes(
+    model: nn.Module, other: dict[str, Tensor], own: dict[str, Tensor]
+) -> dict[str, Tensor]:
+    """Weights of heads that hold classes and boxes, with the boxes of the file."""
+    kept = {}
+    for prefix, module in model.named_modules():
+        if not hasattr(module, 'keep_boxes'):
+            continue
+        for name, value in other.items():
+            if name.startswith(f'{prefix}.'):
+                weight = module.keep_boxes(name[len(prefix) + 1 :], value, own[name])
+                kept.update({} if weight is None else {name: weight})
+    return kept

@@ -146,6 +146,33 @@ class PicoDetHead(GFLHead):
             class_bias = pred.get_parameter('bias')[: self.cls_out_channels]
             nn.init.constant_(class_bias, bias_init_with_prob(0.01))
 
+    def keep_boxes(self, name: str, loaded: Tensor, own: Tensor) -> Tensor | None:
+        """A weight for our classes with the box channels of one for others.
+
+        The last convolution of a level holds the channels of classes, then
+        those of boxes, which do not depend on the classes.
+
+        Args:
+            name: Name in this head.
+            loaded: The weight of a checkpoint.
+            own: Ours, of another shape.
+
+        Returns:
+            The weight; ``None`` if more than the classes differs.
+
+        Example:
+            >>> head = PicoDetHead(2, in_channels=16, feat_channels=16)
+            >>> bias = head.preds[0].bias.detach()
+            >>> kept = head.keep_boxes('preds.0.bias', torch.full((112,), 3.0), bias)
+            >>> kept.shape, kept[2:].unique()
+            (torch.Size([34]), tensor([3.]))
+        """
+        boxes = 4 * (self.reg_max + 1)
+        fits = loaded.dim() == own.dim() and loaded.shape[1:] == own.shape[1:]
+        if not name.startswith('preds.') or not fits or len(loaded) <= boxes:
+            return None
+        return torch.cat((own[:-boxes], loaded[-boxes:].to(own)))
+
     def forward(self, x: Sequence[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
         """Logits of classes and boxes.
 
