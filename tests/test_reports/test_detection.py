@@ -171,7 +171,7 @@ def test_images_are_rated_by_their_boxes():
     found = [(0, 0, BOX, 0.9), (1, 1, BOX, 0.9)]
     analysis = analyze(record_of_boxes([(0, 0, BOX), (1, 0, BOX)], found, 3))
     np.testing.assert_array_equal(analysis.image_scores, [1, 0, np.nan])
-    assert analysis.caption(1) == '0 right, 1 wrong, 1 missed'
+    assert analysis.caption(1) == '0.000 · 0 right, 1 wrong, 1 missed'
 
 
 @pytest.mark.parametrize(
