@@ -14,12 +14,24 @@ import os
 import sys
 
 
+def triggers():
+    """The modules before which mmanchor is imported.
+
+    mmseg's publish_model.py imports nothing else than torch, and loads a
+    checkpoint that names classes of MMEngine.
+    """
+    script = os.path.basename(sys.argv[0]) if getattr(sys, 'argv', None) else ''
+    return ('mmengine', 'mmcv', 'torch') if script == 'publish_model.py' else ('mmengine', 'mmcv')
+
+
 class Finder:
     """Finds nothing itself; sees the first import of MMEngine or mmcv."""
 
     def find_spec(self, fullname, path=None, target=None):
         """The module's spec as the finders say that mmanchor may have added."""
-        if fullname not in ('mmengine', 'mmcv') or self not in sys.meta_path:
+        if fullname not in ('mmengine', 'mmcv', 'torch') or self not in sys.meta_path:
+            return None
+        if fullname not in triggers():
             return None
         sys.meta_path.remove(self)
         repair()

@@ -22,7 +22,7 @@ LAYERS = (
     ('converters', 'inference'),
     ('explanation', 'export', 'reports'),
     ('apis',),
-    ('demo',),
+    ('demo', 'web'),
     ('cli',),
 )
 LEVELS = {name: level for level, names in enumerate(LAYERS) for name in names}

@@ -25,8 +25,7 @@ def export_table(paths: Sequence[str | Path]) -> str:
     rows = []
     for path in map(Path, paths):
         metadata = Model(path).metadata
-        companions = FORMATS[metadata['format']].companions
-        files = [path, *(path.with_suffix(suffix) for suffix in companions)]
+        files = FORMATS[metadata['format']].files(path)
         checked = metadata['verification']
         agreed = '-'
         if checked['compared']:

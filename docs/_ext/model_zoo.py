@@ -8,7 +8,7 @@ from docutils.statemachine import StringList
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
-from tools.docs.model_tables import cost
+from tools.docs.model_tables import counted, reported
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
 
@@ -16,30 +16,6 @@ CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
 def read_models(folder: str) -> list[dict]:
     """The models of ``configs/folder/metafile.yml``."""
     return yaml.safe_load((CONFIGS / folder / 'metafile.yml').read_text())['Models']
-
-
-def measured_table(models: list[dict]) -> list[str]:
-    """Lines of a Markdown table of the costs that this project counted."""
-    lines = ['| config | parameters (M) | multiply-adds (G) |', '|---|---:|---:|']
-    for model in models:
-        meta = model['Metadata']
-        parameters, macs = cost(meta, 'Parameters', 1e6), cost(meta, 'FLOPs', 1e9)
-        lines.append(f'| `{model["Name"]}` | {parameters} | {macs} |')
-    return lines
-
-
-def reported_table(models: list[dict]) -> list[str]:
-    """Lines of a Markdown table of what others report, or none."""
-    rows = [(model['Name'], model['Metadata'].get('Reported')) for model in models]
-    rows = [(name, found) for name, found in rows if found]
-    if not rows:
-        return []
-    lines = ['| config | reported by | parameters | multiply-adds | scores |']
-    lines.append('|---|---|---:|---:|---|')
-    for name, found in rows:
-        cells = [found.get(key, '') for key in ('Parameters', 'FLOPs', 'Scores')]
-        lines.append(f'| `{name}` | {found["By"]} | {" | ".join(cells)} |')
-    return lines
 
 
 class ModelZoo(SphinxDirective):
@@ -52,11 +28,9 @@ class ModelZoo(SphinxDirective):
         folder = self.arguments[0]
         models = read_models(folder)
         self.env.note_dependency(str(CONFIGS / folder / 'metafile.yml'))
-        lines = ['**Counted by this project**', '', *measured_table(models)]
-        if reported := reported_table(models):
-            lines += ['', '**Reported by others, not measured here**', '', *reported]
+        text = f'Counted by this project:\n\n{counted(models, link=False)}\n\n{reported(models)}'
         node = nodes.container()
-        self.state.nested_parse(StringList(lines), self.content_offset, node)
+        self.state.nested_parse(StringList(text.splitlines()), self.content_offset, node)
         return node.children
 
 

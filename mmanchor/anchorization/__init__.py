@@ -7,7 +7,9 @@ the function.
 from ..utils.lazy import lazy_names
 
 _MODULES = {
-    'anchorize': '.fitting',
+    'Recipe': '.stages',
+    'anchorize': '.anchorizing',
+    'attention_errors': '.alignment',
     'find_softmax': '.fitting',
     'fit_anchors': '.fitting',
     'kmeans': '.anchors',

@@ -1,11 +1,10 @@
-"""Replace the softmax attentions of a model by learned anchors."""
+"""Find the softmax attentions of a model, and fit anchors to what they see."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import torch
-from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from ..models.layers import LearnedAnchorAttention
@@ -17,75 +16,6 @@ MAX_TOKENS = 4096
 
 # Name of a module -> its softmax attention.
 Found = dict[str, Softmax]
-
-
-def anchorize(
-    model: nn.Module,
-    num_anchors: int = 30,
-    calibration: Iterable | None = None,
-    *,
-    per_head: bool = True,
-    keep: Sequence[str] = (),
-) -> nn.Module:
-    """Replace softmax attention by learned anchors, in place.
-
-    Supported are :class:`~mmanchor.models.layers.SoftmaxAttention` (in an
-    ``AnchorFormer``, a classifier, a segmentor or a detector) and the
-    attentions of the ``VisionTransformer`` of mmpretrain, timm and
-    torchvision. Keys, values and the output projection are kept; the query
-    projection and the dropout of attention weights are dropped.
-
-    Args:
-        model: The model; its attentions are replaced.
-        num_anchors: M, number of anchors of every attention.
-        calibration: Batches of images for the model: tensors (B, 3, H, W),
-            tuples or lists that start with one, or batches of a data loader
-            of MMEngine. The anchors are cluster centers of the queries and
-            keys in these images. ``None`` draws anchors from the query
-            projection, see
-            :func:`~mmanchor.anchorization.queries_as_anchors`.
-        per_head: Whether each head has its own anchors.
-        keep: Names of modules that are not replaced.
-
-    Returns:
-        ``model``. Each new attention has ``switch_to_deploy``. Models of
-        MMEngine are marked as initialized.
-
-    Raises:
-        ValueError: If ``num_anchors`` is below 1, the model has no softmax
-            attention or one that cannot be replaced (the message names it),
-            or the images have fewer tokens than there are anchors. The model
-            is then not changed.
-
-    Example:
-        >>> from mmanchor.models import AnchorFormer
-        >>> model = AnchorFormer('tiny', img_size=32, attention='softmax')
-        >>> images = torch.rand(2, 1, 3, 64, 64)
-        >>> type(anchorize(model, 8, images).layers[0].attn).__name__
-        'LearnedAnchorAttention'
-    """
-    if num_anchors < 1:
-        raise ValueError(f'num_anchors must be at least 1, got {num_anchors}')
-    found = find_softmax(model, keep)
-    if calibration is None:
-        anchors = {
-            name: _drawn(model, name, softmax, num_anchors, per_head)
-            for name, softmax in found.items()
-        }
-    else:
-        anchors = fit_anchors(model, calibration, num_anchors, per_head, found)
-    new = {
-        name: _with_anchors(model.get_submodule(name), softmax, anchors[name])
-        for name, softmax in found.items()
-    }
-    for name, module in new.items():
-        parent, _, child = name.rpartition('.')
-        setattr(model.get_submodule(parent), child, module)
-    for module in model.modules():
-        # Otherwise MMEngine's Runner would initialize all weights again.
-        if isinstance(module, BaseModule):
-            module.is_init = True
-    return model
 
 
 def find_softmax(model: nn.Module, keep: Sequence[str] = ()) -> Found:
@@ -154,7 +84,7 @@ def fit_anchors(
             they have fewer tokens than there are anchors.
     """
     samples = {name: _Sample() for name in found}
-    with _watching(model, samples), _as_at_test(model):
+    with _watching(model, samples), as_at_test(model):
         for batch in batches:
             model(_images_of(model, batch))
     anchors = {}
@@ -211,12 +141,12 @@ def _watching(model: nn.Module, samples: dict[str, _Sample]) -> Iterator[None]:
 
 
 @contextmanager
-def _as_at_test(model: nn.Module) -> Iterator[None]:
-    """Run in evaluation mode without gradients, and restore all modes."""
+def as_at_test(model: nn.Module, grad: bool = False) -> Iterator[None]:
+    """Run in evaluation mode, without gradients unless ``grad``, and restore all modes."""
     modes: list[bool] = [module.training for module in model.modules()]
     model.eval()
     try:
-        with torch.no_grad():
+        with torch.set_grad_enabled(grad):
             yield
     finally:
         for module, mode in zip(model.modules(), modes, strict=True):
@@ -240,9 +170,10 @@ def _images_of(model: nn.Module, batch: Any) -> Tensor:
     return images.to(param.device, param.dtype)
 
 
-def _drawn(
+def drawn_anchors(
     model: nn.Module, name: str, softmax: Softmax, num_anchors: int, per_head: bool
 ) -> Tensor:
+    """Anchors of an attention from its query projection, without images."""
     width = softmax.embed_dims
     shape = (num_anchors, width // softmax.num_heads)
     bias = None if softmax.bias is None else softmax.bias[:width]
@@ -269,7 +200,17 @@ def _norm_before(model: nn.Module, name: str, softmax: Softmax) -> tuple:
 
 
 @torch.no_grad()
-def _with_anchors(old: nn.Module, softmax: Softmax, anchors: Tensor) -> LearnedAnchorAttention:
+def with_anchors(
+    old: nn.Module, softmax: Softmax, anchors: Tensor, **extra: Any
+) -> LearnedAnchorAttention:
+    """The attention that takes the place of a softmax attention.
+
+    Args:
+        old: The attention that is replaced.
+        softmax: Its parts.
+        anchors: The anchors, (heads, M, D) or (M, D).
+        extra: More arguments of the new attention.
+    """
     width = softmax.embed_dims
     new = softmax.replacement(
         width,
@@ -279,6 +220,7 @@ def _with_anchors(old: nn.Module, softmax: Softmax, anchors: Tensor) -> LearnedA
         qkv_bias=softmax.bias is not None,
         proj_drop=softmax.proj_drop,
         **softmax.parts,
+        **extra,
     )
     new.to(softmax.weight)
     new.in_proj.weight.copy_(softmax.weight[width:])
@@ -287,5 +229,9 @@ def _with_anchors(old: nn.Module, softmax: Softmax, anchors: Tensor) -> LearnedA
     new.in_proj.requires_grad_(softmax.weight.requires_grad)
     new.anchors.copy_(anchors)
     new.proj = softmax.proj
-    new.depthwise = getattr(old, 'depthwise', None)
+    if getattr(old, 'depthwise', None) is not None:
+        new.depthwise = old.depthwise
+    elif new.depthwise is not None:
+        for param in new.depthwise.parameters():
+            nn.init.zeros_(param)
     return new.train(old.training)

@@ -6,6 +6,7 @@ from ..utils.lazy import lazy_names
 require_stack()
 
 _MODULES = {
+    'anchorize_checkpoint': '.anchorizing',
     'check_data': '..data_check.check',
     'convert': '.conversion',
     'convert_checkpoint': '.conversion',

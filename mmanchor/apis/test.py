@@ -7,7 +7,7 @@ from mmengine.config import Config, ConfigDict
 from mmengine.dist import is_main_process
 
 from ..compat.trust import trust_checkpoint as trust_file
-from ..data_check.preflight import check_before_testing
+from ..data_check.preflight import check_before_testing, log_warnings
 from ..data_check.sources import data_sources, require_data
 from ..engine.checkpoints import TRAINING_ONLY, read_checkpoint
 from ..engine.choose_checkpoint import choose_checkpoint
@@ -16,6 +16,7 @@ from ..engine.runner import build_runner
 from ..reports.reporting import Reporting
 from ..runtime.sessions import is_exported
 from ..utils.config import building, require_model, toolbox
+from ..utils.config_types import require_types
 from ..utils.errors import UserError
 from ..utils.files import PathLike, make_folder, write_json
 from .test_exported import scorer_of
@@ -34,6 +35,7 @@ def test_model(
     wait_time: float = 2,
     tta: bool = False,
     trust_checkpoint: bool = False,
+    verbose: bool = False,
     report: PathLike | None = None,
 ) -> dict[str, Any]:
     """Score a checkpoint on the test split of a config.
@@ -57,6 +59,7 @@ def test_model(
         wait_time: How long a window stays (seconds).
         tta: Average over the views of the config's ``tta_pipeline``.
         trust_checkpoint: Read the checkpoint even if it may run code.
+        verbose: Print what is otherwise in the log file only, such as the config.
         report: Folder for a page on what the model gets right and wrong, and
             for what it is made from.
 
@@ -68,6 +71,7 @@ def test_model(
             missing, the checkpoint is of another model or of other classes, or
             the config cannot be built.
     """
+    require_types(cfg)
     require_model(cfg)
     _require_test(cfg)
     exported = is_exported(checkpoint)
@@ -79,14 +83,17 @@ def test_model(
         _draw(cfg, show, show_dir, wait_time)
     if out is not None:
         _keep_predictions(cfg, Path(out))
-    check_before_testing(cfg)
+    warnings = check_before_testing(cfg)
     reporting = Reporting(report, cfg, cfg.load_from or str(checkpoint))
     if tta:
         _use_tta(cfg)
     # Hooks that ask for the iteration would make MMEngine build these, and
     # so look for training data.
     cfg.update(dict.fromkeys(TRAINING_KEYS))
-    runner = build_runner(cfg)
+    try:
+        runner = build_runner(cfg, verbose)
+    finally:
+        log_warnings(cfg, warnings)
     with building(cfg):
         runner.test_loop  # noqa: B018  (MMEngine builds data and metrics late)
     reporting.attach(runner)

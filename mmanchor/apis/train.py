@@ -9,15 +9,18 @@ from mmengine.logging import print_log
 from mmengine.runner import Runner
 
 from ..compat.trust import trust_checkpoint as trust_file
-from ..data_check.preflight import check_before_training
+from ..data_check.preflight import check_before_training, log_warnings
 from ..data_check.sources import require_data
 from ..engine.checkpoints import latest_checkpoint, require_checkpoint
 from ..engine.choose_checkpoint import choose_checkpoint
 from ..engine.hooks import StartWeightsHook, WeightsGuard
 from ..engine.runner import build_runner, make_repeatable, require_room, running
+from ..engine.trackers import use_trackers
 from ..utils.config import building
+from ..utils.config_types import require_types
 from ..utils.errors import UserError
 from ..utils.files import PathLike, remove_leftovers
+from .opening import log_opening
 
 
 def train_model(
@@ -26,6 +29,7 @@ def train_model(
     amp: bool = False,
     auto_scale_lr: bool = False,
     trust_checkpoint: bool = False,
+    verbose: bool = False,
 ) -> Runner:
     """Train as a config says, from the start or from a checkpoint.
 
@@ -41,6 +45,7 @@ def train_model(
         amp: Train with automatic mixed precision.
         auto_scale_lr: Scale the learning rate by the batch size.
         trust_checkpoint: Read the checkpoint even if it may run code.
+        verbose: Print what is otherwise in the log file only, such as the config.
 
     Returns:
         The runner, training done.
@@ -49,11 +54,10 @@ def train_model(
         UserError: If the data, a checkpoint or what an option needs is
             missing.
     """
+    require_types(cfg)
     for key in ('train_dataloader', 'train_cfg', 'optim_wrapper'):
         if cfg.get(key) is None:
             raise UserError(f'the config {cfg.filename} has no {key}, so there is nothing to train')
-        if not isinstance(cfg[key], dict):
-            raise UserError(f'{key} of {cfg.filename} must be a dict, got {cfg[key]!r}')
     splits = ['train'] if cfg.get('val_cfg') is None else ['train', 'val']
     require_data(cfg, splits)
     if is_main_process():
@@ -65,9 +69,17 @@ def train_model(
         _use_amp(cfg)
     if auto_scale_lr:
         _use_auto_scale_lr(cfg)
-    check_before_training(cfg)
+    use_trackers(cfg)
+    warnings = check_before_training(cfg)
     make_repeatable(cfg)
-    runner = build_runner(cfg)
+    try:
+        runner = build_runner(cfg, verbose)
+        if isinstance(runner, Runner):  # FlexibleRunner builds late
+            with building(cfg):
+                log_opening(runner, cfg)
+    finally:
+        # Below what is trained, or above the error that they may explain.
+        log_warnings(cfg, warnings)
     if cfg.get('load_from'):
         hook = WeightsGuard if cfg.get('resume') else StartWeightsHook
         runner.register_hook(hook(cfg.load_from))
@@ -104,7 +116,7 @@ def _choose_start(cfg: Config, resume: PathLike | None) -> None:
             logger='current',
         )
     if cfg.get('load_from') and cfg.load_from == start:
-        require_checkpoint(start, 'load_from')
+        cfg.load_from = require_checkpoint(start, 'load_from')
 
 
 def _use_amp(cfg: Config) -> None:

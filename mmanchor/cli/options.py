@@ -55,6 +55,32 @@ def add_trust_argument(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_verbose(parser: argparse.ArgumentParser) -> None:
+    """Add ``--verbose``."""
+    parser.add_argument(
+        '--verbose',
+        action='store_true',
+        help='print config, environment and hooks too, which the log file has anyway',
+    )
+
+
+def whole_number(text: str) -> int:
+    """A number from 0 to 2 ** 32 - 1, which numpy takes as a seed.
+
+    Raises:
+        ArgumentTypeError: If it is none.
+
+    Example:
+        >>> whole_number('3')
+        3
+    """
+    if not text.isdecimal() or int(text) >= 2**32:
+        raise argparse.ArgumentTypeError(
+            f'must be a whole number from 0 to 2**32 - 1, got {text!r}'
+        )
+    return int(text)
+
+
 def export_local_rank(args: argparse.Namespace) -> None:
     """Hand ``--local-rank`` to MMEngine, which reads the environment."""
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))

@@ -97,6 +97,23 @@ def _add_task_options(parser: argparse.ArgumentParser) -> None:
         '--ann-file', help='detection: COCO annotation file of the images, whose ids the boxes get'
     )
     parser.add_argument(
+        '--tile',
+        type=int,
+        metavar='PIXELS',
+        help='detection: cut large images into tiles of this side and join their boxes; an object '
+        'that no tile holds whole is found in parts at best',
+    )
+    parser.add_argument(
+        '--overlap', type=float, help='detection: of neighboring tiles (default: 0.2 of a tile)'
+    )
+    parser.add_argument(
+        '--exact',
+        action=argparse.BooleanOptionalAction,
+        help='segmentation by AnchorFormer: images of any size, at their own size and whole, in '
+        'bands of rows that take little memory; writes masks/NAME.tif (default: for images that '
+        'would not fit in memory)',
+    )
+    parser.add_argument(
         '--masks',
         action=argparse.BooleanOptionalAction,
         help='segmentation: write masks of class indices (default: for images)',
@@ -139,6 +156,9 @@ def run(args: argparse.Namespace) -> int:
         batch_size=args.batch_size,
         max_frames=args.max_frames,
         ann_file=args.ann_file,
+        exact=args.exact,
+        tile=args.tile,
+        overlap=args.overlap,
     )
     summary = predict_files(
         cfg,

@@ -7,6 +7,7 @@ from .options import (
     add_data_root,
     add_launch_arguments,
     add_trust_argument,
+    add_verbose,
     export_local_rank,
     quiet_toolboxes,
 )
@@ -60,6 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         'is made from, for mmanchor report',
     )
     parser.add_argument('--tta', action='store_true', help='average over augmented views')
+    add_verbose(parser)
     add_trust_argument(parser)
     add_launch_arguments(parser)
 
@@ -100,6 +102,7 @@ def run(args: argparse.Namespace) -> int:
         args.wait_time,
         args.tta,
         args.trust_checkpoint,
+        args.verbose,
         args.report,
     )
     if is_main_process():

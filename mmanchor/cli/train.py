@@ -7,8 +7,10 @@ from .options import (
     add_data_root,
     add_launch_arguments,
     add_trust_argument,
+    add_verbose,
     export_local_rank,
     quiet_toolboxes,
+    whole_number,
 )
 
 HELP = 'train by a config'
@@ -34,6 +36,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--auto-scale-lr', action='store_true', help='scale the learning rate by the batch size'
     )
+    parser.add_argument(
+        '--seed',
+        type=whole_number,
+        help='of weights, order and augmentation (default: another each time)',
+    )
+    parser.add_argument(
+        '--tracker',
+        action='append',
+        default=[],
+        choices=('tensorboard', 'wandb', 'mlflow', 'clearml'),
+        help='also log to this tracker; may be given several times',
+    )
+    add_verbose(parser)
     add_trust_argument(parser)
     add_launch_arguments(parser)
 
@@ -48,6 +63,7 @@ def run(args: argparse.Namespace) -> int:
         0; what cannot be done raises ``UserError``.
     """
     from ..apis.train import train_model
+    from ..engine.trackers import use_trackers
     from ..utils.config import load_config, parse_options
 
     quiet_toolboxes()
@@ -55,6 +71,11 @@ def run(args: argparse.Namespace) -> int:
     cfg = load_config(
         args.config, parse_options(args.cfg_options), args.work_dir, args.launcher, args.data_root
     )
-    runner = train_model(cfg, args.resume, args.amp, args.auto_scale_lr, args.trust_checkpoint)
+    if args.seed is not None:
+        cfg.randomness = {**(cfg.get('randomness') or {}), 'seed': args.seed}
+    use_trackers(cfg, args.tracker)
+    runner = train_model(
+        cfg, args.resume, args.amp, args.auto_scale_lr, args.trust_checkpoint, args.verbose
+    )
     runner.logger.info(f'done: checkpoints and logs are in {runner.work_dir}')
     return 0

@@ -2,16 +2,16 @@
 
 ``mmengine_patches`` lists what is changed in MMEngine, ``mmcv_ops`` supplies
 ``mmcv._ext`` where mmcv has no compiled operators, ``toolboxes`` mends what
-numpy 2 breaks and what mmseg cannot draw, ``checkpoints`` and ``safe_pickle``
-read files without running them, ``stack`` knows which versions are supported
-and ``doctor`` looks at all of it.
+numpy 2 breaks, what mmseg cannot draw and what torch does not load,
+``checkpoints`` and ``safe_pickle`` read files without running them, ``stack``
+knows which versions are supported and ``doctor`` looks at all of it.
 """
 
 from ..utils.errors import UserError
 from . import mmcv_ops, mmengine_patches
 from .checkpoints import load_checkpoint
 from .errors import CheckpointError, NotSavedError, UnsafeCheckpointError
-from .toolboxes import drawing, inferencers, numpy2
+from .toolboxes import drawing, inferencers, numpy2, torch_load
 from .trust import is_trusted, trust_checkpoint
 
 __all__ = [
@@ -37,3 +37,4 @@ def install() -> None:
     inferencers.install()
     numpy2.install()
     drawing.install()
+    torch_load.install()

@@ -26,66 +26,58 @@ SMALL_SHARED_MEMORY = 512 * 2**20
 
 def check_python() -> list[Finding]:
     """The interpreter and the machine."""
-    value = f'{platform.python_version()} ({platform.platform()})'
-    is_old = sys.version_info < (3, 10)
-    cure = 'make an environment with Python 3.10 or newer' if is_old else ''
-    return [Finding('Python', BROKEN if is_old else OK, value, cure)]
+    return [Finding('Python', OK, f'{platform.python_version()} ({platform.platform()})')]
 
 
 def check_stack() -> list[Finding]:
     """Which mm* stack is installed, in which versions."""
     found = stack.find_stack()
-    problems = stack.find_problems(found)
-    is_one = found.name not in ('none', 'mixed')
-    findings = [Finding('stack', OK, found.name)] if is_one else []
-    findings += [Finding(name, OK, version) for name, version in found.versions.items()]
-    for problem in problems:
+    findings = [Finding(name, OK, version) for name, version in found.versions.items()]
+    if found.name not in ('none', 'mixed'):
+        findings.insert(0, Finding('stack', OK, found.name))
+    for problem in stack.find_problems(found):
         value, _, cure = problem.partition(': ')
         findings.append(Finding('stack', BROKEN, value, cure))
-    for module, names in found.modules.items():
-        if len(names) > 1 and found.name != 'mixed':
-            findings.append(
-                Finding(
-                    module,
-                    BROKEN,
-                    f'{" and ".join(names)} overwrite each other',
-                    f'pip uninstall {" ".join(names)}, then install the one you want',
-                )
+    if found.name != 'mixed':
+        findings += [
+            Finding(
+                module,
+                BROKEN,
+                f'{" and ".join(names)} overwrite each other',
+                f'pip uninstall {" ".join(names)}, then install the one you want',
             )
+            for module, names in found.modules.items()
+            if len(names) > 1
+        ]
     return findings
 
 
 def check_requirements() -> list[Finding]:
     """The distributions that mmanchor itself requires, by its metadata."""
+    return [
+        Finding(each.name, BROKEN, version or 'not installed', f'pip install "{each}"')
+        for each, version in _unmet('mmanchor')
+        if each.name not in CHECKED_APART
+    ]
+
+
+def _unmet(distribution: str) -> list[tuple[Requirement, str | None]]:
+    """Requirements of a distribution that are not met, and the versions found."""
     try:
-        lines = metadata.requires('mmanchor') or []
+        required = map(Requirement, metadata.requires(distribution) or [])
     except metadata.PackageNotFoundError:
         # Run from a folder that was never installed: nothing is declared.
         return []
-    findings = []
-    for requirement in map(Requirement, lines):
-        if requirement.marker or requirement.name in CHECKED_APART:
-            continue
-        version = stack.distribution_version(requirement.name)
-        if version is None or not requirement.specifier.contains(version, prereleases=True):
-            findings.append(
-                Finding(
-                    requirement.name,
-                    BROKEN,
-                    version or 'not installed',
-                    f'pip install "{requirement}"',
-                )
-            )
-    return findings
+    found = [(each, stack.distribution_version(each.name)) for each in required if not each.marker]
+    return [
+        (each, version)
+        for each, version in found
+        if version is None or not each.specifier.contains(version, prereleases=True)
+    ]
 
 
 def check_torch() -> list[Finding]:
     """torch and torchvision start, match, and torchvision's NMS runs."""
-
-    def torch_version() -> str:
-        import torch
-
-        return torch.__version__
 
     def torchvision_version() -> str:
         import torch
@@ -98,40 +90,22 @@ def check_torch() -> list[Finding]:
         return f'{torchvision.__version__}, its compiled nms works'
 
     findings = [
-        look_at('torch', torch_version, 'pip install --force-reinstall torch'),
+        look_at('torch', partial(_version, 'torch'), 'pip install --force-reinstall torch'),
         look_at('torchvision', torchvision_version, PAIR_CURE),
     ]
-    wanted = _torch_of_torchvision()
-    version = stack.distribution_version('torch')
-    if wanted and version and not stack.is_supported(version, wanted):
-        findings.append(
-            Finding(
-                'torchvision', BROKEN, f'built for torch{wanted}, found torch {version}', PAIR_CURE
-            )
-        )
+    for wanted, version in _unmet('torchvision'):
+        if wanted.name == 'torch' and version:
+            value = f'built for torch{wanted.specifier}, found torch {version}'
+            findings.append(Finding('torchvision', BROKEN, value, PAIR_CURE))
     return findings
 
 
-def _torch_of_torchvision() -> str | None:
-    """The torch versions that the installed torchvision asks for."""
-    try:
-        required = metadata.requires('torchvision') or []
-    except metadata.PackageNotFoundError:
-        return None
-    for line in required:
-        requirement = Requirement(line)
-        if requirement.name == 'torch' and not requirement.marker:
-            return str(requirement.specifier)
-    return None
+def _version(module: str) -> str:
+    return __import__(module).__version__
 
 
 def check_numpy() -> list[Finding]:
     """numpy, and what was compiled against it."""
-
-    def numpy_version() -> str:
-        import numpy as np
-
-        return np.__version__
 
     def torch_to_numpy() -> str:
         import torch
@@ -146,7 +120,7 @@ def check_numpy() -> list[Finding]:
         return f'area {area} of 6 counted'
 
     return [
-        look_at('numpy', numpy_version, 'pip install numpy'),
+        look_at('numpy', partial(_version, 'numpy'), 'pip install numpy'),
         look_at('torch to numpy', torch_to_numpy, NUMPY_CURE),
         look_at('pycocotools', coco_masks, 'pip install pycocotools'),
     ]
@@ -159,13 +133,8 @@ def check_gpu() -> list[Finding]:
         import torch
 
         if torch.cuda.is_available():
-            properties = [
-                torch.cuda.get_device_properties(index)
-                for index in range(torch.cuda.device_count())
-            ]
-            return ', '.join(
-                f'{item.name} ({item.total_memory / 2**30:.0f} GiB)' for item in properties
-            )
+            gpus = map(torch.cuda.get_device_properties, range(torch.cuda.device_count()))
+            return ', '.join(f'{gpu.name} ({gpu.total_memory / 2**30:.0f} GiB)' for gpu in gpus)
         if torch.backends.mps.is_available():
             return 'Apple MPS'
         return 'none: everything runs on the CPU'
@@ -186,54 +155,37 @@ def check_gpu() -> list[Finding]:
 
 def check_opencv() -> list[Finding]:
     """OpenCV starts, and only one version of it is installed."""
-
-    def version() -> str:
-        import cv2
-
-        return cv2.__version__
-
-    findings = [look_at('OpenCV', version, 'pip install opencv-python-headless')]
-    names = (
-        'opencv-python',
-        'opencv-python-headless',
-        'opencv-contrib-python',
-        'opencv-contrib-python-headless',
-    )
+    findings = [look_at('OpenCV', partial(_version, 'cv2'), 'pip install opencv-python-headless')]
+    names = (f'opencv-{part}python{end}' for part in ('', 'contrib-') for end in ('', '-headless'))
     versions = {name: stack.distribution_version(name) for name in names}
-    installed = {name: item for name, item in versions.items() if item}
+    installed = {name: version for name, version in versions.items() if version}
     if len(set(installed.values())) > 1:
-        text = ', '.join(f'{name} {v}' for name, v in installed.items())
-        findings.append(
-            Finding('OpenCV', WARNING, f'two versions overwrite each other: {text}', OPENCV_CURE)
-        )
+        text = ', '.join(f'{name} {version}' for name, version in installed.items())
+        value = f'two versions overwrite each other: {text}'
+        findings.append(Finding('OpenCV', WARNING, value, OPENCV_CURE))
     return findings
 
 
 def check_pkg_resources() -> list[Finding]:
     """``pkg_resources``, which setuptools 81 dropped and MMEngine uses."""
-    version = stack.distribution_version('setuptools') or 'not installed'
     if stack.find_stack().name != 'openmmlab':
         return []
+    version = stack.distribution_version('setuptools') or 'not installed'
     try:
         with warnings.catch_warnings():
             warnings.simplefilter('ignore')
             importlib.import_module('pkg_resources')
     except ImportError:
-        return [
-            Finding(
-                'setuptools',
-                WARNING,
-                f'{version}, without pkg_resources: MMEngine cannot resolve '
-                '`mmdet::...` configs and model names',
-                'pip install "setuptools<81"',
-            )
-        ]
+        value = (
+            f'{version}, without pkg_resources: MMEngine cannot resolve '
+            '`mmdet::...` configs and model names'
+        )
+        return [Finding('setuptools', WARNING, value, 'pip install "setuptools<81"')]
     return [Finding('setuptools', OK, f'{version}, with pkg_resources')]
 
 
 def check_compiled_ops() -> list[Finding]:
     """mmcv's compiled operators, or what stands in for them."""
-
     if 'mmcv' not in stack.find_stack().modules:
         return []
 
@@ -246,14 +198,11 @@ def check_compiled_ops() -> list[Finding]:
         importlib.import_module(mmcv_ops.EXTENSION)
         return 'compiled'
 
-    return [
-        look_at(
-            'mmcv.ops',
-            describe,
-            'mmcv was compiled for another torch: rebuild it, or pip '
-            'uninstall mmcv and pip install "mmcv-lite>=2.1,<2.2"',
-        )
-    ]
+    cure = (
+        'mmcv was compiled for another torch: rebuild it, or pip '
+        'uninstall mmcv and pip install "mmcv-lite>=2.1,<2.2"'
+    )
+    return [look_at('mmcv.ops', describe, cure)]
 
 
 def check_toolboxes() -> list[Finding]:
@@ -261,27 +210,17 @@ def check_toolboxes() -> list[Finding]:
     found = stack.find_stack()
     if found.name == 'none':
         return []
+    wanted = f'"mmanchor[{"onedl" if found.name == "onedl" else "openmmlab"}]"'
+    parts = dict(mmengine='runner', mmcv='ops', mmdet='models', mmseg='models', mmpretrain='models')
     findings = []
-    for module in ('mmengine', 'mmcv', 'mmdet', 'mmseg', 'mmpretrain'):
-        if module not in found.modules:
-            findings.append(
-                Finding(
-                    module,
-                    WARNING,
-                    'not installed: its tasks cannot run',
-                    f'pip install "mmanchor[{_extra_of(found)}]"',
-                )
-            )
-            continue
-        target = {'mmengine': 'mmengine.runner', 'mmcv': 'mmcv.ops'}
-        name = target.get(module, f'{module}.models')
-        findings.append(
-            look_at(
-                f'import {name}',
-                partial(_imported, name),
-                f'pip install --force-reinstall "mmanchor[{_extra_of(found)}]"',
-            )
-        )
+    for module, part in parts.items():
+        name = f'{module}.{part}'
+        if module in found.modules:
+            cure = f'pip install --force-reinstall {wanted}'
+            findings.append(look_at(f'import {name}', partial(_imported, name), cure))
+        else:
+            value = 'not installed: its tasks cannot run'
+            findings.append(Finding(module, WARNING, value, f'pip install {wanted}'))
     return findings
 
 
@@ -290,13 +229,8 @@ def _imported(name: str) -> str:
     return 'works'
 
 
-def _extra_of(found: stack.Stack) -> str:
-    return 'onedl' if found.name == 'onedl' else 'openmmlab'
-
-
 def check_checkpoints() -> list[Finding]:
     """Checkpoints load through the allow-list."""
-
     if 'mmengine' not in stack.find_stack().modules:
         return []
 
@@ -318,14 +252,9 @@ def check_hook() -> list[Finding]:
     if '_mmanchor_hook' in sys.modules:
         value = "registered as Python started: the toolboxes' own scripts have the repairs"
         return [Finding('import hook', OK, value)]
-    return [
-        Finding(
-            'import hook',
-            WARNING,
-            "not installed: the toolboxes' own scripts go without the repairs",
-            'install mmanchor again by pip, or start their scripts by `mmanchor run SCRIPT`',
-        )
-    ]
+    value = "not installed: the toolboxes' own scripts go without the repairs"
+    cure = 'install mmanchor again by pip, or start their scripts by `mmanchor run SCRIPT`'
+    return [Finding('import hook', WARNING, value, cure)]
 
 
 def check_shared_memory() -> list[Finding]:
@@ -336,14 +265,9 @@ def check_shared_memory() -> list[Finding]:
     value = f'{total / 2**20:.0f} MiB in /dev/shm'
     if total >= SMALL_SHARED_MEMORY:
         return [Finding('shared memory', OK, value)]
-    return [
-        Finding(
-            'shared memory',
-            WARNING,
-            f'{value}: workers may die with "bus error"',
-            'docker run --shm-size=2g, or train with --cfg-options train_dataloader.num_workers=0',
-        )
-    ]
+    value = f'{value}: workers may die with "bus error"'
+    cure = 'docker run --shm-size=2g, or train with --cfg-options train_dataloader.num_workers=0'
+    return [Finding('shared memory', WARNING, value, cure)]
 
 
 CHECKS: tuple[tuple[str, Callable[[], list[Finding]]], ...] = (

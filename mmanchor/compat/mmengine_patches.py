@@ -1,8 +1,8 @@
 """What is changed in MMEngine, and why: one entry of :data:`PATCHES` each.
 
 The patches replace functions inside MMEngine's own modules right after these
-are imported. Nothing outside of MMEngine changes: ``torch.load`` stays as it
-is for everybody else.
+are imported. Nothing outside of MMEngine changes here: ``torch.load`` stays as
+it is, but for one error that :mod:`.toolboxes.torch_load` answers.
 """
 
 import io

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ..anchorization.anchors import fold_value_bias, queries_as_anchors
 from ..compat.torch_files import TRAINING_STATE
+from ..models.layers.learned_attention import first_links
 from ..models.layers.token_grid import resize_position_embedding
 from .entries import Entries
 from .renaming import Renaming, convert_state_dict
@@ -30,7 +31,8 @@ TRUNK_RULES = (
 UNUSED = (TRAINING_STATE,)
 # What contributes nothing until it is trained.
 MADE = (
-    (r'\.attn\.(depthwise\.(weight|bias)|value_residual)$', torch.zeros),
+    (r'\.attn\.(depthwise\.(weight|bias)|value_residual|anchor_bias)$', torch.zeros),
+    (r'\.attn\.links$', first_links),
     (r'\.attn\.score_scale$', torch.ones),
 )
 # A classifier for another number of classes.

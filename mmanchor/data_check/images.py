@@ -8,8 +8,8 @@ from typing import Any
 import mmcv
 from PIL import Image
 
-from ..datasets.image_files import dark_fault, decoding_fault, image_fault
-from ..utils.images import opencv_limit
+from ..datasets.image_files import decoding_fault, image_fault
+from ..utils.images import dark_fault, opencv_limit
 from .report import SplitReport
 
 _ORIENTATION = 0x0112

@@ -21,13 +21,16 @@ _NUM_TEST = 1000
 _HOOKS = ('SkippedImagesHook', 'SkippedPicturesHook')
 
 
-def check_before_training(cfg: Config) -> None:
-    """Warn of what is wrong with data and recipe; stop where training fails.
+def check_before_training(cfg: Config) -> list[str]:
+    """Find what is wrong with data and recipe; stop where training fails.
 
     Args:
         cfg: The config of a training; unreadable files will be skipped and
             counted by :class:`~mmanchor.engine.hooks.SkippedImagesHook`,
             which is added to the hooks.
+
+    Returns:
+        What :func:`log_warnings` is to say.
 
     Raises:
         UserError: If training would fail, or learn something wrong.
@@ -36,37 +39,47 @@ def check_before_training(cfg: Config) -> None:
     if cfg.get('val_cfg') is not None:
         reports += check_data(cfg, ['val'], _NUM_TEST)
         compare_splits(data_sources(cfg, ['train', 'val']), reports[-1])
-    _finish(cfg, [*reports, check_recipe(cfg, reports)])
+    return _finish(cfg, [*reports, check_recipe(cfg, reports)])
 
 
-def check_before_testing(cfg: Config) -> None:
-    """Warn of what is wrong with the test data; stop where scores would lie.
+def check_before_testing(cfg: Config) -> list[str]:
+    """Find what is wrong with the test data; stop where scores would lie.
 
     Args:
         cfg: The config of a test; a file that cannot be read will be an error
             that names it.
 
+    Returns:
+        What :func:`log_warnings` is to say.
+
     Raises:
         UserError: If scoring would fail, or score something wrong.
     """
     reports = check_data(cfg, ['test'], _NUM_TEST)
-    _finish(cfg, [*reports, check_recipe(cfg.copy(), reports)])
+    return _finish(cfg, [*reports, check_recipe(cfg.copy(), reports)])
 
 
-def _finish(cfg: Config, reports: Sequence[SplitReport]) -> None:
-    """Report the problems and let the run name unreadable files."""
+def log_warnings(cfg: Config, texts: Sequence[str]) -> None:
+    """Warn, in the first of several processes.
+
+    Args:
+        cfg: The config of the run, with ``launcher``.
+        texts: What a check returned.
+    """
+    if rank_and_size(cfg.get('launcher', 'none'))[0] == 0:
+        for text in texts:
+            print_log(text, logger='current', level=logging.WARNING)
+
+
+def _finish(cfg: Config, reports: Sequence[SplitReport]) -> list[str]:
+    """The problems in one line each; the run will name unreadable files."""
     found = [(report, problem) for report in reports for problem in report.problems]
     fatal = [_line(*pair) for pair in found if pair[1].fatal]
     if fatal:
         hint = '' if len(fatal) == 1 else f'\n({len(fatal)} problems)'
         raise UserError('\n'.join(fatal) + hint)
-    for pair in found:
-        _warn(cfg, _line(*pair))
-    for report in reports:
-        for note in report.notes if not report.splits else ():
-            _warn(cfg, note)
-    if not isinstance(cfg.get('custom_hooks') or [], (list, tuple)):
-        raise UserError(f'custom_hooks must be a list of dicts, got {cfg.custom_hooks!r}')
+    texts = [_line(*pair) for pair in found]
+    texts += [note for report in reports if not report.splits for note in report.notes]
     default = cfg.get('default_hooks')
     hooks = [
         *(cfg.get('custom_hooks') or ()),
@@ -76,6 +89,7 @@ def _finish(cfg: Config, reports: Sequence[SplitReport]) -> None:
     if not any(name.endswith(_HOOKS) for name in types):
         hook = dict(type='mmanchor.SkippedImagesHook')
         cfg.custom_hooks = [*(cfg.get('custom_hooks') or ()), hook]
+    return texts
 
 
 def _line(report: SplitReport, problem: Problem) -> str:
@@ -84,9 +98,3 @@ def _line(report: SplitReport, problem: Problem) -> str:
         return f'config: {problem.in_one_line()}'
     place = f' ({report.places[0]})' if report.places else ''
     return f'{" and ".join(report.splits)} data{place}: {problem.in_one_line()}'
-
-
-def _warn(cfg: Config, text: str) -> None:
-    """Warn once, not in every process."""
-    if rank_and_size(cfg.get('launcher', 'none'))[0] == 0:
-        print_log(text, logger='current', level=logging.WARNING)

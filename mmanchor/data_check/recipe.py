@@ -64,13 +64,6 @@ def _repeats(dataset: Any) -> int:
 def _check_learning_rate(report: SplitReport, cfg: Config, batch_size: int) -> None:
     """Compare the batch with the one that the learning rate is for."""
     scaling, wrapper = cfg.get('auto_scale_lr') or {}, _section(cfg, 'optim_wrapper')
-    if not isinstance(scaling, dict):
-        report.add(
-            'auto_scale_lr',
-            f'auto_scale_lr must be a dict such as dict(base_batch_size=16), got {scaling!r}',
-            fatal=True,
-        )
-        return
     base = scaling.get('base_batch_size')
     accumulated = wrapper.get('accumulative_counts', 1)
     accumulated = accumulated if isinstance(accumulated, int) else 1

@@ -10,7 +10,7 @@ _MODULES = {
     'CocoDataset': '.coco',
     'Digits': '.digits',
     'RandomObjectCrop': '.transforms',
-    'UnreadableImageError': '.image_files',
+    'UnreadableImageError': '..utils.images',
 }
 __all__ = sorted(_MODULES)
 __getattr__, __dir__ = lazy_names(__name__, _MODULES)

@@ -2,31 +2,14 @@
 
 import os
 
-import cv2
 import mmcv
 from mmengine.fileio import get
 
-from ..utils.errors import UserError
-from ..utils.images import stored_bits, unreadable_reason
+from ..utils.images import unreadable_reason
 
 _JPEG_START = b'\xff\xd8'
 _JPEG_END = b'\xff\xd9'
 _JPEG_SCAN = 0xDA
-# A full-range image has some pixel beyond a sixteenth of the range.
-_TWELVE_BITS = 4095
-
-
-class UnreadableImageError(UserError):
-    """An image or a mask is missing, broken or truncated.
-
-    Args:
-        message: Names the file. A message from a worker of a dataloader
-            begins with torch's copy of the traceback, which is removed.
-    """
-
-    def __init__(self, message: str) -> None:
-        _, _, message = message.rpartition(f'{type(self).__name__}: ')
-        super().__init__(message.strip())
 
 
 def image_fault(path: str) -> str | None:
@@ -87,32 +70,6 @@ def decoding_fault(path: str, backend_args: dict | None = None, **decoding: str)
     if not os.path.isfile(path):
         return f'cannot be decoded: {fault or "it is damaged or not an image"}'
     return f'cannot be decoded: {unreadable_reason(path, fault)}'
-
-
-def dark_fault(path: str) -> str | None:
-    """Say why an image of 16 bits would be read nearly black.
-
-    The toolboxes keep the upper 8 of 16 bits. Cameras that deliver 10 or 12
-    bits leave these empty.
-
-    Args:
-        path: A local file that can be decoded.
-
-    Returns:
-        The reason and the cure; ``None`` for images of 8 bits or of the full
-        range.
-    """
-    if stored_bits(path) <= 8:
-        return None
-    pixels = cv2.imread(path, cv2.IMREAD_UNCHANGED)
-    if pixels is None or pixels.dtype != 'uint16' or not 0 < pixels.max() <= _TWELVE_BITS:
-        return None
-    largest = int(pixels.max())
-    bits = max(largest.bit_length(), 9)
-    return (
-        f'has values up to {largest} in 16 bits and is read nearly black, as '
-        f'only the upper 8 bits are kept; multiply it by {2 ** (16 - bits)}, or save it with 8 bits'
-    )
 
 
 def _first_scan(content: bytes) -> int:

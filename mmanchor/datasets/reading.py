@@ -7,7 +7,8 @@ from typing import Any
 from mmengine.dataset import BaseDataset
 from mmengine.logging import print_log
 
-from .image_files import UnreadableImageError, decoding_fault, image_fault
+from ..utils.images import UnreadableImageError
+from .image_files import decoding_fault, image_fault
 from .mask_files import BadMaskError, MaskCheck
 
 # More unreadable files in a row than single bad files explain.

@@ -18,24 +18,27 @@ from ..utils.files import PathLike
 
 # Heads that only training uses; published checkpoints often lack them.
 TRAINING_ONLY = ('auxiliary_head',)
+# MMEngine's file that names the newest checkpoint.
+POINTER = 'last_checkpoint'
 
 
 def require_checkpoint(path: PathLike, name: str) -> str:
     """Make sure that a checkpoint exists; addresses are left to MMEngine.
 
     Args:
-        path: A file, or an address with a scheme such as ``https://``.
+        path: A file; a ``last_checkpoint`` that MMEngine wrote, which is
+            followed; or an address with a scheme such as ``https://``.
         name: What the user calls it, such as ``--resume``.
 
     Returns:
-        ``path`` as a string.
+        The path of an existing file, or the address.
 
     Raises:
         UserError: If there is no such file.
     """
     path = str(path)
     if Path(path).is_file():
-        return path
+        return _followed(Path(path), name) if Path(path).name == POINTER else path
     scheme, found, _ = path.partition('://')
     if found:
         if not any(re.match(each, path) for each in CheckpointLoader._schemes if each):
@@ -45,6 +48,18 @@ def require_checkpoint(path: PathLike, name: str) -> str:
     near = sorted(each.name for each in folder.glob('*.pth'))
     hint = f'; {folder} has {", ".join(near[-5:])}' if near else ''
     raise UserError(f'{name}: there is no checkpoint {path!r}{hint}')
+
+
+def _followed(pointer: Path, name: str) -> str:
+    """The file that a ``last_checkpoint`` names; the folder may have been moved."""
+    try:
+        target = Path(pointer.read_text(encoding='utf-8').strip())
+        for path in (target, pointer.parent / target.name):
+            if path.is_file():
+                return str(path)
+    except (OSError, UnicodeDecodeError, ValueError) as error:
+        raise UserError(f'{name} {str(pointer)!r} does not name a file') from error
+    raise UserError(f'{name}: {str(pointer)!r} names {str(target)!r}, which is gone')
 
 
 def latest_checkpoint(work_dir: PathLike) -> str | None:

@@ -7,7 +7,6 @@ from ..utils.files import PathLike
 from .checkpoints import latest_checkpoint, require_checkpoint
 
 LATEST, BEST = 'latest', 'best'
-POINTER = 'last_checkpoint'
 
 
 def choose_checkpoint(checkpoint: PathLike, name: str, work_dir: PathLike | None = None) -> str:
@@ -29,8 +28,6 @@ def choose_checkpoint(checkpoint: PathLike, name: str, work_dir: PathLike | None
     path = Path(checkpoint)
     if str(checkpoint) in (LATEST, BEST) and not path.is_file():
         return _newest(str(checkpoint), name, work_dir)
-    if path.name == POINTER and path.is_file():
-        return _followed(path, name)
     return require_checkpoint(checkpoint, name)
 
 
@@ -46,15 +43,3 @@ def _newest(word: str, name: str, work_dir: PathLike | None) -> str:
         what = 'checkpoint' if word == LATEST else 'best_*.pth'
         raise UserError(f'{name} {word!r}: the work folder {str(work_dir)!r} has no {what}')
     return found
-
-
-def _followed(pointer: Path, name: str) -> str:
-    """The file that a ``last_checkpoint`` names; the folder may have been moved."""
-    try:
-        target = Path(pointer.read_text(encoding='utf-8').strip())
-        for path in (target, pointer.parent / target.name):
-            if path.is_file():
-                return str(path)
-    except (OSError, UnicodeDecodeError, ValueError) as error:
-        raise UserError(f'{name} {str(pointer)!r} does not name a file') from error
-    raise UserError(f'{name} {str(pointer)!r} names {str(target)!r}, which is not there')

@@ -27,6 +27,7 @@ from ..utils.errors import UserError
 from ..utils.files import make_folder
 from ..utils.launchers import VARIABLES
 from .checkpoints import latest_checkpoint
+from .console import ShortRunner
 
 SAMPLER = 'mmanchor.SeededSampler'
 HOOK = 'mmanchor.ExactResumeHook'
@@ -42,11 +43,13 @@ _RUNS = itertools.count(1)
 STRATEGIES = ('SingleDeviceStrategy', 'DDPStrategy')
 
 
-def build_runner(cfg: Config) -> Runner:
+def build_runner(cfg: Config, verbose: bool = False) -> Runner:
     """Build the runner of a config, in as many processes as were launched.
 
     Args:
         cfg: A config with ``work_dir`` and ``launcher``.
+        verbose: Print config, environment, hooks and the settings of every
+            parameter too, which are otherwise in the log file only.
 
     Returns:
         The runner, its model built.
@@ -64,7 +67,7 @@ def build_runner(cfg: Config) -> Runner:
     with building(cfg):
         if 'runner_type' in cfg:
             return RUNNERS.build(cfg)
-        return Runner.from_cfg(cfg)
+        return (Runner if verbose else ShortRunner).from_cfg(cfg)
 
 
 def _keep_apart(cfg: Config) -> None:
@@ -179,12 +182,6 @@ def _require_known_names(cfg: Config) -> None:
     level = cfg.get('log_level', 'INFO')
     if not isinstance(level, int) and not isinstance(logging.getLevelName(level), int):
         raise UserError(f"log_level must be a level such as 'INFO' or 'ERROR', got {level!r}")
-    saving = (cfg.get('default_hooks') or {}).get('checkpoint')
-    for key in ('interval', 'max_keep_ckpts', 'save_begin') if isinstance(saving, dict) else ():
-        if not isinstance(saving.get(key, 1), int):
-            raise UserError(
-                f'default_hooks.checkpoint.{key} must be a whole number, got {saving[key]!r}'
-            )
     wrapper = cfg.get('optim_wrapper')
     optimizer = wrapper.get('optimizer') if isinstance(wrapper, dict) else None
     name = optimizer.get('type') if isinstance(optimizer, dict) else None
@@ -205,19 +202,9 @@ def make_repeatable(cfg: Config) -> None:
 
     Args:
         cfg: A config that trains; changed in place.
-
-    Raises:
-        UserError: If the hooks are no dicts.
     """
     hooks = cfg.get('custom_hooks') or []
-    if not isinstance(hooks, (list, tuple)) or not all(isinstance(h, dict) for h in hooks):
-        raise UserError(f'custom_hooks must be a list of dict(type=...), got {hooks!r}')
     default_hooks = cfg.get('default_hooks') or {}
-    if not isinstance(default_hooks, dict):
-        raise UserError(f'default_hooks must be a dict of dict(type=...), got {default_hooks!r}')
-    for name, each in default_hooks.items():
-        if not isinstance(each, (dict, type(None))):
-            raise UserError(f'default_hooks.{name} must be dict(type=...) or None, got {each!r}')
     own = [each for each in (*hooks, *default_hooks.values()) if each and each.get('type') == HOOK]
     if not own:
         cfg.custom_hooks = [*hooks, ConfigDict(type=HOOK)]

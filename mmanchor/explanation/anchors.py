@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
 import numpy as np
 from PIL import Image
 
@@ -76,7 +77,7 @@ class AnchorLayer:
     def partition(self, head: int) -> np.ndarray:
         """The anchor that gets most of each pixel, (H, W) int64; -1 where nothing is seen."""
         tokens = self._tokens(head).argmax(axis=2)
-        pixels = self.view.to_image(tokens, self.captured.inputs, smooth=False)
+        pixels = self.view.to_image(tokens, self.captured.inputs, cv2.INTER_NEAREST)
         return np.nan_to_num(pixels, nan=-1).round().astype(int)
 
     def mix_at(self, x: float, y: float, head: int) -> tuple[np.ndarray, np.ndarray, float]:

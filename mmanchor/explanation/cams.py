@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
 
@@ -87,7 +88,8 @@ def explain_by_cam(
     with torch.enable_grad():
         heat = _heat(cam_class(method), layer, target, view)
     model.module.zero_grad(set_to_none=True)
-    pixels = view.to_image(heat, layer.where)
+    # Cubic: a linear map of few cells shows crosses in place of spots.
+    pixels = np.clip(view.to_image(heat, layer.where, cv2.INTER_CUBIC), 0, None)
     best = np.nanmax(pixels)
     text = target.text
     if not np.isfinite(best) or best <= 0:
@@ -116,7 +118,7 @@ def _heat(
     kind: Callable[..., Any], layer: TargetLayer, target: CamTarget, view: View
 ) -> np.ndarray:
     """The heat map on the layer's map, (h, w), from 0."""
-    cam = kind(target.network, [layer.module], reshape_transform=layer.reshape)
+    cam = kind(target.network, [layer], reshape_transform=layer.reshape)
     # The input gets a gradient, so that frozen layers pass it on, too.
     cam.compute_input_gradient = True
     # grad-cam would resize to the input; a map of tokens has its own place.

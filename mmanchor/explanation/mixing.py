@@ -68,11 +68,6 @@ class AnchorMix:
         return _entropy(self.share).exp()
 
     @property
-    def per_token(self) -> Tensor:
-        """Between how many anchors a token is divided on average, (heads,)."""
-        return _entropy(self.assign).mean(dim=1).exp()
-
-    @property
     def contrast(self) -> Tensor:
         """How clearly the anchors divide the tokens, (heads,), 0 to log M.
 

@@ -166,7 +166,7 @@ def _draw_row(figure: Figure, row: Row, y: float, head: int, ratio: float, side:
             axes.plot(x_at, y_at, marker='o', ms=9, mfc='none', mec='black', mew=3.5)
             axes.plot(x_at, y_at, marker='o', ms=9, mfc='none', mec='cyan', mew=1.8)
         for box in cell.boxes:
-            for color, line in (('black', 3.5), ('cyan', 1.8)):
+            for color, line in (('black', 2.4), ('cyan', 1.2)):
                 axes.plot(*_outline(box), color=color, lw=line)
         axes.set_xlim(-0.5, cell.image.shape[1] - 0.5)
         axes.set_ylim(cell.image.shape[0] - 0.5, -0.5)

@@ -1,5 +1,6 @@
 """Which layer Grad-CAM looks at, and the map that its output forms."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,6 +39,12 @@ class TargetLayer:
             return output.clone()
         patches = output[:, self.where.num_extra :]
         return patches.transpose(1, 2).unflatten(2, (self.where.height, self.where.width))
+
+    def register_forward_hook(self, hook: Callable[..., Any]) -> Any:
+        """As of a layer, for grad-cam: the hook gets the tensor alone."""
+        return self.module.register_forward_hook(
+            lambda layer, args, output: hook(layer, args, _tensor(output))
+        )
 
 
 @torch.no_grad()
@@ -95,8 +102,9 @@ def _outputs(network: nn.Module, module: nn.Module, inputs: Tensor) -> dict[nn.M
 
     def note(layer: nn.Module, _: Any, output: Any) -> None:
         shapes.pop(layer, None)
-        if isinstance(output, Tensor):
-            shapes[layer] = output.shape
+        tensor = _tensor(output)
+        if tensor is not None:
+            shapes[layer] = tensor.shape
 
     handles = [each.register_forward_hook(note) for each in module.modules()]
     try:
@@ -105,6 +113,13 @@ def _outputs(network: nn.Module, module: nn.Module, inputs: Tensor) -> dict[nn.M
         for handle in handles:
             handle.remove()
     return shapes
+
+
+def _tensor(output: Any) -> Tensor | None:
+    """The tensor that a layer gives, alone or, as LeViT's blocks do, with its map's size."""
+    if isinstance(output, tuple) and len(output) == 2 and isinstance(output[1], tuple):
+        output = output[0]
+    return output if isinstance(output, Tensor) else None
 
 
 def _as_target(

@@ -89,13 +89,16 @@ class View:
         rows, columns = (np.flatnonzero(seen.any(axis=axis)) for axis in (1, 0))
         return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
 
-    def to_image(self, tokens: np.ndarray, tokens_map: TokenMap, smooth: bool = True) -> np.ndarray:
+    def to_image(
+        self, tokens: np.ndarray, tokens_map: TokenMap, mode: int = cv2.INTER_LINEAR
+    ) -> np.ndarray:
         """Resample a map of tokens to the pixels of the image.
 
         Args:
             tokens: (h, w) or (h, w, K) float, on ``tokens_map``.
             tokens_map: Where the tokens are.
-            smooth: Interpolate; otherwise a pixel gets the value of its token.
+            mode: OpenCV's interpolation; ``INTER_NEAREST`` gives a pixel the
+                value of its token.
 
         Returns:
             (H, W) or (H, W, K) float32; NaN where the network sees nothing.
@@ -104,7 +107,6 @@ class View:
         rows = (self.y.forward(np.arange(height)) + 0.5) / tokens_map.stride[0] - 0.5
         columns = (self.x.forward(np.arange(width)) + 0.5) / tokens_map.stride[1] - 0.5
         grid_x, grid_y = np.meshgrid(columns.astype(np.float32), rows.astype(np.float32))
-        mode = cv2.INTER_LINEAR if smooth else cv2.INTER_NEAREST
         layers = np.atleast_3d(np.asarray(tokens, np.float32))
         # One by one: OpenCV takes few channels at once.
         out = np.stack(

@@ -19,7 +19,7 @@ from ..inference.pipeline import test_pipeline
 from ..runtime.sessions import open_session
 from ..utils.config import toolbox
 from ..utils.errors import UserError
-from ..utils.files import PathLike, write_json
+from ..utils.files import PathLike, make_folder, write_json
 from .formats import Format, Job
 from .graphs import Graph, build_graph, has_picodet_head, in_half
 from .layers import exportable_layers
@@ -114,7 +114,8 @@ def export_model(
     if not plan.graph.uint8:
         example = plan.graph.normalized(example)
     in_graph = in_half(plan.graph) if chosen.half and plan.format.half_graph else plan.graph
-    job = Job(in_graph, example, chosen.dynamic, chosen.half)
+    web = None if chosen.ort_web is None else Path(chosen.ort_web)
+    job = Job(in_graph, example, chosen.dynamic, chosen.half, web)
     kept: Sequence[str] = ()
     if plan.format.from_onnx:
         kept = _make_onnx(plan, job, inputs)
@@ -227,7 +228,7 @@ def _write_checked(
         path = Path(folder, out.name)
         plan.format.save(program, metadata, path)
         checked = verify(
-            open_session(path).run,
+            open_session(path / plan.format.main).run,
             plan.graph,
             plan.task,
             inputs,
@@ -239,10 +240,12 @@ def _write_checked(
             checked.difference = before['difference']
         metadata['verification'] = vars(checked)
         plan.format.save(program, metadata, path)
-        for suffix in plan.format.companions:
-            os.replace(path.with_suffix(suffix), out.with_suffix(suffix))
-        os.replace(path, out)
-    write_json(out.with_suffix('.json'), metadata)
+        main, *others = (file.relative_to(folder) for file in plan.format.files(path))
+        for part in (*others, main):
+            make_folder((out.parent / part).parent, 'the folder of OUT')
+            os.replace(Path(folder, part), out.parent / part)
+    if not plan.format.main:
+        write_json(out.with_suffix('.json'), metadata)
     return checked
 
 

@@ -10,6 +10,8 @@ from .graphs import RESULTS
 
 DYNAMIC = (None, 'batch', 'hw')
 LEAST_OPSET = 18
+# What npm leaves in a folder beside node_modules.
+_NPM_FILES = {'package.json', 'package-lock.json'}
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,8 @@ class ExportOptions:
             most; those that lose the most.
         images: A folder of images to check with; ``None`` takes that of
             ``int8``, or a photograph.
+        ort_web: Of a web page: the folder of the npm package onnxruntime-web,
+            whose program is copied beside it.
         trust_checkpoint: Read the checkpoint even if it may run code.
 
     Raises:
@@ -56,6 +60,7 @@ class ExportOptions:
     num_calibration: int = 32
     most_in_float: float = 0.2
     images: PathLike | None = None
+    ort_web: PathLike | None = None
     trust_checkpoint: bool = False
 
     def __post_init__(self) -> None:
@@ -89,14 +94,16 @@ class ExportOptions:
             UserError: If the suffix does not fit, the file cannot be written,
                 or the format cannot do what an option asks.
         """
-        known = {each.suffix: name for name, each in reversed(FORMATS.items())}
+        known = {each.suffix: name for name, each in reversed(FORMATS.items()) if each.suffix}
         name = self.format or known.get(out.suffix)
         if name is None:
             raise UserError(f'OUT must end in one of {", ".join(known)}, got {out}')
         chosen = FORMATS[name]
-        if out.suffix != chosen.suffix:
+        if chosen.main:
+            self._require_folder(out, chosen)
+        elif out.suffix != chosen.suffix:
             raise UserError(f'OUT of --format {name} must end in {chosen.suffix}, got {out}')
-        if out.is_dir():
+        elif out.is_dir():
             raise UserError(f'OUT {out} is a folder; give the name of a file')
         for suffix in chosen.companions:
             other = out.with_suffix(suffix)
@@ -110,6 +117,14 @@ class ExportOptions:
         make_folder(out.parent, 'the folder of OUT')
         return name, chosen
 
+    def _require_folder(self, out: Path, chosen: Format) -> None:
+        """Take an empty folder, a new one, or one of an earlier export."""
+        if out.exists() and not out.is_dir():
+            raise UserError(f'OUT of --format {self.format} must be a folder, and {out} is a file')
+        used = out.is_dir() and {path.name for path in out.iterdir()} - {'node_modules'}
+        if used and not (out / chosen.main).is_file() and not used <= _NPM_FILES:
+            raise UserError(f'OUT {out} holds other files; give a new or an empty folder')
+
     def _require(self, name: str, chosen: Format) -> None:
         if self.dynamic not in chosen.dynamic:
             raise UserError(f'--format {name} serves one size; leave out --dynamic {self.dynamic}')
@@ -120,6 +135,10 @@ class ExportOptions:
         if self.int8 is not None and not chosen.from_onnx:
             able = ', '.join(key for key, each in FORMATS.items() if each.from_onnx)
             raise UserError(f'--int8 is for --format {able}; got {name}')
+        if self.half and not chosen.half:
+            raise UserError(f'--format {name} computes in float32; leave out --half')
+        if self.ort_web is not None and name != 'web':
+            raise UserError(f'--ort-web is for --format web, got {name}')
         if self.opset != LEAST_OPSET and not chosen.from_onnx:
             raise UserError(f'--opset is for ONNX, and --format {name} is not made from it')
 
@@ -131,10 +150,14 @@ class ExportOptions:
             decodes: Whether a detector's boxes can be decoded in the graph.
             chosen: The format.
         """
-        if self.results is not None:
-            return self.results
-        if task != 'detection':
-            return RESULTS[task][0]
-        if not decodes:
-            return 'raw'
-        return 'nms' if chosen.nms else 'decode'
+        default = RESULTS[task][0]
+        if task == 'detection' and not decodes:
+            default = 'raw'
+        elif task == 'detection' and not chosen.nms:
+            default = 'decode'
+        results = self.results or default
+        if chosen.main and results != RESULTS[task][0]:
+            raise UserError(
+                f'--format {self.format} shows {RESULTS[task][0]}, and this would give {results}'
+            )
+        return results

@@ -11,6 +11,7 @@ from ..utils.errors import UserError
 from ..utils.files import PathLike, make_folder
 from ..utils.inputs import Clip, Frame, Inputs, open_input
 from ..utils.progress import Track, silently
+from .large.predicting import BandFiles
 from .loading import load, model_class
 from .model import Failure
 from .options import PredictOptions
@@ -95,7 +96,16 @@ def predict_files(
     )
     folder = make_folder(out_dir, '--out-dir')
     model = exported or load(cfg, checkpoint, device, tta=tta, trust_checkpoint=trust_checkpoint)
+    if options.tile is not None:
+        from .large.tiled_detector import TiledDetector
+
+        model = TiledDetector.of(model, options.tile, options.get('overlap'), options.batch_size)
     summary = PredictSummary(folder)
+    bands = BandFiles(model, folder, track)
+    if options.exact:
+        bands.require(inputs)
+        bands.write(inputs.paths, summary)
+        return _checked(summary, source)
     recorder = RECORDERS[model.task](model, folder, options)
     recorder.check(inputs)
     shown = track(inputs, 'predicting', inputs.total)
@@ -106,11 +116,19 @@ def predict_files(
     finally:
         if summary.done:
             recorder.save()
+    if options.exact is None:
+        bands.write_too_large(inputs, summary)
+    _checked(summary, source)
+    summary.unlisted = recorder.unlisted
+    summary.found = recorder.summary()
+    return summary
+
+
+def _checked(summary: PredictSummary, source: Any) -> PredictSummary:
+    """The summary, unless nothing was done."""
     if not summary.done:
         file, reason = next(iter(summary.skipped.items()), (source, 'it has no frame'))
         raise UserError(f'no image of {_shown(source)} could be predicted on: {file}: {reason}')
-    summary.unlisted = recorder.unlisted
-    summary.found = recorder.summary()
     return summary
 
 

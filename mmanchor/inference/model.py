@@ -15,7 +15,7 @@ from mmengine.registry import MODELS, DefaultScope
 
 from ..utils.config import toolbox
 from ..utils.errors import UserError, in_one_line
-from ..utils.images import UnreadableImage, image_size
+from ..utils.images import UnreadableImageError, image_size
 from ..utils.inputs import Frame, open_input
 from ..utils.memory import free_memory
 from ..visualization import distinct_palette
@@ -78,6 +78,7 @@ class Model:
         stream: Literal[False] = ...,
         rgb: bool = ...,
         max_frames: int | None = ...,
+        exact: bool = ...,
     ) -> list[Any]: ...
 
     @overload
@@ -90,6 +91,7 @@ class Model:
         stream: Literal[True],
         rgb: bool = ...,
         max_frames: int | None = ...,
+        exact: bool = ...,
     ) -> Iterator[Any]: ...
 
     def predict(
@@ -101,6 +103,7 @@ class Model:
         stream: bool = False,
         rgb: bool = False,
         max_frames: int | None = None,
+        exact: bool = False,
     ) -> list[Any] | Iterator[Any]:
         """Predict on images or videos.
 
@@ -117,6 +120,9 @@ class Model:
                 of a list: for videos and large folders.
             rgb: Channels of arrays are RGB.
             max_frames: Limit for each video and webcam.
+            exact: Segmentation: go through each image at its own size, in bands
+                of rows, which takes little memory. The labels are those of the
+                plain forward; a ``Resize`` of the test pipeline is left out.
 
         Returns:
             A result for each image, in order: a data sample of the toolbox that
@@ -134,8 +140,9 @@ class Model:
             raise UserError(f'batch_size must be 1 or more, got {batch_size}')
         if not 0 <= score_thr <= 1:
             raise UserError(f'score_thr must be between 0 and 1, got {score_thr}')
-        found = open_input(inputs, max_frames, rgb=rgb, check=self.check_size)
-        results = self._results(found, batch_size, score_thr, found.each_counts)
+        model = self.in_bands() if exact else self
+        found = open_input(inputs, max_frames, rgb=rgb, check=model.check_size)
+        results = model._results(found, batch_size, score_thr, found.each_counts)
         if stream:
             return results
         kept = []
@@ -143,6 +150,14 @@ class Model:
             result.release_image()
             kept.append(result)
         return kept
+
+    def in_bands(self) -> 'Model':
+        """This model for whole images in bands of rows, with the same weights.
+
+        Raises:
+            UserError: If it cannot run so.
+        """
+        raise UserError(f'exact is for segmentation by AnchorFormer, and this is {self.task}')
 
     def _results(
         self, frames: Iterable[Frame], batch_size: int, score_thr: float, strict: bool
@@ -247,19 +262,25 @@ class Model:
         """Refuse an image file that needs more memory than is free.
 
         Raises:
-            UnreadableImage: With the numbers.
+            UnreadableImageError: With the numbers.
         """
+        if reason := self.too_large(path):
+            raise UnreadableImageError(reason)
+
+    def too_large(self, path: Path) -> str | None:
+        """What is to be said of an image file that needs more memory than is free."""
         size = image_size(path)
         free = free_memory()
         if size is None or free is None:
-            return
+            return None
         height, width = size
         need = height * width * self._pixel_bytes()
-        if need > free:
-            raise UnreadableImage(
-                f'{width} x {height} pixels need about {need / 1e9:.1f} GB of memory, and '
-                f'{free / 1e9:.1f} GB are free; make the image smaller or cut it into tiles'
-            )
+        if need <= free:
+            return None
+        return (
+            f'{width} x {height} pixels need about {need / 1e9:.1f} GB of memory, and '
+            f'{free / 1e9:.1f} GB are free; make the image smaller or cut it into tiles'
+        )
 
 
 def _batches(frames: Iterable[Frame], size: int) -> Iterator[list[Frame]]:

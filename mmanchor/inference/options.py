@@ -8,8 +8,8 @@ from ..utils.files import PathLike
 
 # Options that one task alone has, with what they are if they are not given.
 TASK_OPTIONS: dict[str, dict[str, Any]] = {
-    'segmentation': dict(opacity=0.6, with_labels=False, masks=None, color_masks=False),
-    'detection': dict(score_thr=0.3, ann_file=None),
+    'segmentation': dict(opacity=0.6, with_labels=False, masks=None, color_masks=False, exact=None),
+    'detection': dict(score_thr=0.3, ann_file=None, tile=None, overlap=0.2),
     'classification': {},
 }
 
@@ -33,6 +33,12 @@ class PredictOptions:
         max_frames: Limit for each video and webcam.
         ann_file: Detection on images: a COCO annotation file whose ids the
             results get, to be scored against it.
+        exact: Segmentation: whole images in bands of rows, written as TIFF. If
+            not given, for images that would not fit in memory otherwise.
+        tile: Detection: cut images into tiles of this side, in pixels, and join
+            the boxes.
+        overlap: Detection: share of a tile that overlaps with the next one, 0
+            to 0.9; 0.2 if not given.
 
     Raises:
         UserError: If a value is out of its range.
@@ -47,13 +53,18 @@ class PredictOptions:
     batch_size: int = 1
     max_frames: int | None = None
     ann_file: PathLike | None = None
+    exact: bool | None = None
+    tile: int | None = None
+    overlap: float | None = None
 
     def __post_init__(self) -> None:
         for name in ('opacity', 'score_thr'):
             value = getattr(self, name)
             if value is not None and not 0 <= value <= 1:
                 raise UserError(f'{name} must be between 0 and 1, got {value}')
-        for name in ('batch_size', 'max_frames'):
+        if self.overlap is not None and (self.tile is None or not 0 <= self.overlap <= 0.9):
+            raise UserError(f'overlap must be between 0 and 0.9, with tile, got {self.overlap}')
+        for name in ('batch_size', 'max_frames', 'tile'):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise UserError(f'{name} must be 1 or more, got {value}')

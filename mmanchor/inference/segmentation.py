@@ -79,3 +79,9 @@ class Segmentor(Model):
         # is found; those on a GPU are none of the CPU's memory.
         logits = 8 * len(self.classes) if self.device == 'cpu' else 0
         return super()._pixel_bytes() + 8 + logits
+
+    def in_bands(self) -> Model:
+        """As :meth:`Model.in_bands`."""
+        from .large.banded_segmentor import BandedSegmentor
+
+        return BandedSegmentor.of(self)

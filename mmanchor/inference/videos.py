@@ -12,10 +12,10 @@ from ..utils.files import replacing
 
 
 class VideoFile(AbstractContextManager['VideoFile']):
-    """An MP4 file that appears when it is complete.
+    """An MP4 or WebM file that appears when it is complete.
 
     Args:
-        path: The file.
+        path: The file; its suffix chooses. Browsers play this WebM alone.
         fps: Frames per second.
     """
 
@@ -37,7 +37,7 @@ class VideoFile(AbstractContextManager['VideoFile']):
         if self._writer is None:
             self._writer = cv2.VideoWriter(
                 str(self._path),
-                cv2.VideoWriter.fourcc(*'mp4v'),
+                cv2.VideoWriter.fourcc(*('VP80' if self._path.suffix == '.webm' else 'mp4v')),
                 self._fps,
                 (image.shape[1], image.shape[0]),
             )

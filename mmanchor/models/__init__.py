@@ -3,7 +3,15 @@
 from importlib.util import find_spec
 
 from .. import registry  # raises a clear error if the OpenMMLab stack is not supported
-from .backbones import AnchorESNet, AnchorFormer, AnchorLeViT, ESNet, Sparsifiner
+from .backbones import (
+    AnchorESNet,
+    AnchorFormer,
+    AnchorLeViT,
+    ESNet,
+    MAEAnchorFormer,
+    SimMIMAnchorFormer,
+    Sparsifiner,
+)
 from .data_preprocessors import RandomSquareSize
 from .dense_heads import PicoDetHead
 from .detectors import PicoDet
@@ -42,9 +50,11 @@ __all__ = [
     'LevitBlock',
     'LevitSoftmaxAttention',
     'LinearBN',
+    'MAEAnchorFormer',
     'PicoDet',
     'PicoDetHead',
     'RandomSquareSize',
+    'SimMIMAnchorFormer',
     'SimpleFeaturePyramid',
     'SoftmaxAttention',
     'Sparsifiner',

@@ -6,6 +6,7 @@ from .anchor_attention import (
     anchor_cross_attention,
     attention_from_scores,
     cross_attention_from_scores,
+    linked_means,
     refine_anchors,
 )
 from .folded_attention import assign_heads, project_means, spread_means, token_sums
@@ -32,6 +33,7 @@ __all__ = [
     'cross_attention_from_scores',
     'dense_attention',
     'gathered_attention',
+    'linked_means',
     'low_rank_attention',
     'masked_attention',
     'pairs_to_mask',

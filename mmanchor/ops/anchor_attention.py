@@ -50,7 +50,13 @@ def anchor_assignment(keys: Tensor, anchors: Tensor, *, scale: float | None = No
 
 
 def anchor_attention(
-    keys: Tensor, values: Tensor, anchors: Tensor, *, scale: float | None = None
+    keys: Tensor,
+    values: Tensor,
+    anchors: Tensor,
+    *,
+    scale: float | None = None,
+    bias: Tensor | None = None,
+    links: Tensor | None = None,
 ) -> Tensor:
     r"""Attend to all tokens through the anchors, linear in the number of tokens.
 
@@ -68,6 +74,9 @@ def anchor_attention(
         anchors: w, (M, D) shared by the heads, (heads, M, D), or
             (B, heads, M, D) where each image has its own.
         scale: s, the factor on the scores; ``None`` takes 1 / sqrt(D).
+        bias: Added to the scores of each anchor, (heads, M); ``None`` is 0.
+        links: (heads, M, M), see :func:`linked_means`; ``None`` is the paper's
+            form. With them the matrix is no longer symmetric.
 
     Returns:
         H, (B, heads, N, Dv), in the dtype of ``values``. It is computed in
@@ -87,11 +96,11 @@ def anchor_attention(
     _check_values(keys, values)
     if is_autocast_on(keys):
         with no_autocast(keys):
-            return _attend(keys, values, anchors, scale)
-    return _attend(keys, values, anchors, scale)
+            return _attend(keys, values, anchors, scale, bias, links)
+    return _attend(keys, values, anchors, scale, bias, links)
 
 
-def attention_from_scores(scores: Tensor, values: Tensor) -> Tensor:
+def attention_from_scores(scores: Tensor, values: Tensor, links: Tensor | None = None) -> Tensor:
     r"""Anchor attention from given scores :math:`s \, w_j \cdot k_i`.
 
     The deploy form computes the scores by one folded projection, without keys
@@ -100,6 +109,7 @@ def attention_from_scores(scores: Tensor, values: Tensor) -> Tensor:
     Args:
         scores: (B, heads, N, M), any float dtype.
         values: V, (B, heads, N, Dv).
+        links: (heads, M, M) or ``None``, as there.
 
     Returns:
         H of :func:`anchor_attention`, (B, heads, N, Dv), in the dtype of
@@ -113,7 +123,7 @@ def attention_from_scores(scores: Tensor, values: Tensor) -> Tensor:
     """
     with no_autocast(scores):
         assign = at_least_float32(scores, values.dtype).softmax(dim=-1)  # (B, heads, N, M)
-        return _through_anchors(assign, values)
+        return _through_anchors(assign, values, links)
 
 
 def anchor_cross_attention(
@@ -222,17 +232,62 @@ def refine_anchors(keys: Tensor, anchors: Tensor, *, scale: float | None = None)
         return _anchor_means(assign, keys.to(assign.dtype))
 
 
-def _attend(keys: Tensor, values: Tensor, anchors: Tensor, scale: float | None) -> Tensor:
+def linked_means(means: Tensor, mass: Tensor, links: Tensor) -> Tensor:
+    r"""Let each anchor hand out a mixture of all anchors' means.
+
+    .. math:: \bar v_j = \sum_l W_{jl} v_l, \quad
+              W_{jl} = \mathrm{softmax}_l (T_{jl} + \log \Delta_l)
+
+    Beyond AnchorFormer (arXiv 2505.16463). An anchor there gives back what it
+    gathered, which makes the matrix of attention symmetric and positive
+    semi-definite; that of softmax attention is neither. With links T, tokens
+    of one anchor attend to those of another as softmax attention would
+    attend from one center of a cluster to the tokens around another: with a
+    weight for each token, so that an anchor without tokens has none. The rows
+    of the matrix still sum to 1; the cost does not depend on the tokens.
+
+    Args:
+        means: v, what each anchor gathered, (B, heads, M, Dv).
+        mass: Total weight of each anchor, bounded, (B, heads, M).
+        links: T, (heads, M, M): row j is what anchor j takes.
+
+    Returns:
+        (B, heads, M, Dv).
+
+    Example:
+        >>> means = torch.tensor([0.0, 3.0]).view(1, 1, 2, 1)
+        >>> mass = torch.tensor([[[2.0, 1.0]]])
+        >>> linked_means(means, mass, torch.zeros(1, 2, 2)).flatten()
+        tensor([1., 1.])
+    """
+    scores = links.to(means.dtype) + mass.to(means.dtype).log().unsqueeze(-2)
+    return torch.matmul(scores.softmax(dim=-1), means)
+
+
+def _attend(
+    keys: Tensor,
+    values: Tensor,
+    anchors: Tensor,
+    scale: float | None,
+    bias: Tensor | None,
+    links: Tensor | None,
+) -> Tensor:
     """:func:`anchor_attention` without its checks, outside of autocast."""
-    # The scores get no name, so that their memory is freed after the softmax.
-    assign = at_least_float32(_scores(keys, anchors, scale), values.dtype).softmax(dim=-1)
-    return _through_anchors(assign, values)
+    scores = _scores(keys, anchors, scale)
+    if bias is not None:
+        scores = scores + bias.unsqueeze(-2)
+    assign = at_least_float32(scores, values.dtype).softmax(dim=-1)
+    del scores  # their memory is needed no longer
+    return _through_anchors(assign, values, links)
 
 
-def _through_anchors(assign: Tensor, values: Tensor) -> Tensor:
+def _through_anchors(assign: Tensor, values: Tensor, links: Tensor | None) -> Tensor:
     """A Delta^-1 A^T V of Eq. 11, (B, heads, N, Dv), in the dtype of values."""
     wide = at_least_float32(values, assign.dtype)
-    out = torch.matmul(assign, _anchor_means(assign, wide))
+    means = _anchor_means(assign, wide)
+    if links is not None:
+        means = linked_means(means, bounded_mass(assign.sum(dim=-2)), links)
+    out = torch.matmul(assign, means)
     return out if out.dtype is values.dtype else out.to(values.dtype)
 
 

@@ -19,7 +19,7 @@ input), also under autocast.
 import torch
 from torch import Tensor
 
-from .anchor_attention import at_least_float32, bounded_mass, no_autocast
+from .anchor_attention import at_least_float32, bounded_mass, linked_means, no_autocast
 
 
 def assign_heads(scores: Tensor, num_heads: int) -> Tensor:
@@ -67,6 +67,7 @@ def project_means(
     value_bias: Tensor | None,
     out_weight: Tensor,
     num_heads: int,
+    links: Tensor | None = None,
 ) -> Tensor:
     r"""Apply both projections, :math:`W^V_h W^O_h`, to the anchors' means.
 
@@ -78,6 +79,8 @@ def project_means(
         value_bias: Its bias, (C,), or ``None``.
         out_weight: Weight of the output projection, (C, C).
         num_heads: Number of heads.
+        links: (heads, M, M) of :func:`~.anchor_attention.linked_means`, or
+            ``None``.
 
     Returns:
         What each anchor contributes to a token's output, (B, heads * M, C).
@@ -93,12 +96,15 @@ def project_means(
         ... )[0, 0]
         tensor([2., 0.])
     """
-    means = sums / bounded_mass(mass).unsqueeze(-1)
+    mass = bounded_mass(mass)
+    means = sums / mass.unsqueeze(-1)
     means = means.unflatten(1, (num_heads, -1))  # (B, heads, M, C)
     split = value_weight.to(means.dtype).unflatten(0, (num_heads, -1))
     # From the D channels of a head to the output, (heads, D, C).
     joined = out_weight.to(means.dtype).t().unflatten(0, (num_heads, -1))
     with no_autocast(sums):
+        if links is not None:
+            means = linked_means(means, mass.unflatten(1, (num_heads, -1)), links)
         values = torch.matmul(means, split.transpose(1, 2))
         if value_bias is not None:
             values = values + value_bias.unflatten(0, (num_heads, 1, -1))

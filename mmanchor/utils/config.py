@@ -14,6 +14,7 @@ from mmengine.config import Config, DictAction
 
 from .config_files import PREFIX, config_root
 from .config_keys import require_effect
+from .config_types import require_types
 from .data_root import set_data_root
 from .errors import UserError
 from .files import WEIGHTS_SUFFIXES, PathLike
@@ -190,7 +191,8 @@ def change_config(
         data_root: As for :func:`load_config`.
 
     Raises:
-        UserError: If an option does not fit, or nothing would read it.
+        UserError: If an option does not fit, nothing would read it, or a value
+            is of the wrong type.
     """
     # MMEngine takes `_delete_` out of what it merges.
     options = copy.deepcopy(cfg_options or {})
@@ -205,6 +207,7 @@ def change_config(
         raise UserError(
             f'--cfg-options do not fit the config {cfg.filename}: {error.args[0]}'
         ) from error
+    require_types(cfg)
 
 
 @contextmanager

@@ -14,11 +14,22 @@ from PIL import Image, ImageOps
 from .errors import UserError
 
 _CV2_LIMIT = 1 << 30
+# A full-range image of 16 bits has some pixel beyond a sixteenth of the range.
+_TWELVE_BITS = 4095
 _LIMIT_LOCK = threading.Lock()
 
 
-class UnreadableImage(UserError):
-    """An image cannot be read; the message says why, without the file's name."""
+class UnreadableImageError(UserError):
+    """An image or a mask is missing, broken or truncated.
+
+    Args:
+        message: Why. A message from a worker of a dataloader begins with
+            torch's copy of the traceback, which is removed.
+    """
+
+    def __init__(self, message: str) -> None:
+        _, _, message = message.rpartition(f'{type(self).__name__}: ')
+        super().__init__(message.strip())
 
 
 def read_image(path: str | os.PathLike) -> np.ndarray:
@@ -32,16 +43,16 @@ def read_image(path: str | os.PathLike) -> np.ndarray:
         (H, W, 3) uint8, BGR.
 
     Raises:
-        UnreadableImage: With the reason.
+        UnreadableImageError: With the reason.
     """
     try:
         image = mmcv.imread(str(path))
     except OSError as error:
-        raise UnreadableImage(error.strerror or str(error)) from error
+        raise UnreadableImageError(error.strerror or str(error)) from error
     except cv2.error as error:
-        raise UnreadableImage(unreadable_reason(path, error)) from error
+        raise UnreadableImageError(unreadable_reason(path, error)) from error
     if image is None:
-        raise UnreadableImage(unreadable_reason(path))
+        raise UnreadableImageError(unreadable_reason(path))
     return image
 
 
@@ -54,23 +65,33 @@ def image_size(path: str | os.PathLike) -> tuple[int, int] | None:
         return None
 
 
-def reads_black(path: str | os.PathLike, image: np.ndarray) -> bool:
-    """Whether an image of more than 8 bits loses nearly everything by being read as 8.
+def dark_fault(path: str | os.PathLike) -> str | None:
+    """Say why an image of 16 bits would be read nearly black.
 
-    Values of 12 bits in a 16-bit file are divided by 256, as all loaders do, so
-    that at most 16 of 256 gray levels are left.
+    All loaders keep the upper 8 of 16 bits. Cameras that deliver 10 or 12 bits
+    leave these empty.
 
     Args:
-        path: The file.
-        image: What :func:`read_image` returned for it.
+        path: A local file that can be decoded.
+
+    Returns:
+        The reason and the cure; ``None`` for images of 8 bits or of the full
+        range.
     """
-    # Only for dark images the file is opened once more.
-    if image.size == 0 or image.max() > 16:
-        return False
     try:
-        return stored_bits(path) > 8
+        if stored_bits(path) <= 8:
+            return None
     except (OSError, SyntaxError, ValueError):
-        return False
+        return None
+    pixels = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    if pixels is None or pixels.dtype != 'uint16' or not 0 < pixels.max() <= _TWELVE_BITS:
+        return None
+    largest = int(pixels.max())
+    bits = max(largest.bit_length(), 9)
+    return (
+        f'has values up to {largest} in 16 bits and is read nearly black, as '
+        f'only the upper 8 bits are kept; multiply it by {2 ** (16 - bits)}, or save it with 8 bits'
+    )
 
 
 def stored_bits(path: str | os.PathLike) -> int:

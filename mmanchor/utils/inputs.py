@@ -13,7 +13,7 @@ from PIL import Image
 
 from .errors import UserError
 from .files import PathLike
-from .images import UnreadableImage, as_bgr, read_image, reads_black
+from .images import UnreadableImageError, as_bgr, dark_fault, read_image
 
 IMAGE_SUFFIXES = (
     '.bmp',
@@ -28,7 +28,7 @@ IMAGE_SUFFIXES = (
     '.webp',
 )
 VIDEO_SUFFIXES = ('.avi', '.m4v', '.mkv', '.mov', '.mp4', '.mpeg', '.mpg', '.webm', '.wmv')
-# Refuses a file before it is decoded, by raising UnreadableImage.
+# Refuses a file before it is decoded, by raising UnreadableImageError.
 Check = Callable[[Path], None]
 
 
@@ -118,12 +118,10 @@ class ImageInput:
             if self._check is not None:
                 self._check(path)
             frame.image = read_image(path)
-            if reads_black(path, frame.image):
-                frame.note = (
-                    'more than 8 bits, of which only the upper 8 are read: nearly black '
-                    '(12 bits in a 16-bit file? scale the values to the full range)'
-                )
-        except UnreadableImage as error:
+            # Only dark images are opened once more.
+            if frame.image.size and frame.image.max() <= 16:
+                frame.note = dark_fault(path) or ''
+        except UnreadableImageError as error:
             frame.fault = str(error)
         return frame
 
@@ -240,7 +238,7 @@ def open_input(
             that of an earlier run's results.
         rgb: Channels of arrays are RGB, not BGR.
         check: Called with the path of each image file before it is read; may
-            raise :class:`~mmanchor.utils.images.UnreadableImage`.
+            raise :class:`~mmanchor.utils.images.UnreadableImageError`.
 
     Returns:
         The images and frames.

@@ -33,9 +33,10 @@ def main() -> int:
     import fault_files
     import fault_kills
     import fault_usage
+    import fault_words
     from fault_cases import VAGUE
 
-    modules = (fault_files, fault_usage, fault_data, fault_disk, fault_kills)
+    modules = (fault_files, fault_usage, fault_data, fault_disk, fault_kills, fault_words)
     groups = {module.__name__.removeprefix('fault_'): module for module in modules}
     unknown = set(args.groups) - groups.keys()
     if unknown:

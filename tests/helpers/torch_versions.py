@@ -8,3 +8,6 @@ exports_open_sizes = pytest.mark.skipif(
     Version(torch.__version__) < Version('2.10'),
     reason='torch.export before 2.10 cannot keep padded sizes open',
 )
+weights_only_by_default = pytest.mark.skipif(
+    Version(torch.__version__) < Version('2.6'), reason='torch.load trusts every file before 2.6'
+)

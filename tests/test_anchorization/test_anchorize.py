@@ -13,7 +13,7 @@ from timm.models.vision_transformer import VisionTransformer as TimmViT
 from torch import nn
 from torchvision.models import VisionTransformer as TorchvisionViT
 
-from mmanchor.anchorization.fitting import anchorize, find_softmax
+from mmanchor.anchorization import anchorize, find_softmax
 from mmanchor.models import AnchorFormer, LearnedAnchorAttention
 
 SIZE = dict(img_size=64, patch_size=16)

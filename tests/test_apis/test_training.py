@@ -41,7 +41,7 @@ def started(monkeypatch):
         def register_hook(self, hook):
             """Register nothing."""
 
-    def build_runner(cfg):
+    def build_runner(cfg, verbose):
         cfgs.append(cfg)
         return Runner()
 
@@ -193,18 +193,18 @@ def test_learning_rate_for_another_batch_size_is_warned_of_once(
 @pytest.mark.parametrize(
     'options, message',
     [
-        ({'train_dataloader.batch_size': 0}, 'batch_size should be a positive integer'),
-        ({'train_dataloader.num_workers': -1}, 'num_workers option should be non-negative'),
+        ({'train_dataloader.batch_size': 0}, 'batch_size of .* above 0, got 0'),
+        ({'train_dataloader.num_workers': -1}, 'num_workers of .* got -1'),
         ({'optim_wrapper.optimizer.type': 'NoSuch'}, 'NoSuch'),
-        ({'optim_wrapper.optimizer.lr': 'abc'}, 'cannot be built'),
-        ({'optim_wrapper.optimizer.lr': float('nan')}, 'Invalid learning rate'),
+        ({'optim_wrapper.optimizer.lr': 'abc'}, r'optimizer.lr of .* a number'),
+        ({'optim_wrapper.optimizer.lr': float('nan')}, 'a number, 0 or above, got nan'),
         ({'param_scheduler': [dict(type='NoSched')]}, 'NoSched is not in the'),
         ({'train_cfg.type': 'NoLoop'}, 'NoLoop is not in the'),
         ({'train_cfg.max_iters': 'abc'}, 'abc'),
         ({'train_dataloader.dataset.pipeline': [dict(type='NoTf')]}, 'NoTf is not in the'),
         ({'log_level': 'LOUD'}, 'LOUD'),
-        ({'env_cfg': 5}, 'cannot be built'),
-        ({'custom_hooks': 5}, 'custom_hooks must be a list'),
+        ({'env_cfg': 5}, 'env_cfg of .* must be a dict'),
+        ({'custom_hooks': 5}, 'custom_hooks of .* must be a list'),
         ({'model.decode_head.num_classes': -1}, 'num_classes is -1'),
     ],
 )

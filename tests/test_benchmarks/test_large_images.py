@@ -6,10 +6,10 @@ import os
 import pytest
 import torch
 
-from mmanchor.analysis.memory import process_peak
 from mmanchor.cli.main import main
 from tools.benchmarks import large_images
 from tools.benchmarks.large_images import large_table, run_large
+from tools.benchmarks.memory import process_peak
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import struct
 import threading
 import tracemalloc
 import zipfile
+from collections import OrderedDict
 
 import numpy as np
 import pytest
@@ -200,3 +201,30 @@ def test_shape_of_many_huge_numbers_is_refused(tmp_path):
     state = b'(K\x01(' + huge * 20_000 + b't' + dtype + b'\x89C\x00tb'
     path.write_bytes(b'\x80\x03' + array.replace(b'Ntr', b'NtR') + state + b'.')
     assert 'with the shape' in str(within(20, load_plain_pickle, path))
+
+
+class _Calls:
+    """Pickled as a call, and a state for what it returns."""
+
+    def __init__(self, function, *arguments, state=None):
+        self.reduced = (function, arguments, state)
+
+    def __reduce__(self):
+        return self.reduced
+
+
+@pytest.mark.parametrize('form', [True, False])
+@pytest.mark.parametrize('kind', ['tuple', 'set', 'OrderedDict', 'dtype', 'array', 'Size'])
+def test_a_tensor_that_repeats_one_number_is_not_gone_through(tmp_path, kind, form):
+    endless = torch.ones(1).expand(2**40)
+    value = {
+        'tuple': _Calls(tuple, endless),
+        'set': _Calls(set, endless),
+        'OrderedDict': _Calls(OrderedDict, endless.expand(2, 2**40).T),
+        'dtype': _Calls(np.dtype, 'f4', False, True, state=endless),
+        'array': _Calls(np.zeros(0).__reduce__()[0], np.ndarray, (0,), b'b', state=endless),
+        'Size': _Calls(torch.Size, endless),
+    }[kind]
+    path = tmp_path / 'a.pth'
+    torch.save({'state_dict': {'w': value}}, path, _use_new_zipfile_serialization=form)
+    assert isinstance(within(20, load_checkpoint, path), CheckpointError)

@@ -94,7 +94,7 @@ def test_torchvision_without_its_operators_is_broken(monkeypatch):
 
 
 def test_torchvision_for_another_torch_is_broken(monkeypatch):
-    monkeypatch.setattr(doctor, '_torch_of_torchvision', lambda: '==2.5.0')
+    monkeypatch.setattr(doctor.metadata, 'requires', lambda name: ['numpy', 'torch==2.5.0'])
     (finding,) = broken(doctor.check_torch())
     assert 'built for torch==2.5.0' in finding.value
 

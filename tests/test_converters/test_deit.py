@@ -71,6 +71,8 @@ def test_anchors_take_the_place_of_queries_only(per_head, qkv_bias):
         depthwise=True,
         value_residual=True,
         learn_scale=True,
+        anchor_bias=True,
+        anchor_links=True,
     )
     source = theirs.state_dict()
     before = {name: value.clone() for name, value in source.items()}
@@ -91,7 +93,8 @@ def test_anchors_take_the_place_of_queries_only(per_head, qkv_bias):
         torch.testing.assert_close(values, wanted)
         torch.testing.assert_close(layer.mlp(x) - x, block.mlp(x), rtol=1e-4, atol=1e-5)
         assert not layer.attn.depthwise.weight.any()
-        assert not layer.attn.value_residual.any()
+        assert not layer.attn.value_residual.any() and not layer.attn.anchor_bias.any()
+        torch.testing.assert_close(layer.attn.links[0], 5 * torch.eye(7))
         assert (layer.attn.score_scale == 1).all()
     torch.testing.assert_close(ours.head.layers.head_dist.weight, theirs.head_dist.weight)
     folds = [name for name in report.adapted if name.endswith('proj.bias')]

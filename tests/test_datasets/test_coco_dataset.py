@@ -10,7 +10,7 @@ from PIL import Image
 from tiny_project import THINGS, make_data
 from torch.utils.data import DataLoader
 
-from mmanchor.datasets.image_files import UnreadableImageError
+from mmanchor.datasets import UnreadableImageError
 from mmanchor.utils.errors import UserError
 
 LOAD = [dict(type='LoadImageFromFile'), dict(type='LoadAnnotations', with_bbox=True)]

@@ -8,12 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmanchor.datasets.image_files import (
-    UnreadableImageError,
-    dark_fault,
-    decoding_fault,
-    image_fault,
-)
+from mmanchor.datasets import UnreadableImageError
+from mmanchor.datasets.image_files import decoding_fault, image_fault
 
 PIXELS = np.random.default_rng(0).integers(0, 255, (40, 60, 3), np.uint8)
 EARLY = 'is a JPEG that ends too early'
@@ -75,7 +71,7 @@ def test_message_of_a_worker_is_freed_from_its_traceback():
     text = (
         'Caught UnreadableImageError in DataLoader worker process 0.\n'
         'Original Traceback (most recent call last):\n  File "x.py"\n'
-        'mmanchor.datasets.image_files.UnreadableImageError: a.jpg is '
+        'mmanchor.utils.images.UnreadableImageError: a.jpg is '
         'empty\n'
     )
     assert str(UnreadableImageError(text)) == 'a.jpg is empty'
@@ -106,19 +102,3 @@ def test_images_beyond_the_limit_of_the_decoder_name_their_size(tmp_path, monkey
     fault = decoding_fault(str(path))
     assert '60 x 40 pixels are more than OpenCV reads' in fault
     assert 'OPENCV_IO_MAX_IMAGE_PIXELS' in fault
-
-
-@pytest.mark.parametrize('suffix', ['png', 'tif'])
-@pytest.mark.parametrize('factor, dark', [(1, True), (16, False)])
-def test_twelve_bits_in_sixteen_are_read_dark(tmp_path, suffix, factor, dark):
-    path = tmp_path / f'a.{suffix}'
-    cv2.imwrite(str(path), PIXELS.astype(np.uint16) * 16 * factor)
-    fault = dark_fault(str(path))
-    assert bool(fault) is dark
-    assert not dark or ('values up to 4064 in 16 bits' in fault and 'multiply it by 16' in fault)
-
-
-def test_eight_bits_are_never_dark(tmp_path):
-    path = tmp_path / 'a.png'
-    cv2.imwrite(str(path), np.zeros((4, 4, 3), np.uint8))
-    assert dark_fault(str(path)) is None

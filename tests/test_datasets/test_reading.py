@@ -10,7 +10,7 @@ from mmengine.registry import DATASETS, DefaultScope
 from PIL import Image
 from tiny_project import CLASSES, make_folders
 
-from mmanchor.datasets.image_files import UnreadableImageError
+from mmanchor.datasets import UnreadableImageError
 from mmanchor.datasets.reading import GuardedReading, guard_reading
 
 SEG = [dict(type='LoadImageFromFile'), dict(type='LoadAnnotations'), dict(type='PackSegInputs')]

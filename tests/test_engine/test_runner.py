@@ -101,15 +101,3 @@ def test_hook_of_the_config_decides(place):
     make_repeatable(cfg)
     assert cfg.train_dataloader.sampler.type == 'a'
     assert len(cfg.get('custom_hooks') or ()) == (place == 'custom_hooks')
-
-
-@pytest.mark.parametrize('hooks', [5, [5], 'x'])
-def test_hooks_that_are_no_hooks_are_named(hooks):
-    with pytest.raises(UserError, match='custom_hooks must be a list'):
-        make_repeatable(Config(dict(custom_hooks=hooks, train_dataloader=dict())))
-
-
-def test_default_hook_that_is_no_hook_is_named():
-    cfg = Config(dict(default_hooks=dict(checkpoint=5), train_dataloader=dict()))
-    with pytest.raises(UserError, match=r'default_hooks.checkpoint must be'):
-        make_repeatable(cfg)

@@ -38,7 +38,6 @@ def test_anchors_in_use():
     even = AnchorMix.of(torch.zeros(1, 12, 4))
     assert_close(even.in_use, torch.tensor([4.0]))
     assert_close(even.contrast, torch.zeros(1))
-    assert_close(even.per_token, torch.tensor([4.0]))
     one = torch.full((1, 12, 4), -100.0)
     one[..., 2] = 0
     one = AnchorMix.of(one)
@@ -49,4 +48,3 @@ def test_anchors_in_use():
 def test_contrast_is_largest_where_each_token_has_its_anchor():
     mix = AnchorMix.of(100 * torch.eye(3).repeat(4, 1)[None])
     assert_close(mix.contrast, torch.tensor([3.0]).log())
-    assert_close(mix.per_token, torch.ones(1))

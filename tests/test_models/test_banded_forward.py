@@ -45,7 +45,14 @@ def in_bands(model, chunk_tokens):
         dict(attention=dict(type=LEARNED, per_head_anchors=True), norm_cfg=None),
         dict(attention=dict(type=LEARNED, value_residual=True, learn_scale=True, qkv_bias=True)),
         dict(
-            attention=dict(type=LEARNED, value_residual=True, learn_scale=True, depthwise=True),
+            attention=dict(
+                type=LEARNED,
+                value_residual=True,
+                learn_scale=True,
+                depthwise=True,
+                anchor_bias=True,
+                anchor_links=True,
+            ),
             deploy=True,
             extra_tokens=('cls',),
         ),

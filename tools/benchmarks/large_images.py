@@ -12,12 +12,12 @@ from typing import Any
 
 import torch
 
-from mmanchor.analysis.memory import machine_memory, process_peak
 from mmanchor.analysis.provenance import describe, measured
 from mmanchor.analysis.report import markdown_table
 from mmanchor.analysis.timing import MIN_ROUNDS, interleave, interval_of, summarize
 from mmanchor.models.backbones import AnchorFormer
 from mmanchor.utils.progress import Track, silently
+from tools.benchmarks.memory import machine_memory, process_peak
 
 FORMS = ('plain', 'in bands')
 # Sides at which both forms run in turn, for their ratio and difference.

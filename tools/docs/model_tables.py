@@ -32,32 +32,34 @@ def cost(metadata: dict[str, Any], key: str, unit: float) -> str:
     return text
 
 
-def markdown(rows: list[list[str]]) -> str:
-    """A table; the first row holds the titles."""
+def markdown(rows: list[list[str]], numbers: tuple[int, ...]) -> str:
+    """A table; the first row holds the titles, ``numbers`` are the columns to align right."""
     lines = [f'| {" | ".join(row)} |' for row in rows]
-    lines.insert(1, '|' + '---|' * len(rows[0]))
+    rules = ['---:' if column in numbers else '---' for column in range(len(rows[0]))]
+    lines.insert(1, f'|{"|".join(rules)}|')
     return '\n'.join(lines)
 
 
-def counted(models: list[dict[str, Any]]) -> str:
+def counted(models: list[dict[str, Any]], link: bool = True) -> str:
     """What this project counted of each model.
 
     Args:
         models: ``Models`` of a metafile.
+        link: Whether each name links to the file beside the README.
 
     Example:
         >>> costs = {'Parameters': 5030000, 'FLOPs': 880000000, 'FLOPs (training form)': 1030000000}
         >>> print(counted([dict(Name='a', Metadata=costs)]))
         | config | parameters (M) | MACs (G) |
-        |---|---|---|
+        |---|---:|---:|
         | [a](a.py) | 5.03 | 0.88 (1.03) |
     """
     rows = [['config', 'parameters (M)', 'MACs (G)']]
     for model in models:
         name, metadata = model['Name'], model['Metadata']
         costs = [cost(metadata, 'Parameters', 1e6), cost(metadata, 'FLOPs', 1e9)]
-        rows.append([f'[{name}]({name}.py)', *costs])
-    return markdown(rows)
+        rows.append([f'[{name}]({name}.py)' if link else f'`{name}`', *costs])
+    return markdown(rows, numbers=(1, 2))
 
 
 def reported(models: list[dict[str, Any]]) -> str:
@@ -72,7 +74,11 @@ def reported(models: list[dict[str, Any]]) -> str:
         if found:
             values = [found.get(key, '') for key in ('By', 'Parameters', 'FLOPs', 'Scores')]
             rows.append([model['Name'], *values])
-    return f'Reported by others, not measured here:\n\n{markdown(rows)}' if rows[1:] else ''
+    return (
+        f'Reported by others, not measured here:\n\n{markdown(rows, numbers=(2, 3))}'
+        if rows[1:]
+        else ''
+    )
 
 
 def updated(readme: Path) -> str:

@@ -21,12 +21,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EPILOG
     add_config_arguments(parser)
     parser.add_argument('checkpoint', help='the trained weights')
-    parser.add_argument('out', help='file to write; its suffix chooses the format')
+    parser.add_argument('out', help='file to write, whose suffix chooses the format; or a folder')
     parser.add_argument(
         '--format',
-        choices=('onnx', 'openvino', 'torchscript', 'pt2', 'ncnn', 'tensorrt-recipe'),
+        choices=('onnx', 'openvino', 'torchscript', 'pt2', 'ncnn', 'tensorrt-recipe', 'web'),
         help='.onnx, .xml (OpenVINO), .torchscript, .pt2 (torch.export), .param (ncnn); '
-        'tensorrt-recipe writes .onnx and the commands that build an engine',
+        'tensorrt-recipe writes .onnx and the commands that build an engine; web writes the folder '
+        'of a page for browsers',
     )
     parser.add_argument(
         '--size',
@@ -81,6 +82,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         'most (default: %(default)s)',
     )
     parser.add_argument('--images', help='folder of images to check with (default: one photograph)')
+    parser.add_argument(
+        '--ort-web',
+        metavar='FOLDER',
+        help='of --format web: the npm package onnxruntime-web, node_modules/onnxruntime-web, to '
+        'copy its program into the page (default: npm install onnxruntime-web in OUT brings it)',
+    )
     add_trust_argument(parser)
 
 
@@ -112,6 +119,7 @@ def run(args: argparse.Namespace) -> int:
         num_calibration=args.num_calibration,
         most_in_float=args.most_in_float,
         images=args.images,
+        ort_web=args.ort_web,
         trust_checkpoint=args.trust_checkpoint,
     )
     _print(report)
@@ -125,7 +133,7 @@ def _print(report: 'ExportReport') -> None:
 
     checked, metadata = report.verification, report.metadata
     shapes = dict.fromkeys(' x '.join(map(str, shape)) for shape in checked.shapes)
-    files = [report.path, *map(report.path.with_suffix, FORMATS[metadata['format']].companions)]
+    files = FORMATS[metadata['format']].files(report.path)
     megabytes = sum(file.stat().st_size for file in files) / 1e6
     print(f'{report.path}: {megabytes:.1f} MB, gives {", ".join(metadata["outputs"])}')
     print(
@@ -137,4 +145,9 @@ def _print(report: 'ExportReport') -> None:
         print(f'{checked.agreement:.2%} of {checked.compared} {unit} are the same')
     if report.kept_in_float:
         print(f'{len(report.kept_in_float)} operators stay in float: they lose the most in INT8')
-    print(f'{report.path.with_suffix(".json")}: classes, sizes, thresholds, versions')
+    if metadata['format'] != 'web':
+        print(f'{report.path.with_suffix(".json")}: classes, sizes, thresholds, versions')
+        return
+    if not (report.path / 'ort').is_dir():
+        print(f'once: npm install --prefix {report.path} onnxruntime-web')
+    print(f'to see it: python -m http.server --directory {report.path}')

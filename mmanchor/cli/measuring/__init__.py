@@ -57,23 +57,6 @@ def parse_shape(shape: Sequence[int] | None) -> tuple[int, int] | None:
     return (shape[0], shape[-1]) if shape else None
 
 
-def at_least(least: int, **values: int | Sequence[int]) -> None:
-    """Refuse numbers that are too small.
-
-    Args:
-        least: The smallest number allowed.
-        **values: Numbers by the name of their option, with ``_`` for ``-``.
-
-    Raises:
-        UserError: If one is below ``least``.
-    """
-    for name, value in values.items():
-        numbers = [value] if isinstance(value, int) else value
-        if any(number < least for number in numbers):
-            given = ' '.join(map(str, numbers))
-            raise UserError(f'--{name.replace("_", "-")} must be at least {least}, got {given}')
-
-
 def write_and_print(
     out_dir: str, name: str, results: dict[str, Any], table: str, figure: Any | None = None
 ) -> None:

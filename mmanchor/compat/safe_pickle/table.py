@@ -220,7 +220,10 @@ def _empty_bytes() -> bytes:
 
 
 @_answers_to('builtins.tuple')
-def _tuple(items: Any) -> tuple:
+def _tuple(items: list | tuple) -> tuple:
+    # A tensor of one number can claim 2^62 items, which this would go through.
+    if type(items) not in (list, tuple):
+        raise RefusedError(f'a tuple of a {type(items).__name__}')
     return tuple(items)
 
 

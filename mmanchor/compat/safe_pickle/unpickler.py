@@ -134,6 +134,11 @@ class SafeUnpickler(pickle._Unpickler):
     def _load_build(self) -> None:
         state, target = self.stack[-1], self.stack[-2]
         if isinstance(target, Pending):
+            # Not a tensor: one number can claim 2^62 items.
+            if type(state) not in (tuple, dict):
+                raise RefusedError(
+                    f'to complete a {type(target).__name__} by a {type(state).__name__}'
+                )
             self._charge(state if type(state) is tuple else [state])
             target.__setstate__(self.stack.pop())
         elif type(target) is OrderedDict:

@@ -5,6 +5,7 @@ from itertools import islice
 from typing import Any
 
 import torch
+from mmengine.dist import all_gather_object
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import IterBasedTrainLoop
@@ -24,7 +25,8 @@ class ExactResumeHook(Hook):
     seeded, which needs no state at all. With
     :class:`~mmanchor.engine.samplers.SeededSampler` the data follow: batches
     that were used already are skipped without being loaded, also inside an
-    epoch. With gradient accumulation the unfinished sum is saved too.
+    epoch. With gradient accumulation each process's unfinished sum is saved
+    too.
 
     It holds on one machine with deterministic operators (on a CPU they are),
     for the same number of processes and batch size, and for transforms and
@@ -40,25 +42,23 @@ class ExactResumeHook(Hook):
 
     def __init__(self, enable: bool = True) -> None:
         self.enable = enable
-        self._gradients: dict[str, torch.Tensor] | None = None
+        # Unfinished sums: all processes' to save, and this one's to go on with.
+        self._parts: list[dict[str, torch.Tensor]] = []
+        self._gradients: dict[str, torch.Tensor] = {}
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
         """Note what a run must share to go on equally."""
         if not self.enable or 'optimizer' not in checkpoint:
             return
         checkpoint['meta'].update(_conditions(runner))
-        if _unfinished(runner) and runner.world_size == 1:
-            checkpoint['gradients'] = {
-                name: each.grad.cpu()
-                for name, each in _unwrapped(runner).named_parameters()
-                if each.grad is not None
-            }
+        if _unfinished(runner):
+            checkpoint['gradients'] = self._parts or [_gradients(runner)]
 
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
         """Compare the conditions, and keep the unfinished gradients."""
         if not self.enable or not runner._resume:
             return
-        self._gradients = _tensors(checkpoint.get('gradients'))
+        self._gradients = _own_part(checkpoint.get('gradients'), runner)
         meta = checkpoint.get('meta')
         meta = meta if isinstance(meta, dict) else {}
         changed = [
@@ -77,6 +77,8 @@ class ExactResumeHook(Hook):
         if not self.enable:
             return
         self._restore_gradients(runner)
+        if runner.world_size > 1:
+            self._save_together(runner)
         loop = runner.train_loop
         sampler = _seeded_sampler(loop.dataloader)
         if sampler is None or not runner.iter:
@@ -97,6 +99,20 @@ class ExactResumeHook(Hook):
         if torch.cuda.is_initialized():
             torch.cuda.manual_seed(seed)
 
+    def _save_together(self, runner) -> None:
+        """Collect the gradients of all processes before one of them saves.
+
+        MMEngine calls :meth:`before_save_checkpoint` in the main process only.
+        """
+        save = runner.save_checkpoint
+
+        def collect_and_save(*args, **kwargs) -> None:
+            self._parts = all_gather_object(_gradients(runner)) if _unfinished(runner) else []
+            save(*args, **kwargs)
+            self._parts = []
+
+        runner.save_checkpoint = collect_and_save
+
     def _restore_gradients(self, runner) -> None:
         if not _unfinished(runner):
             return
@@ -111,14 +127,25 @@ class ExactResumeHook(Hook):
         for name, each in _unwrapped(runner).named_parameters():
             if name in self._gradients and self._gradients[name].shape == each.shape:
                 each.grad = self._gradients[name].to(each.device, each.dtype)
-        self._gradients = None
+        self._gradients = {}
         runner.logger.info('the unfinished sum of gradients was restored')
 
 
-def _tensors(value: Any) -> dict[str, torch.Tensor]:
-    """The tensors of a dict; a checkpoint may hold anything."""
-    value = value if isinstance(value, dict) else {}
-    return {name: each for name, each in value.items() if isinstance(each, torch.Tensor)}
+def _gradients(runner) -> dict[str, torch.Tensor]:
+    """The gradients of this process."""
+    return {
+        name: each.grad.cpu()
+        for name, each in _unwrapped(runner).named_parameters()
+        if each.grad is not None
+    }
+
+
+def _own_part(parts: Any, runner) -> dict[str, torch.Tensor]:
+    """The gradients that this process saved; a checkpoint may hold anything."""
+    if not isinstance(parts, list) or len(parts) != runner.world_size:
+        return {}
+    own = parts[runner.rank] if isinstance(parts[runner.rank], dict) else {}
+    return {name: each for name, each in own.items() if isinstance(each, torch.Tensor)}
 
 
 def _unwrapped(runner) -> torch.nn.Module:

@@ -27,6 +27,7 @@ class Job:
         example: (1, 3, H, W), an input.
         dynamic: What is open: ``None``, ``'batch'`` or ``'hw'``.
         half: Whether weights are kept in float16.
+        ort_web: The folder of onnxruntime-web that a page takes its program from.
         proto: The ONNX model, for formats that are made from it.
     """
 
@@ -34,6 +35,7 @@ class Job:
     example: Tensor
     dynamic: str | None
     half: bool
+    ort_web: Path | None = None
     proto: Any = None
 
 
@@ -56,6 +58,8 @@ class Format:
         uint8: Whether the file can take uint8 images.
         nms: Whether the file can hold NMS.
         symmetric: Whether INT8 activations must have their zero at 0.
+        half: Whether weights can be kept in float16.
+        main: The file of it that is run, if OUT is a folder.
     """
 
     suffix: str
@@ -69,6 +73,16 @@ class Format:
     uint8: bool = True
     nms: bool = False
     symmetric: bool = False
+    half: bool = True
+    main: str = ''
+
+    def files(self, out: Path) -> list[Path]:
+        """All files of an export, that which is run first."""
+        if self.main:
+            parts = sorted(path.relative_to(out) for path in out.rglob('*') if path.is_file())
+            ours = [part for part in parts if part.parts[0] != 'node_modules']
+            return [out / self.main, *(out / part for part in ours if str(part) != self.main)]
+        return [out, *map(out.with_suffix, self.companions)]
 
     def require_packages(self) -> None:
         """Make sure that what it needs is installed.
@@ -131,5 +145,17 @@ FORMATS = {
         half_graph=False,
         companions=('.sh',),
         symmetric=True,
+    ),
+    'web': Format(
+        '',
+        _ONNX,
+        'onnx',
+        'web',
+        from_onnx=True,
+        half_graph=False,
+        dynamic=(None,),
+        nms=True,
+        half=False,
+        main='model.onnx',
     ),
 }

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from ...registry import MODELS
-from ..layers.attention import attention_config
+from ..layers.attention import ATTENTIONS, attention_config
 from ..layers.banded_forward import check_chunk_tokens, forward_in_bands
 from ..layers.block import TransformerBlock
 from ..layers.exporting import is_exporting
@@ -53,6 +53,9 @@ class AnchorFormer(BaseBackbone):
         attention: 'learned' (Fig. 3b), 'token' (Fig. 3a), 'softmax', or the
             config of an attention, whose values take precedence over
             ``num_anchors`` and ``deploy``.
+        softmax_layers: Numbers of layers, from 0, that keep softmax attention
+            whatever ``attention`` says, as in a network that was converted in
+            part (``mmanchor anchorize --layers``).
         extra_tokens: Names of the extra tokens, ('cls',) or ('cls', 'dist');
             they come before the patches. Without extra tokens, the usual
             choice for dense tasks, only patches attend to each other.
@@ -107,6 +110,7 @@ class AnchorFormer(BaseBackbone):
         in_channels: int = 3,
         num_anchors: int = 30,
         attention: str | dict = 'learned',
+        softmax_layers: Sequence[int] = (),
         extra_tokens: Sequence[str] = (),
         out_indices: int | Sequence[int] = -1,
         out_type: str = 'featmap',
@@ -132,16 +136,15 @@ class AnchorFormer(BaseBackbone):
         self._build_embedding(in_channels, (height, width), patch_size)
         self.drop_after_pos = nn.Dropout(drop_rate)
         norm_cfg = norm_cfg or dict(type='LN', eps=1e-6)
-        block = dict(
-            attention=attention_config(attention, settings['num_heads'], num_anchors, deploy),
-            mlp_ratio=settings['mlp_ratio'],
-            drop_rate=drop_rate,
-            norm_cfg=norm_cfg,
+        block = dict(mlp_ratio=settings['mlp_ratio'], drop_rate=drop_rate, norm_cfg=norm_cfg)
+        attentions = self._attentions(
+            attention_config(attention, settings['num_heads'], num_anchors, deploy), softmax_layers
         )
         last = self.num_layers - 1
         rates = (drop_path_rate * i / max(last, 1) for i in range(self.out_indices[-1] + 1))
         self.layers = ModuleList(
-            self.block_type(self.embed_dims, drop_path_rate=rate, **block) for rate in rates
+            self.block_type(self.embed_dims, attention=each, drop_path_rate=rate, **block)
+            for each, rate in zip(attentions, rates, strict=False)
         )
         self.norm = None
         if final_norm and self.out_indices[-1] == last:
@@ -150,6 +153,18 @@ class AnchorFormer(BaseBackbone):
         if chunk_tokens is not None:
             check_chunk_tokens(chunk_tokens, self.layers)
         self._init_freezing()
+
+    def _attentions(self, attention: dict, softmax_layers: Sequence[int]) -> list[dict]:
+        """The config of the attention of each layer."""
+        wrong = sorted(set(softmax_layers) - set(range(self.num_layers)))
+        if wrong:
+            raise ValueError(
+                f'softmax_layers must be numbers from 0 to {self.num_layers - 1}, got {wrong[0]!r}'
+            )
+        # The arguments that both have.
+        shared = {k: v for k, v in attention.items() if k in ('num_heads', 'qkv_bias', 'proj_drop')}
+        softmax = dict(type=ATTENTIONS['softmax'], **shared)
+        return [softmax if i in softmax_layers else attention for i in range(self.num_layers)]
 
     def _build_embedding(
         self, in_channels: int, img_size: tuple[int, int], patch_size: int
@@ -203,7 +218,10 @@ class AnchorFormer(BaseBackbone):
         require_patch(x, self.patch_size)
         if self.chunk_tokens and not (self.training or is_exporting() or torch.is_grad_enabled()):
             return forward_in_bands(self, x, self.chunk_tokens)
-        x, hw_shape = self.patch_embed(self.pad(x))  # (B, H * W, C)
+        return self._forward_patches(*self.patch_embed(self.pad(x)))
+
+    def _forward_patches(self, x: Tensor, hw_shape: tuple[int, int]) -> tuple[Any, ...]:
+        """Outputs from embedded patches, (B, H * W, C)."""
         extra = [p.expand(len(x), -1, -1) for p in self.extra_params()]
         x = torch.cat((*extra, x), dim=1) if extra else x
         x = self.drop_after_pos(x + self._position_embedding(hw_shape))

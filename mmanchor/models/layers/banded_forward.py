@@ -8,7 +8,7 @@ memory at a time. A band also fits the caches of a CPU, which makes this faster
 than all tokens at once.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 # First row of a band and the row after its last.
 Rows = tuple[int, int]
+# Adds up a tensor over processes, in place.
+AddUp = Callable[[Tensor], None]
 
 
 def check_chunk_tokens(chunk_tokens: int, blocks: Iterable[nn.Module]) -> None:
@@ -63,17 +65,15 @@ def forward_in_bands(model: 'AnchorFormer', images: Tensor, chunk_tokens: int) -
     Returns:
         What ``model(images)`` returns.
     """
-    height, width = (-(-side // model.patch_size) for side in images.shape[2:])
-    layout = TokenLayout((height, width), len(model.extra_tokens))
+    layout = layout_of(model, (images.shape[2], images.shape[3]))
     bands = split_rows(layout.hw_shape, chunk_tokens)
-    spans = [token_span(rows, layout) for rows in bands]
-    x = _embed(model, images, layout, bands)
+    size = model.patch_size
+    strips = (images[:, :, first * size : last * size] for first, last in bands)
+    x = embed(model, strips, layout, bands)
     outs = []
-    for i, layer in enumerate(model.layers):
-        run_block(layer, x, layout, bands)
-        if i == model.num_layers - 1 and model.norm is not None:
-            for span in spans:
-                x[:, span] = model.norm(x[:, span])
+    for i in range(len(model.layers)):
+        for _ in run_layer(model, i, x, layout, bands):
+            pass
         if i in model.out_indices:
             # Later layers change x in place. The last output may be x itself:
             # an image of this size leaves no memory for a copy.
@@ -81,6 +81,12 @@ def forward_in_bands(model: 'AnchorFormer', images: Tensor, chunk_tokens: int) -
             own = x if is_last else x.clone()
             outs.append(model.format_output(own, layout, copy=False))
     return tuple(outs)
+
+
+def layout_of(model: 'AnchorFormer', size: tuple[int, int]) -> TokenLayout:
+    """The tokens of an image of (H, W) pixels."""
+    height, width = (-(-side // model.patch_size) for side in size)
+    return TokenLayout((height, width), len(model.extra_tokens))
 
 
 def split_rows(hw_shape: tuple[int, int], chunk_tokens: int) -> list[Rows]:
@@ -116,35 +122,80 @@ def token_span(rows: Rows, layout: TokenLayout) -> slice:
     return slice(start, layout.num_extra + last * width)
 
 
-def _embed(model: 'AnchorFormer', images: Tensor, layout: TokenLayout, bands: list[Rows]) -> Tensor:
-    """Tokens with their position embedding, (B, N, C)."""
-    num_extra, width = layout.num_extra, layout.hw_shape[1]
+def embed(
+    model: 'AnchorFormer',
+    strips: Iterable[Tensor],
+    layout: TokenLayout,
+    bands: list[Rows],
+) -> Tensor:
+    """Tokens with their position embedding.
+
+    Args:
+        model: The trunk.
+        strips: The pixels of each band, (B, in_channels, rows, W).
+        layout: Layout of the tokens of the image.
+        bands: The bands to embed, one after the other.
+
+    Returns:
+        (B, N, C), N being the tokens of these bands and the extra ones.
+    """
+    width, start = layout.hw_shape[1], bands[0][0]
+    num_extra = layout.num_extra
+    num_tokens = num_extra + (bands[-1][1] - start) * width
     positions = PositionRows(model.pos_embed, model.grid, layout.hw_shape, num_extra)
-    x = model.pos_embed.new_empty(len(images), layout.num_tokens, model.embed_dims)
-    for j, param in enumerate(model.extra_params()):
-        x[:, j] = param[0] + model.pos_embed[:, j]
-    for first, last in bands:
-        strip = images[:, :, first * model.patch_size : last * model.patch_size]
+    x: Tensor | None = None
+    for (first, last), strip in zip(bands, strips, strict=True):
+        if x is None:
+            x = model.pos_embed.new_empty(len(strip), num_tokens, model.embed_dims)
+            for j, param in enumerate(model.extra_params()):
+                x[:, j] = param[0] + model.pos_embed[:, j]
         tokens = model.patch_embed(model.pad(strip))[0]
-        span = slice(num_extra + first * width, num_extra + last * width)
+        span = slice(num_extra + (first - start) * width, num_extra + (last - start) * width)
         x[:, span] = tokens + positions(first, last)
+    assert x is not None  # a map has rows
     return x
 
 
 @torch.no_grad()
-def run_block(block: TransformerBlock, x: Tensor, layout: TokenLayout, bands: list[Rows]) -> None:
-    """Apply a block to tokens, in place, one band at a time.
+def run_layer(
+    model: 'AnchorFormer',
+    index: int,
+    x: Tensor,
+    layout: TokenLayout,
+    bands: list[Rows],
+    add_up: AddUp | None = None,
+) -> Iterator[None]:
+    """Apply a layer of the trunk to tokens, in place, with the norm after the last one.
 
     Args:
-        block: A block in evaluation mode, with a ``LearnedAnchorAttention``.
+        model: The trunk, in evaluation mode.
+        index: The layer.
         x: Tokens, (B, N, C); replaced by the outputs.
-        layout: Layout of the tokens, none pruned.
-        bands: The bands of the map, from :func:`split_rows`.
+        layout: Layout of ``x``.
+        bands: Its bands, from :func:`split_rows`.
+        add_up: Adds up the sums over the processes that hold the other rows.
+
+    Yields:
+        Twice for each band, for progress.
     """
+    yield from run_block(model.layers[index], x, layout, bands, add_up)
+    if index == model.num_layers - 1 and model.norm is not None:
+        for span in (token_span(rows, layout) for rows in bands):
+            x[:, span] = model.norm(x[:, span])
+
+
+def run_block(
+    block: TransformerBlock,
+    x: Tensor,
+    layout: TokenLayout,
+    bands: list[Rows],
+    add_up: AddUp | None = None,
+) -> Iterator[None]:
+    """Apply a block to tokens, in place, one band at a time; as :func:`run_layer`."""
     attn: LearnedAnchorAttention = block.attn
     weights = attn.folded_weights()
     spans = [token_span(rows, layout) for rows in bands]
-    assign, means = _sum_up(block, weights, x, spans)
+    assign, means = yield from _sum_up(block, weights, x, spans, add_up)
     residual = None if attn.value_residual is None else attn.residual_weights()
     above: Tensor | None = None
     for rows, span in zip(bands, spans, strict=True):
@@ -157,11 +208,16 @@ def run_block(block: TransformerBlock, x: Tensor, layout: TokenLayout, bands: li
             mixed += F.linear(block.norm1(x[:, span]), *residual)
         tokens = x[:, span] + mixed.to(x.dtype)
         x[:, span] = block.mlp(block.norm2(tokens), identity=tokens)
+        yield
 
 
 def _sum_up(
-    block: TransformerBlock, weights: FoldedWeights, x: Tensor, spans: list[slice]
-) -> tuple[Tensor, Tensor]:
+    block: TransformerBlock,
+    weights: FoldedWeights,
+    x: Tensor,
+    spans: list[slice],
+    add_up: AddUp | None,
+) -> Generator[None, None, tuple[Tensor, Tensor]]:
     """A of all tokens, and the projected means of the anchors.
 
     A is kept: it needs heads * M / C of the tokens' memory, half in the usual
@@ -183,7 +239,11 @@ def _sum_up(
         more_sums, more_mass = (each.double() for each in token_sums(piece, tokens))
         sums = more_sums if sums is None else sums + more_sums
         mass = more_mass if mass is None else mass + more_mass
+        yield
     assert assign is not None and sums is not None and mass is not None  # a map has rows
+    if add_up is not None:
+        add_up(sums)
+        add_up(mass)
     return assign, weights.project(sums.to(assign.dtype), mass.to(assign.dtype))
 
 

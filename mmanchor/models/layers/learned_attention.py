@@ -19,6 +19,10 @@ from ...registry import MODELS
 from .attention import Attention, check_num_anchors
 from .exporting import is_exporting
 
+# First link of an anchor to itself, where those to others are 0: of 30 anchors
+# with as many tokens each, it takes 84 % from its own.
+LINK_TO_ITSELF = 5.0
+
 
 class FoldedWeights(NamedTuple):
     """Weights for :mod:`mmanchor.ops.folded_attention`.
@@ -30,6 +34,7 @@ class FoldedWeights(NamedTuple):
         value_weight: Weight from tokens to values, (C, C).
         value_bias: Its bias, (C,), or ``None``.
         out_weight: Weight of the output projection, (C, C).
+        links: What anchors take of each other, (heads, M, M), or ``None``.
     """
 
     num_heads: int
@@ -38,6 +43,7 @@ class FoldedWeights(NamedTuple):
     value_weight: Tensor
     value_bias: Tensor | None
     out_weight: Tensor
+    links: Tensor | None = None
 
     def assign(self, x: Tensor) -> Tensor:
         """Assign tokens (B, N, C) to anchors: A, (B, N, heads * M)."""
@@ -51,7 +57,13 @@ class FoldedWeights(NamedTuple):
     def project(self, sums: Tensor, mass: Tensor) -> Tensor:
         """What each anchor contributes to a token's output, (B, heads * M, C)."""
         return project_means(
-            sums, mass, self.value_weight, self.value_bias, self.out_weight, self.num_heads
+            sums,
+            mass,
+            self.value_weight,
+            self.value_bias,
+            self.out_weight,
+            self.num_heads,
+            self.links,
         )
 
 
@@ -79,6 +91,15 @@ class LearnedAnchorAttention(Attention):
             through few anchors averages away.
         learn_scale: Beyond the paper: multiply the scores of head h by a
             learned :math:`s_h` that starts at 1. The deploy form folds it.
+        anchor_bias: Beyond the paper: add a learned bias, which starts at 0, to
+            the scores of each anchor. With :math:`-s |w_j|^2 / 2` for the
+            anchor :math:`w_j`, tokens are assigned by their distance. The deploy
+            form folds it.
+        anchor_links: Beyond the paper: anchors hand out mixtures of what all of
+            them gathered, with learned links
+            (:func:`mmanchor.ops.linked_means`); each starts with most of its
+            own. The attention is then not symmetric, as softmax attention is
+            not.
         deploy: Build the deploy form. It loads checkpoints of the training
             form, too, which are folded when they are loaded.
 
@@ -100,6 +121,8 @@ class LearnedAnchorAttention(Attention):
         anchor_std: float = 1.0,
         value_residual: bool = False,
         learn_scale: bool = False,
+        anchor_bias: bool = False,
+        anchor_links: bool = False,
         deploy: bool = False,
         **kwargs,
     ) -> None:
@@ -111,6 +134,11 @@ class LearnedAnchorAttention(Attention):
         nn.init.normal_(self.anchors, std=anchor_std)
         self.value_residual = nn.Parameter(torch.zeros(num_heads)) if value_residual else None
         self.score_scale = nn.Parameter(torch.ones(num_heads)) if learn_scale else None
+        self.anchor_bias = (
+            nn.Parameter(torch.zeros(num_heads, num_anchors)) if anchor_bias else None
+        )
+        shape = (num_heads, num_anchors, num_anchors)
+        self.links = nn.Parameter(first_links(shape)) if anchor_links else None
         self.deploy = False
         if deploy:
             self.switch_to_deploy()
@@ -150,10 +178,10 @@ class LearnedAnchorAttention(Attention):
         scores = scores.unflatten(2, (self.num_heads, -1)).transpose(1, 2)
         (values,) = self._split_heads(values)
         if self.deploy:
-            out = attention_from_scores(scores, values)
+            out = attention_from_scores(scores, values, self.links)
         else:  # what is split off as scores are keys
             anchors = _scaled(self.anchors, self.score_scale)
-            out = anchor_attention(scores, values, anchors)
+            out = anchor_attention(scores, values, anchors, bias=self.anchor_bias, links=self.links)
         if self.value_residual is not None:
             out = out + self.value_residual[:, None, None] * values
         return out, values
@@ -181,9 +209,9 @@ class LearnedAnchorAttention(Attention):
         weight: Tensor = self.in_proj.weight
         bias: Tensor | None = self.in_proj.bias
         if not self.deploy:
-            anchors = _scaled(self.anchors.double(), self.score_scale)
-            weight = self._fold(weight, anchors)
-            bias = None if bias is None else self._fold(bias, anchors)
+            weight, bias = self._folded(
+                weight, bias, self.anchors, self.score_scale, self.anchor_bias
+            )
         num_scores = self.num_heads * self.num_anchors
         return FoldedWeights(
             self.num_heads,
@@ -192,6 +220,7 @@ class LearnedAnchorAttention(Attention):
             weight[num_scores:],
             None if bias is None else bias[num_scores:],
             self.proj.weight,
+            self.links,
         )
 
     @torch.no_grad()
@@ -199,24 +228,42 @@ class LearnedAnchorAttention(Attention):
         """Fold keys and anchors, in place; calling it again changes nothing."""
         if self.deploy:
             return
-        anchors = _scaled(self.anchors.double(), self.score_scale)
-        weight = self._fold(self.in_proj.weight, anchors)
+        weight, bias = self._folded(
+            self.in_proj.weight, self.in_proj.bias, self.anchors, self.score_scale, self.anchor_bias
+        )
         folded = nn.Linear(
             self.embed_dims,
             weight.shape[0],
-            bias=self.in_proj.bias is not None,
+            bias=bias is not None,
             device=weight.device,
             dtype=weight.dtype,
         )
         folded.weight.copy_(weight)
-        if self.in_proj.bias is not None:
-            folded.bias.copy_(self._fold(self.in_proj.bias, anchors))
+        if bias is not None:
+            folded.bias.copy_(bias)
         folded.requires_grad_(self.in_proj.weight.requires_grad)
         folded.train(self.training)
         self.in_proj = folded
         del self.anchors
-        self.score_scale = None
+        self.score_scale = self.anchor_bias = None
         self.deploy = True
+
+    def _folded(
+        self,
+        weight: Tensor,
+        bias: Tensor | None,
+        anchors: Tensor,
+        scale: Tensor | None,
+        anchor_bias: Tensor | None,
+    ) -> tuple[Tensor, Tensor | None]:
+        """Weight and bias of the projection to scores and values."""
+        anchors = _scaled(anchors.double(), scale)
+        bias = None if bias is None else self._fold(bias, anchors)
+        if anchor_bias is not None:
+            if bias is None:
+                bias = weight.new_zeros(anchor_bias.numel() + self.embed_dims)
+            bias = bias + F.pad(anchor_bias.flatten().to(bias), (0, self.embed_dims))
+        return self._fold(weight, anchors), bias
 
     def _fold(self, param: Tensor, anchors: Tensor) -> Tensor:
         """Replace the C rows of the keys in ``param`` by heads * M rows of scores.
@@ -234,12 +281,20 @@ class LearnedAnchorAttention(Attention):
         """Let the deploy form load a checkpoint of the training form."""
         anchors = state_dict.get(f'{prefix}anchors')
         if self.deploy and anchors is not None:
-            del state_dict[f'{prefix}anchors']
-            anchors = _scaled(anchors.double(), state_dict.pop(f'{prefix}score_scale', None))
-            for name in (f'{prefix}in_proj.weight', f'{prefix}in_proj.bias'):
-                if name in state_dict:
-                    state_dict[name] = self._fold(state_dict[name], anchors)
+            parts = ('anchors', 'score_scale', 'anchor_bias')
+            given = [state_dict.pop(f'{prefix}{name}', None) for name in parts]
+            names = (f'{prefix}in_proj.weight', f'{prefix}in_proj.bias')
+            if names[0] in state_dict:
+                folded = self._folded(state_dict[names[0]], state_dict.get(names[1]), *given)
+                state_dict.update(
+                    (k, v) for k, v in zip(names, folded, strict=True) if v is not None
+                )
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
+
+
+def first_links(shape: tuple[int, ...]) -> Tensor:
+    """Links, (heads, M, M), with which each anchor takes most from its own."""
+    return LINK_TO_ITSELF * torch.eye(shape[-1]).repeat(shape[0], 1, 1)
 
 
 def _scaled(anchors: Tensor, scale: Tensor | None) -> Tensor:

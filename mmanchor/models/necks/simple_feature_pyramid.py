@@ -52,6 +52,7 @@ class SimpleFeaturePyramid(BaseModule):
                 f'out_channels must have one number for each of scales={scales}, got {out_channels}'
             )
         norm_cfg = norm_cfg or dict(type='BN')
+        self.scales = tuple(scales)
         self.levels = ModuleList(
             _level(in_channels, width, scale, norm_cfg)
             for width, scale in zip(out_channels, scales, strict=True)

@@ -3,6 +3,7 @@
 import argparse
 
 from mmanchor.cli.options import quiet_toolboxes
+from tools.benchmarks.commands import at_least
 
 HELP = 'the backbone on images of many megapixels, in bands and at once, on the CPU'
 
@@ -55,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
     Returns:
         0; a mistake raises ``UserError``.
     """
-    from mmanchor.cli.measuring import at_least, write_and_print
+    from mmanchor.cli.measuring import write_and_print
     from mmanchor.cli.progress import track
     from mmanchor.utils.errors import UserError
     from mmanchor.utils.files import make_folder

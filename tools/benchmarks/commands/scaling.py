@@ -3,6 +3,7 @@
 import argparse
 
 from mmanchor.cli.options import quiet_toolboxes
+from tools.benchmarks.commands import at_least
 
 HELP = 'time and memory from 196 to 65536 tokens, compared with other attentions'
 
@@ -80,10 +81,10 @@ def run(args: argparse.Namespace) -> int:
     Returns:
         0; a mistake raises ``UserError``.
     """
-    from mmanchor.analysis.memory import machine_memory
     from mmanchor.cli.measuring import write_and_print
     from mmanchor.cli.progress import track
     from mmanchor.utils.files import make_folder
+    from tools.benchmarks.memory import machine_memory
     from tools.benchmarks.scaling.cases import Setting
     from tools.benchmarks.scaling.plan import Limits
     from tools.benchmarks.scaling.report import scaling_figure, scaling_table
@@ -114,7 +115,6 @@ def _check(args: argparse.Namespace) -> None:
     """Refuse options that make no sense, before anything is measured."""
     import torch
 
-    from mmanchor.cli.measuring import at_least
     from mmanchor.utils.errors import UserError
 
     names = [name.replace('-', '_') for name in _NUMBERS]

@@ -3,6 +3,7 @@
 import argparse
 
 from mmanchor.cli.options import quiet_toolboxes
+from tools.benchmarks.commands import at_least
 
 HELP = 'how much training time goes into data loading and SimOTA, on the CPU'
 
@@ -29,7 +30,7 @@ def run(args: argparse.Namespace) -> int:
     Returns:
         0; a mistake raises ``UserError``.
     """
-    from mmanchor.cli.measuring import at_least, write_and_print
+    from mmanchor.cli.measuring import write_and_print
     from mmanchor.cli.progress import track
     from mmanchor.utils.files import make_folder
     from tools.benchmarks.training import run_training, training_table

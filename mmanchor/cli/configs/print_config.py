@@ -3,7 +3,7 @@
 import argparse
 from typing import Any
 
-from .options import add_config_arguments
+from ..options import add_config_arguments
 
 HELP = 'print a config with everything that it inherits'
 
@@ -27,7 +27,7 @@ def run(args: argparse.Namespace) -> int:
     """
     from mmengine.config import Config, ConfigDict
 
-    from ..utils.config import load_config, parse_options
+    from ...utils.config import load_config, parse_options
 
     cfg = load_config(args.config, parse_options(args.cfg_options))
     # Of a run, not of the file.
@@ -51,7 +51,7 @@ def part_of(cfg: Any, key: str) -> Any:
     Raises:
         UserError: If there is none; the message lists the keys at that place.
     """
-    from ..utils.errors import UserError
+    from ...utils.errors import UserError
 
     part, done = cfg, ''
     for word in key.split('.'):

@@ -25,7 +25,7 @@ def run(args: argparse.Namespace) -> int:
     Returns:
         0; 1 if there is none.
     """
-    from ..utils.config import list_configs
+    from ...utils.config import list_configs
 
     names = matching(list_configs(), args.pattern)
     for name in names:

@@ -26,7 +26,7 @@ def run(args: argparse.Namespace) -> int:
     Returns:
         0; what cannot be done raises ``UserError``.
     """
-    from ..apis.config import init_config
+    from ...apis.config import init_config
 
     for name, value in init_config(args.task, args.data, args.out).items():
         print(f'{name} = {value!r}')

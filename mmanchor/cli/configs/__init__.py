@@ -1,0 +1,1 @@
+"""Commands on configs: list, print, start one."""

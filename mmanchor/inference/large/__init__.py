@@ -1,0 +1,1 @@
+"""Images of any size: exactly, in bands of rows; detectors in tiles."""
