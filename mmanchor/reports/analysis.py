@@ -93,6 +93,10 @@ class Analysis:
         """Everything that is drawn besides the table of classes."""
         raise NotImplementedError
 
+    def legend(self) -> list[tuple[str, str]]:
+        """Names and colors that pictures need below them."""
+        return []
+
     def caption(self, index: int) -> str:
         """What is said below the pictures of an image: how well it went."""
         return f'{self.show(self.image_scores[index])}{self.unit}'

@@ -126,7 +126,7 @@ def _render(
     }
     return render(
         'compare.html',
-        title=f'{_name(a)} and {_name(b)}',
+        title=_title(a, b),
         subtitle=f'{a.record.task}, {len(a.record.images)} images, {len(a.classes)} classes',
         names=[f'{_name(each)} ({each.record.run.get("checkpoint", "")})' for each in (a, b)],
         verdict=said[sure[-1]],
@@ -140,9 +140,21 @@ def _render(
         sections=[_differences(a, change[:-1], low, high), *_kinds(a, b)],
         about=_costs(a, b),
         groups=_changed(a, b, num_images, image_root),
+        legend=a.legend(),
         image_text=f'By {a.image_score_text}'
         + ('.' if a.record.task == 'classification' else '; first the truth, then A and B.'),
     )
+
+
+def _title(a: Analysis, b: Analysis) -> str:
+    """Both by their configs; of one config by their weights."""
+    names = [_name(a), _name(b)]
+    if names[0] == names[1]:
+        names = [
+            Path(each.record.run.get('checkpoint') or '').stem or n
+            for each, n in zip((a, b), 'AB', strict=True)
+        ]
+    return ' and '.join(names)
 
 
 def _name(analysis: Analysis) -> str:

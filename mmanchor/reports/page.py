@@ -71,6 +71,7 @@ def _render_report(analysis: Analysis, num_images: int, image_root: str) -> str:
         sections=analysis.sections(),
         about=run_sections(record.run),
         groups=groups,
+        legend=analysis.legend(),
         image_text=analysis.image_score_text,
     )
 

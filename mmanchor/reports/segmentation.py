@@ -122,6 +122,15 @@ class SegmentationAnalysis(Analysis):
         joined = (each.reshape(20, -1).sum(1) for each in (counts, a['sure_sum'], right))
         return binned_section(*joined, 'pixels')
 
+    def legend(self) -> list[tuple[str, str]]:
+        """The classes that are in the truth or in the prediction."""
+        seen = self._union().sum(0) > 0
+        return [
+            (name, '#{:02x}{:02x}{:02x}'.format(*color))
+            for name, color, shown in zip(self.classes, self.palette, seen, strict=False)
+            if shown
+        ]
+
     def caption(self, index: int) -> str:
         """The classes that lose most in an image."""
         wrong = self._union()[index] - self._both[index]
