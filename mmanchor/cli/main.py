@@ -8,6 +8,7 @@ import tempfile
 import traceback
 from collections.abc import Sequence
 from difflib import get_close_matches
+from typing import NoReturn
 
 from .. import __version__
 from ..compat.stack import StackError, require_stack
@@ -92,6 +93,30 @@ def unknown_command(name: str) -> str:
     return f'there is no command {name!r}; choose one of {", ".join(COMMANDS)}'
 
 
+class Parser(argparse.ArgumentParser):
+    """A parser that names the option that was meant.
+
+    Example:
+        >>> parser = Parser(prog='x')
+        >>> action = parser.add_argument('--work-dir')
+        >>> parser.nearest('unrecognized arguments: --workdir=y')
+        'did you mean --work-dir?'
+    """
+
+    def error(self, message: str) -> NoReturn:
+        """End with the message, and the option that was meant if one is near."""
+        super().error('; '.join(filter(None, (message, self.nearest(message)))))
+
+    def nearest(self, message: str) -> str:
+        """What an unknown option was meant to be, as a question; empty if nothing is near."""
+        options = [option for action in self._actions for option in action.option_strings]
+        for word in re.findall(r'(--?[\w-]+)', message.partition('unrecognized arguments: ')[2]):
+            close = get_close_matches(word.replace('_', '-').lower(), options, 1, 0.7)
+            if close:
+                return f'did you mean {close[0]}?'
+        return ''
+
+
 def parser_of(name: str) -> argparse.ArgumentParser:
     """The parser of one command, which the documentation reads too.
 
@@ -102,7 +127,7 @@ def parser_of(name: str) -> argparse.ArgumentParser:
         What parses the words after ``mmanchor NAME``.
     """
     module = importlib.import_module(f'{__package__}.{COMMANDS[name]}')
-    parser = argparse.ArgumentParser(prog=f'mmanchor {name}', description=module.HELP)
+    parser = Parser(prog=f'mmanchor {name}', description=module.HELP)
     module.add_arguments(parser)
     parser.add_argument(
         TRACEBACK, action='store_true', help='show where an error comes from, in full'

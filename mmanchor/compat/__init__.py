@@ -11,7 +11,7 @@ from ..utils.errors import UserError
 from . import mmcv_ops, mmengine_patches
 from .checkpoints import load_checkpoint
 from .errors import CheckpointError, NotSavedError, UnsafeCheckpointError
-from .toolboxes import drawing, inferencers, numpy2, torch_load
+from .toolboxes import cpu_processes, drawing, inferencers, numpy2, torch_load
 from .trust import is_trusted, trust_checkpoint
 
 __all__ = [
@@ -38,3 +38,4 @@ def install() -> None:
     numpy2.install()
     drawing.install()
     torch_load.install()
+    cpu_processes.install()

@@ -84,7 +84,8 @@ def _odd_files(folder: Path) -> list[Path]:
     found = [folder / 'missing', folder, Path('/dev/null'), Path('/proc/self/mem'), Path('/')]
     texts = {
         'empty.pth': b'', 'junk.pth': bytes(range(256)) * 9, 'junk.py': b'\xff\xfe\0x',
-        'text.json': b'{"a": [', 'a space.jpg': b'\xff\xd8\xff\xe0', '\u00fcber.png': b'\x89PNG\r\n',
+        'text.json': b'{"a": [', 'a space.jpg': b'\xff\xd8\xff\xe0',
+        '\u00fcber.png': b'\x89PNG\r\n',
         'unreadable.py': b'a = 1', 'x.onnx': b'\x08\x07', 'x.safetensors': b'\xff' * 16,
     }  # fmt: skip
     for name, data in texts.items():

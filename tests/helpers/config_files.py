@@ -25,7 +25,8 @@ CLASSIFICATION = [path for path in NAMED if CLASSIFIER.fullmatch(path.stem)]
 DETECTORS = {'picodet': 'mmanchor.PicoDet', 'retinanet': 'RetinaNet', 'mask-rcnn': 'MaskRCNN'}
 DETECTION = [path for path in NAMED if path.stem.partition('_')[0] in DETECTORS]
 PICODET = [path for path in DETECTION if path.stem.startswith('picodet_')]
-SEGMENTATION = [path for path in NAMED if path not in DETECTION + CLASSIFICATION]
+PRETRAINING = [path for path in NAMED if path.parent.name == 'pretrain']
+SEGMENTATION = [path for path in NAMED if path not in DETECTION + CLASSIFICATION + PRETRAINING]
 ARCHS = dict(t='tiny', s='small', b='base')
 TRUNKS = dict(
     anchorformer='mmanchor.AnchorFormer',

@@ -1,6 +1,10 @@
 """The toolboxes' own scripts, as a user runs them, with nothing imported first."""
 
+import os
 import re
+import socket
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +13,7 @@ import mmpretrain
 import mmseg
 import pytest
 import tiny_project
+import torch
 from fresh_python import run_python
 
 pytestmark = pytest.mark.slow
@@ -35,7 +40,8 @@ def tool(site, tmp_path_factory) -> Callable[..., str]:
     root = tmp_path_factory.mktemp('stock')
     data = tiny_project.make_data(root / 'data')
     tiny_project.write_config(root, DETECTION, data, 'det')
-    tiny_project.write_config(root, tiny_project.SEGMENTATION, data, 'seg')
+    named = tiny_project.SEGMENTATION.replace('visualizer = dict(', "visualizer = dict(name='v', ")
+    tiny_project.write_config(root, named, data, 'seg')
     tiny_project.write_config(
         root, CLASSIFICATION, tiny_project.make_folders(root / 'folders'), 'cls'
     )
@@ -44,7 +50,7 @@ def tool(site, tmp_path_factory) -> Callable[..., str]:
         result = run_python([script, *words], root, [site, ROOT])
         return result.stdout + result.stderr
 
-    run.root = root
+    run.root, run.site = root, site
     return run
 
 
@@ -111,6 +117,65 @@ def test_mmseg_tests(tool, segmentor, flags):
 def test_mmpretrain_tests(tool, classifier):
     text = tool(MMPRETRAIN / 'test.py', 'cls.py', classifier, '--work-dir', 'cls_test')
     assert 'accuracy/top1' in text
+
+
+def test_mmpretrain_evaluates_what_it_wrote(tool, classifier):
+    tool(MMPRETRAIN / 'test.py', 'cls.py', classifier, '--work-dir', 'cls_out', '--out', 'cls.pkl')
+    scores = MMPRETRAIN / 'analysis_tools' / 'eval_metric.py'
+    assert 'accuracy/top1' in tool(scores, 'cls.pkl', '--metric', 'type=Accuracy', 'topk=1,')
+    assert 'tensor' in tool(
+        MMPRETRAIN / 'analysis_tools' / 'confusion_matrix.py', 'cls.py', 'cls.pkl'
+    )
+
+
+@pytest.mark.parametrize(
+    'script, name',
+    [
+        (MMDET / 'analysis_tools' / 'browse_dataset.py', 'det'),
+        (MMSEG / 'analysis_tools' / 'browse_dataset.py', 'seg'),
+    ],
+    ids=['mmdet', 'mmseg'],
+)
+def test_data_sets_are_browsed(tool, script, name):
+    tool(script, f'{name}.py', '--output-dir', f'browse_{name}', '--not-show')
+    assert [*tool.root.glob(f'browse_{name}/**/*.png'), *tool.root.glob(f'browse_{name}/**/*.jpg')]
+
+
+@pytest.mark.parametrize(
+    'script, checkpoint',
+    [
+        (MMDET / 'model_converters' / 'publish_model.py', 'detector'),
+        (MMSEG / 'misc' / 'publish_model.py', 'segmentor'),
+        (MMPRETRAIN / 'model_converters' / 'publish_model.py', 'classifier'),
+    ],
+    ids=['mmdet', 'mmseg', 'mmpretrain'],
+)
+def test_toolboxes_publish_training_checkpoints(tool, script, checkpoint, request):
+    tool(script, request.getfixturevalue(checkpoint), f'published_{checkpoint}.pth')
+    assert list(tool.root.glob(f'published_{checkpoint}*-*.pth'))
+
+
+def test_two_processes_train_and_test_without_a_gpu(tool):
+    if torch.cuda.is_available():
+        pytest.skip('takes two GPUs here')
+    with socket.socket() as free:
+        free.bind(('', 0))
+        port = free.getsockname()[1]
+    paths = os.pathsep.join([str(Path(sys.executable).parent), os.environ['PATH']])
+    variables = dict(PORT=str(port), PATH=paths, PYTHONPATH=f'{tool.site}{os.pathsep}{ROOT}')
+    for words in (
+        ['dist_train.sh', 'det.py', '2', '--work-dir', 'dist'],
+        ['dist_test.sh', 'det.py', 'dist/epoch_2.pth', '2', '--work-dir', 'dist'],
+    ):
+        result = subprocess.run(
+            ['bash', MMDET / words[0], *words[1:]],
+            cwd=tool.root,
+            env={**os.environ, 'OMP_NUM_THREADS': '1', **variables},
+            capture_output=True,
+            text=True,
+        )
+        assert result.returncode == 0, result.stdout[-1000:] + result.stderr[-2000:]
+        assert 'coco/bbox_mAP' in result.stdout + result.stderr
 
 
 def test_published_weights_serve_as_a_checkpoint(tool, detector):

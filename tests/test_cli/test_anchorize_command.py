@@ -35,7 +35,9 @@ def source(tmp_path):
 def anchorize(source, photos, out, *more, steps=1):
     words = ('--align-steps', str(steps), '--distill-steps', str(steps), '--batch-size', '2')
     words += ('--heads', str(TIMM['num_heads']), '--anchors', '6', '--device', 'cpu')
-    return main(['anchorize', str(source), '--images', str(photos), '--out', str(out), *words, *more])
+    return main(
+        ['anchorize', str(source), '--images', str(photos), '--out', str(out), *words, *more]
+    )
 
 
 def test_it_gives_a_classifier_and_a_backbone(source, photos, tmp_path, capsys):

@@ -43,6 +43,22 @@ def test_an_unforeseen_error_is_one_line_and_its_traceback_a_file(failing, capsy
     assert 'Traceback (most recent call last)' in kept.read_text()
 
 
+@pytest.mark.parametrize(
+    'words, meant',
+    [
+        (['train', 'x.py', '--workdir', 'y'], '--work-dir'),
+        (['test', 'x.py', 'y', '--workdir=y'], '--work-dir'),
+        (['predict', 'x.py', 'y', 'z', '--score_thr', '0.1'], '--score-thr'),
+        (['train', 'x.py', '--cfg_options', 'a=1'], '--cfg-options'),
+    ],
+)
+def test_an_option_that_was_meant_is_named(words, meant, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(words)
+    assert ended.value.code == 2
+    assert f'did you mean {meant}?' in capsys.readouterr().err
+
+
 def test_traceback_shows_it(failing, capsys, tmp_path):
     failing(UserError('wrong'))
     assert main(['doctor', '--traceback']) == 1

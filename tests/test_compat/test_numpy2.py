@@ -4,6 +4,7 @@ import mmcv
 import numpy as np
 import pytest
 import torch
+from mmdet.evaluation.functional import ytviseval
 from mmpretrain.datasets import ColorJitter
 from mmpretrain.evaluation import RetrievalAveragePrecision, RetrievalRecall
 
@@ -48,6 +49,11 @@ def test_retrieval_metrics_work():
     assert [recall.item() for recall in recalls] == [50, 100]
     precision = RetrievalAveragePrecision.calculate(scores, [[0], [2]], 3, target_indices=True)
     assert float(precision) == pytest.approx(75)
+
+
+def test_modules_that_name_old_types_have_them():
+    assert ytviseval.np.float(1) == 1.0
+    assert ytviseval.np.cumsum is np.cumsum
 
 
 def test_numpy_itself_stays_as_it_is():

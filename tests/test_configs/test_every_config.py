@@ -16,6 +16,7 @@ from config_files import (
     NAMED,
     PATHS,
     PICODET,
+    PRETRAINING,
     ROOT,
     SEGMENTATION,
     TRUNKS,
@@ -36,12 +37,13 @@ HEADS = dict(upernet='UPerHead', fpn='FPNHead', segformer='SegformerHead')
 SCALES = dict(esnet=dict(s=0.75, m=1.0, l=1.25), anchorformer=dict(t=0.75, s=1.0, b=1.25))
 BACKBONES = dict(esnet='mmanchor.ESNet', anchorformer='mmanchor.AnchorESNet')
 SCOPES = {
-    **dict.fromkeys(CLASSIFICATION, 'mmpretrain'),
+    **dict.fromkeys(CLASSIFICATION + PRETRAINING, 'mmpretrain'),
     **dict.fromkeys(DETECTION, 'mmdet'),
     **dict.fromkeys(SEGMENTATION, 'mmseg'),
 }
 ROOTS = dict(
     in1k=['data/imagenet'],
+    unlabeled=['data/imagenet/train'],
     ade20k=['data/ade/ADEChallengeData2016'],
     coco=['data/coco/'],
     demo=['data/demo/ade', 'data/demo/coco', 'data/demo/coco/'],
@@ -173,6 +175,27 @@ def test_the_recipe_of_picodet(path):
     assert checkpoint.interval == cfg.train_cfg.val_interval
 
 
+MASKED = dict(
+    mae=('MAE', 'mmanchor.MAEAnchorFormer'), simmim=('SimMIM', 'mmanchor.SimMIMAnchorFormer')
+)
+
+
+@by_stem(PRETRAINING)
+def test_the_name_of_a_pretraining(path):
+    cfg, name = load(path), NAME.fullmatch(path.stem)
+    size, backbone = int(name['size']), cfg.model.backbone
+    assert (cfg.model.type, backbone.type) == MASKED[name['model']]
+    assert backbone.arch == ARCHS[name['arch']] and backbone.img_size == size
+    (crop,) = (step for step in cfg.train_pipeline if step.type == 'RandomResizedCrop')
+    assert crop.scale == size
+    epochs = int(name['length'].removesuffix('e'))
+    assert cfg.train_cfg.max_epochs == cfg.param_scheduler[-1].end == epochs
+    per_step = dict(mae=256, simmim=512)[name['model']]
+    rate = dict(mae=1.5e-4, simmim=2e-4)[name['model']]
+    total = cfg.auto_scale_lr.base_batch_size
+    assert cfg.optim_wrapper.optimizer.lr == pytest.approx(rate * total / per_step)
+
+
 def check_segmentor(cfg, model):
     height, width = 64, 96
     out = model(torch.rand(1, 3, height, width))
@@ -197,6 +220,11 @@ def check_detector(cfg, model):
 
 
 def check_classifier(cfg, model):
+    if 'num_classes' not in cfg.model.head:
+        # Trains without labels; tests/test_models/test_masked.py runs it.
+        (maps,) = model(torch.rand(1, 3, 224, 224))
+        assert maps.shape[1] == 384
+        return
     size = cfg.model.backbone.img_size
     out = model(torch.rand(2, 3, size, size), mode='tensor')
     assert out.shape == (2, cfg.model.head.num_classes)
@@ -219,8 +247,8 @@ def test_it_builds_and_its_parts_fit_together(path, scope):
         HOOKS.build(hook)
     assert cfg.visualizer.name == 'visualizer'
     assert cfg.default_hooks.stop_on_nan.type == 'mmanchor.StopOnNanHook'
-    pipelines = [cfg.train_pipeline, cfg.test_pipeline]
-    for pipeline in (*pipelines, cfg.get('tta_pipeline', ())):
+    names = ('train_pipeline', 'test_pipeline', 'tta_pipeline')
+    for pipeline in (cfg.get(name, ()) for name in names):
         for transform in pipeline:
             TRANSFORMS.build(transform)
     type_ = cfg.train_dataloader.dataset.type

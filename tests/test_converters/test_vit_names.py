@@ -80,7 +80,7 @@ def test_what_is_no_plain_vit_is_named():
         as_timm({'layer1.weight': torch.ones(1)}, 'a.pth')
     state = timm_vit().state_dict()
     del state['blocks.0.attn.qkv.weight']
-    with pytest.raises(CheckpointError, match='has no blocks.0.attn.qkv.weight'):
+    with pytest.raises(CheckpointError, match=r'has no blocks.0.attn.qkv.weight'):
         vit_shape(as_timm(state, 'a.pth'), 'a.pth')
     state = timm_vit().state_dict()
     state['pos_embed'] = torch.ones(1, 13, 48)

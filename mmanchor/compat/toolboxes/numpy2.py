@@ -1,4 +1,4 @@
-"""Functions of mmcv and mmpretrain that numpy 2 breaks.
+"""Functions of mmcv and of the toolboxes that numpy 2 breaks.
 
 =============================  ================================================
 what                           symptom without the patch
@@ -12,6 +12,8 @@ what                           symptom without the patch
 ``RetrievalRecall``,           ``AttributeError: module 'numpy' has no
 ``RetrievalAveragePrecision``  attribute 'in1d'``. numpy 2.4, mmpretrain 1.2;
                                https://github.com/numpy/numpy/pull/29978
+mmdet's scores of videos       ``AttributeError: module 'numpy' has no
+(``YTVISeval``)                attribute 'float'``. numpy 1.24, mmdet 3.3
 =============================  ================================================
 """
 
@@ -26,7 +28,11 @@ if TYPE_CHECKING:
 
 # The package, and those that take the function from it when they are imported.
 HOLDERS_OF_ADJUST_HUE = ('mmcv.image.photometric', 'mmcv.image', 'mmcv')
-RETRIEVAL = 'mmpretrain.evaluation.metrics.retrieval'
+# Names that numpy dropped, what they stood for, and the modules that use them.
+OLD_NAMES: dict[str, dict[str, str]] = {
+    'mmpretrain.evaluation.metrics.retrieval': dict(in1d='isin'),
+    'mmdet.evaluation.functional.ytviseval': dict(float='float64'),
+}
 
 
 class _WrappingFactor(float):
@@ -48,18 +54,17 @@ def _wrap_hue(module: ModuleType) -> None:
     module.adjust_hue = adjust_hue
 
 
-def _give_in1d(module: ModuleType) -> None:
-    numpy = module.np
-    if hasattr(numpy, 'in1d'):
+def _give_old_names(module: ModuleType) -> None:
+    numpy, names = module.np, OLD_NAMES[module.__name__]
+    gone = {name: getattr(numpy, new) for name, new in names.items() if not hasattr(numpy, name)}
+    if not gone:
         return
 
     class OldNumpy(ModuleType):
-        """numpy with the name that 2.4 removed, for this module alone."""
-
-        in1d = staticmethod(numpy.isin)
+        """numpy with the names that it dropped, for this module alone."""
 
         def __getattr__(self, name: str) -> Any:
-            return getattr(numpy, name)
+            return gone[name] if name in gone else getattr(numpy, name)
 
     module.np = OldNumpy(numpy.__name__)
 
@@ -68,4 +73,5 @@ def install() -> None:
     """Make the patches as the modules are imported; calling it again is harmless."""
     for name in HOLDERS_OF_ADJUST_HUE:
         after_import(name, _wrap_hue)
-    after_import(RETRIEVAL, _give_in1d)
+    for name in OLD_NAMES:
+        after_import(name, _give_old_names)

@@ -98,6 +98,7 @@ class MAEAnchorFormer(AnchorFormer):
         x = self.drop_after_pos(torch.cat((token, patches.gather(1, kept)), dim=1))
         for layer in self.layers:
             x = self._call_layer(layer, x)
+        assert self.norm is not None  # checked in the constructor
         return self.norm(x), (restore >= num_kept).to(x.dtype), restore
 
 

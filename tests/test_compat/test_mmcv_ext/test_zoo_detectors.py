@@ -95,6 +95,7 @@ def test_detector_families(name, loss):
     [
         'carafe/faster-rcnn_r50_fpn-carafe_1x_coco.py',
         'cascade_rcnn/cascade-mask-rcnn_r50_fpn_1x_coco.py',
+        'ddq/ddq-detr-4scale_r50_8xb2-12e_coco.py',
         'cascade_rpn/cascade-rpn_faster-rcnn_r50-caffe_fpn_1x_coco.py',
         'dcn/faster-rcnn_r50_fpn_dpool_1x_coco.py',
         'dyhead/atss_r50_fpn_dyhead_1x_coco.py',
