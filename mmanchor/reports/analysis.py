@@ -55,6 +55,7 @@ class Analysis:
         headline: The scores that the page begins with.
         table: One row a class.
         class_counts: (K,) how much truth each class has.
+        class_images: (K,) in how many images.
         image_scores: (N,) how well each image went; NaN where nothing could go
             wrong.
     """
@@ -68,6 +69,7 @@ class Analysis:
     headline: dict[str, float]
     table: Table
     class_counts: np.ndarray
+    class_images: np.ndarray
     image_scores: np.ndarray
 
     def __init__(self, record: Record, score_thr: float = SCORE_THR) -> None:
@@ -91,9 +93,13 @@ class Analysis:
         """Everything that is drawn besides the table of classes."""
         raise NotImplementedError
 
+    def legend(self) -> list[tuple[str, str]]:
+        """Names and colors that pictures need below them."""
+        return []
+
     def caption(self, index: int) -> str:
-        """What is said below the pictures of an image."""
-        return ''
+        """What is said below the pictures of an image: how well it went."""
+        return f'{self.show(self.image_scores[index])}{self.unit}'
 
     def draw(self, image: np.ndarray, scale: float, index: int, predicted: bool) -> np.ndarray:
         """The truth or the prediction in an image.

@@ -78,15 +78,15 @@ def precision_recall(
     out: list[Chart] = []
     order = [i for i in np.argsort(scores, kind='stable') if len(curves[i][0])]
     named = order if len(order) <= 6 else [*order[:3], *order[-3:]]
-    with _chart('Precision over recall', out) as axes:
+    with _chart('Precision over recall', out, (6.2, 3.7)) as axes:
         for index in order:
             if index not in named:
                 axes.plot(*curves[index], color=GRAY, linewidth=0.6, alpha=0.5)
         for number, index in enumerate(reversed(named)):
             label = f'{plain(names[index])} {scores[index]:.2f}'
             axes.plot(*curves[index], color=f'C{number}', linewidth=1.1, label=label)
-        for label, recall, precision in bold:
-            axes.plot(recall, precision, color=INK, linewidth=2.2, label=label)
+        for style, (label, recall, precision) in zip(('-', '--'), bold, strict=False):
+            axes.plot(recall, precision, style, color=INK, linewidth=2, label=label)
         axes.set(xlabel='recall', ylabel='precision', xlim=(0, 1), ylim=(0, 1.02))
         axes.legend(loc='upper left', bbox_to_anchor=(1, 1), borderaxespad=0.2)
     return out[0]
@@ -132,7 +132,7 @@ def reliability(sure: np.ndarray, right: np.ndarray, counts: np.ndarray, what: s
     out: list[Chart] = []
     full = counts > 0
     edges = np.linspace(0, 1, len(counts) + 1)
-    with _chart('Reliability', out) as axes:
+    with _chart('Reliability', out, (5.2, 3.7)) as axes:
         axes.bar(
             edges[:-1],
             counts / max(counts.sum(), 1),
@@ -169,7 +169,9 @@ def bars(
             texts = ['-' if np.isnan(value) else f'{value:.3f}' for value in group]
             axes.bar_label(drawn, texts, padding=3, fontsize=9)
         if len(groups) > 1:
-            axes.legend(axes.containers, ['A', 'B'], loc='lower right')
+            axes.legend(
+                axes.containers, ['A', 'B'], loc='lower right', ncols=2, bbox_to_anchor=(1, 1)
+            )
         axes.set_yticks(range(len(names)), map(plain, names))
         axes.margins(x=0.18)
         axes.invert_yaxis()

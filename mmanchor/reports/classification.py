@@ -22,7 +22,7 @@ class ClassificationAnalysis(Analysis):
         self._right = self.truth == self.found
         pairs = self.truth.astype(np.int64) * num + self.found
         self.confusion = np.bincount(pairs, minlength=num**2).reshape(num, num)
-        self.class_counts = self.confusion.sum(1)
+        self.class_counts = self.class_images = self.confusion.sum(1)
         hits = np.diagonal(self.confusion)
         precision = hits / np.maximum(self.confusion.sum(0), 1)
         recall = hits / np.maximum(self.class_counts, 1)
@@ -34,7 +34,9 @@ class ClassificationAnalysis(Analysis):
             self.headline['top-5'] = float(in_five.mean())
         means = dict(precision=precision, recall=recall, F1=f1)
         self.headline |= {f'mean {name}': float(v.mean()) for name, v in means.items()}
-        recall = np.where(self.class_counts, recall, np.nan)
+        seen = self.class_counts > 0
+        recall, f1 = (np.where(seen, each, np.nan) for each in (recall, f1))
+        precision = np.where(seen | (self.confusion.sum(0) > 0), precision, np.nan)
         self.table = self.class_table(dict(precision=precision, recall=recall, F1=f1, AP=self.ap))
 
     def _scores_of(self, label: int) -> tuple[np.ndarray, np.ndarray]:
@@ -93,11 +95,11 @@ class ClassificationAnalysis(Analysis):
 
     def caption(self, index: int) -> str:
         """Truth and prediction."""
-        found, score = self.found[index], self.record.arrays['scores'][index, 0]
-        text = f'{self.classes[self.truth[index]]} ({100 * self.image_scores[index]:.1f} %)'
+        found, score = self.found[index], float(self.record.arrays['scores'][index, 0])
+        text = f'{self.classes[self.truth[index]]} ({super().caption(index)})'
         if found == self.truth[index]:
             return f'right: {text}'
-        return f'truth: {text}, predicted: {self.classes[found]} ({100 * score:.1f} %)'
+        return f'truth: {text}, predicted: {self.classes[found]} ({self.show(score)}%)'
 
 
 def _thinned(curves: list, most: int = 200) -> list:

@@ -13,6 +13,7 @@ from .records import Record
 IOUS = np.linspace(0.5, 0.95, 10)
 RECALLS = np.linspace(0, 1, 101)
 AREAS = ('all', 'small', 'medium', 'large')
+_AT_ONCE = 10
 
 
 @dataclass(frozen=True)
@@ -47,28 +48,27 @@ def evaluate(record: Record) -> dict[str, Any]:
         class; and ``used``: rows of true boxes that are matched at IoU 0.5.
     """
     coco_eval = COCOeval(*_cocos(record), 'bbox')
-    with redirect_stdout(None):
-        coco_eval.evaluate()
     num_classes, num_images = len(record.classes), len(record.images)
-    found: dict[str, Any] = {}
-    for a, area in enumerate(AREAS):
-        found[area] = [
-            _class_matches(
-                coco_eval.evalImgs[(k * len(AREAS) + a) * num_images :][:num_images], num_images
-            )
-            for k in range(num_classes)
-        ]
-    found['used'] = np.array(
-        [
-            id_ - 1
-            for e in coco_eval.evalImgs
-            if e is not None and e['aRng'] == [0, 1e5**2]
-            for id_, match in zip(e['gtIds'], e['gtMatches'][0], strict=True)
-            if match
-        ],
-        int,
-    )
-    return found
+    found: dict[str, Any] = {area: [] for area in AREAS}
+    used: list[int] = []
+    # COCOeval keeps some kB for each image, class and area.
+    for start in range(0, num_classes, _AT_ONCE):
+        coco_eval.params.catIds = list(range(start, min(start + _AT_ONCE, num_classes)))
+        with redirect_stdout(None):
+            coco_eval.evaluate()
+        for number in range(len(coco_eval.evalImgs) // num_images):
+            results = coco_eval.evalImgs[number * num_images :][:num_images]
+            area = AREAS[number % len(AREAS)]
+            found[area].append(_class_matches(results, num_images))
+            if area == 'all':
+                used += [row for each in results if each is not None for row in _used(each)]
+    return {**found, 'used': np.array(used, int)}
+
+
+def _used(result: dict) -> list[int]:
+    """Rows of the true boxes of an image that are matched at IoU 0.5."""
+    pairs = zip(result['gtIds'], result['gtMatches'][0], strict=True)
+    return [id_ - 1 for id_, match in pairs if match]
 
 
 def _cocos(record: Record) -> tuple[COCO, COCO]:

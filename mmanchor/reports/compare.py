@@ -14,7 +14,7 @@ from .records import Record, load_record
 from .runs import run_sections
 
 RESAMPLES = 500
-_MOST_LINES = 30
+FEWEST_IMAGES, _MOST_LINES = 5, 30
 
 
 def compare_reports(
@@ -85,7 +85,7 @@ def bootstrap(a: Analysis, b: Analysis, resamples: int) -> tuple[np.ndarray, np.
 
     Returns:
         Lower and upper ends, (K + 1,) each, as ``weighted`` has the scores;
-        NaN where fewer than half of the draws have truth.
+        NaN for a class in fewer than five images, about which they say nothing.
     """
     random = np.random.default_rng(0)
     count = len(a.record.images)
@@ -94,7 +94,7 @@ def bootstrap(a: Analysis, b: Analysis, resamples: int) -> tuple[np.ndarray, np.
         weights = random.multinomial(count, np.full(count, 1 / count)).astype(float)
         drawn.append(b.weighted(weights) - a.weighted(weights))
     values = np.array(drawn)
-    known = (~np.isnan(values)).mean(0) >= 0.5
+    known = np.append(a.class_images >= FEWEST_IMAGES, True)
     ends = np.full((2, values.shape[1]), np.nan)
     ends[:, known] = np.nanpercentile(values[:, known], (2.5, 97.5), axis=0)
     return ends[0], ends[1]
@@ -126,21 +126,35 @@ def _render(
     }
     return render(
         'compare.html',
-        title=f'{_name(a)} and {_name(b)}',
+        title=_title(a, b),
         subtitle=f'{a.record.task}, {len(a.record.images)} images, {len(a.classes)} classes',
         names=[f'{_name(each)} ({each.record.run.get("checkpoint", "")})' for each in (a, b)],
         verdict=said[sure[-1]],
         scores=Table(['score', *head], [main, *others]),
         class_text=f'{a.class_score}{" (%)" if a.unit else ""} of each class. The interval is of '
         f'95 %, from {resamples} bootstrap samples of the images, the same for A and B; '
-        '"sure" says whether it is on one side of 0. With many classes some are so by chance.',
+        '"sure" says whether it is on one side of 0. With many classes some are so by chance; a '
+        f'class in fewer than {FEWEST_IMAGES} images has none.',
         table=Table(['class', a.counted, *head], rows),
         show=a.show,
-        sections=[_differences(a, change[:-1], low, high), *_kinds(a, b), *_costs(a, b)],
+        sections=[_differences(a, change[:-1], low, high), *_kinds(a, b)],
+        about=_costs(a, b),
         groups=_changed(a, b, num_images, image_root),
+        legend=a.legend(),
         image_text=f'By {a.image_score_text}'
-        + ('.' if a.record.task == 'classification' else '; truth, A and B from left to right.'),
+        + ('.' if a.record.task == 'classification' else '; first the truth, then A and B.'),
     )
+
+
+def _title(a: Analysis, b: Analysis) -> str:
+    """Both by their configs; of one config by their weights."""
+    names = [_name(a), _name(b)]
+    if names[0] == names[1]:
+        names = [
+            Path(each.record.run.get('checkpoint') or '').stem or n
+            for each, n in zip((a, b), 'AB', strict=True)
+        ]
+    return ' and '.join(names)
 
 
 def _name(analysis: Analysis) -> str:

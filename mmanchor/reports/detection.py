@@ -28,6 +28,7 @@ class DetectionAnalysis(Analysis):
         self._found = evaluate(record)
         self._matches: list[ClassMatches] = self._found['all']
         self.class_counts = np.array([m.truths.sum() for m in self._matches], int)
+        self.class_images = np.array([np.count_nonzero(m.truths) for m in self._matches], int)
         self._curves = [curves_of(m) for m in self._matches]
         self._table()
         self._rate_images()
@@ -75,7 +76,7 @@ class DetectionAnalysis(Analysis):
         return error_costs(self.record, self._found)
 
     def sections(self) -> list[Section]:
-        """Errors, confusion, curves, calibration and sizes."""
+        """Errors, sizes, confusion, curves and calibration."""
         gains, counts = self.error_costs()
         rows = [[name, KINDS[name], counts[name], gains[name]] for name in KINDS]
         matrix, names = self._confusion(), [*self.classes, BACKGROUND]
@@ -83,9 +84,13 @@ class DetectionAnalysis(Analysis):
         pairs = confused_pairs(matrix, names)
         return [
             Section(
-                'Errors that cost AP',
-                'What the AP at IoU 0.5 would gain if one kind of error were mended (TIDE).',
-                [charts.bars(list(KINDS), list(gains.values()), 'AP50 that would be gained')],
+                'Errors and sizes',
+                'What the AP at IoU 0.5 would gain if one kind of error were mended (TIDE); and '
+                'the AP by size: small is below 32 x 32 pixels, large above 96 x 96.',
+                [
+                    charts.bars(list(KINDS), list(gains.values()), 'AP50 that would be gained'),
+                    charts.bars(sizes, [self.headline[name] for name in sizes], 'AP'),
+                ],
                 Table(['kind', 'what it is', 'count', 'gain in AP50'], rows),
             ),
             Section(
@@ -98,11 +103,6 @@ class DetectionAnalysis(Analysis):
             ),
             self._curve_section(),
             self._calibration(),
-            Section(
-                'AP by size',
-                'Small: below 32 x 32 pixels; large: over 96 x 96, in the file of the truth.',
-                [charts.bars(sizes, [self.headline[name] for name in sizes], 'AP')],
-            ),
         ]
 
     def _curve_section(self) -> Section:
@@ -169,7 +169,7 @@ class DetectionAnalysis(Analysis):
     def caption(self, index: int) -> str:
         """How many boxes are right, wrong and missing."""
         right, wrong, missed = self._tally[:, index]
-        return f'{right} right, {wrong} wrong, {missed} missed'
+        return f'{super().caption(index)} · {right} right, {wrong} wrong, {missed} missed'
 
     def draw(self, image: np.ndarray, scale: float, index: int, predicted: bool) -> np.ndarray:
         """Boxes over an image; those of crowds are left out."""

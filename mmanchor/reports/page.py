@@ -68,8 +68,10 @@ def _render_report(analysis: Analysis, num_images: int, image_root: str) -> str:
         table=analysis.table,
         show=analysis.show,
         unit=analysis.unit,
-        sections=[*analysis.sections(), *run_sections(record.run)],
+        sections=analysis.sections(),
+        about=run_sections(record.run),
         groups=groups,
+        legend=analysis.legend(),
         image_text=analysis.image_score_text,
     )
 

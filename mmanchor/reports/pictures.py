@@ -45,9 +45,7 @@ def cards(analyses: Sequence[Analysis], indices: Sequence[int], image_root: str 
     out = []
     for index in indices:
         file = analyses[0].record.images[index]
-        captions = [
-            f'{a.show(a.image_scores[index])}{a.unit} · {a.caption(index)}' for a in analyses
-        ]
+        captions = [analysis.caption(index) for analysis in analyses]
         card: dict[str, Any] = dict(
             name=Path(file).name, captions=captions, pictures=[], missing=''
         )

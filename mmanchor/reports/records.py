@@ -93,6 +93,9 @@ def _check(record: Record) -> None:
     missing = set(ARRAYS[record.task].split()) - set(record.arrays)
     if missing:
         raise ValueError(f'{ARRAYS_FILE} lacks {", ".join(sorted(missing))}')
+    for color in record.palette:
+        if len(color) != 3 or not all(isinstance(v, int) and 0 <= v < 256 for v in color):
+            raise ValueError(f'palette holds {color}')
     if not record.images:
         raise UserError('the report holds no images')
     # Masks may hold labels beyond the classes, which count as one more.

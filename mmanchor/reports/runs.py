@@ -149,6 +149,7 @@ def run_sections(run: dict[str, Any]) -> list[Section]:
         out.append(Section('Costs', text, table=Table(head, rows) if rows else None))
     facts = {key: run[key] for key in ('config', 'checkpoint') if run.get(key)}
     facts |= run.get('environment') or {}
+    facts.pop('huge_pages', None)
     if facts:
         rows = [[name.replace('_', ' '), _text(value)] for name, value in facts.items()]
         out.append(Section('Environment', '', table=Table(['', ''], rows)))

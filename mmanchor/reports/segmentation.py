@@ -37,6 +37,7 @@ class SegmentationAnalysis(Analysis):
         counts = np.bincount(pairs, pixels, (num + 1) ** 2).reshape(num + 1, num + 1)
         self.confusion = counts[:num, :num].astype(np.int64)
         self.class_counts = self._truth.sum(0).astype(np.int64)
+        self.class_images = (self._truth > 0).sum(0)
         edges = [
             np.bincount(a['edge_label'], a[f'edge_{name}'], num + 1)[:num]
             for name in ('both', 'pred', 'truth')
@@ -121,11 +122,21 @@ class SegmentationAnalysis(Analysis):
         joined = (each.reshape(20, -1).sum(1) for each in (counts, a['sure_sum'], right))
         return binned_section(*joined, 'pixels')
 
+    def legend(self) -> list[tuple[str, str]]:
+        """The classes that are in the truth or in the prediction."""
+        seen = self._union().sum(0) > 0
+        return [
+            (name, '#{:02x}{:02x}{:02x}'.format(*color))
+            for name, color, shown in zip(self.classes, self.palette, seen, strict=False)
+            if shown
+        ]
+
     def caption(self, index: int) -> str:
         """The classes that lose most in an image."""
         wrong = self._union()[index] - self._both[index]
         worst = [label for label in np.argsort(-wrong, kind='stable')[:3] if wrong[label]]
-        return f'wrong: {", ".join(self.classes[label] for label in worst)}' if worst else ''
+        names = ', '.join(self.classes[label] for label in worst)
+        return f'{super().caption(index)} · most wrong: {names}' if worst else 'all right'
 
     def draw(self, image: np.ndarray, scale: float, index: int, predicted: bool) -> np.ndarray:
         """The label map over its image; ignored pixels show the image."""

@@ -23,9 +23,10 @@ _NONE = -1
 def error_costs(record: Record, found: dict) -> tuple[dict[str, float], dict[str, int]]:
     """AP at IoU 0.5 that would be gained by mending one kind of error.
 
-    As in the paper: a wrong class or place is put right, unless its object is
-    found or another such box with a higher score puts it right; other false
-    positives are removed, and missed objects are no longer asked for.
+    As in the authors' code: a wrong class or place is put right, unless its
+    object is found or another such box, of either kind, has a higher score;
+    other false positives are removed, and missed objects are no longer asked
+    for. Boxes that COCOeval ignores, such as those in crowds, are no errors.
 
     Args:
         record: A detection record.
@@ -36,24 +37,23 @@ def error_costs(record: Record, found: dict) -> tuple[dict[str, float], dict[str
     """
     matches: list[ClassMatches] = found['all']
     kind, target = _kinds(record, matches, found['used'])
-    base = _mean_ap(_rows(matches), [m.truths.sum() for m in matches])
+    rows, num_truths = _rows(matches), np.array([m.truths.sum() for m in matches])
+    known, base = num_truths > 0, _aps(rows, num_truths)
     truths = record.arrays['truth_label']
+    mended = _mended(target, record.arrays['pred_score'], found['used'])
     gains, counts = {}, {}
-    mendable = np.isin(kind, ('classification', 'localization'))
     for name in KINDS:
-        num_truths = [m.truths.sum() for m in matches]
-        rows = _rows(matches)
         if name == 'missed':
-            touched = np.union1d(found['used'], target[mendable])
+            touched = np.union1d(found['used'], target[target != _NONE])
             missed = np.setdiff1d(np.nonzero(record.arrays['truth_crowd'] == 0)[0], touched)
             counts[name] = len(missed)
-            for label in truths[missed]:
-                num_truths[label] -= 1
+            left = num_truths - np.bincount(truths[missed], minlength=len(known))
+            aps = _aps(rows, left)
         else:
             counts[name] = int((kind == name).sum())
-            mended = _mended(kind == name, target, record.arrays['pred_score'], found['used'])
-            rows = _without(rows, kind == name, mended, target, truths, record)
-        gains[name] = _mean_ap(rows, num_truths) - base
+            right = mended[kind[mended] == name]
+            aps = _aps(_without(rows, kind == name, right, target, truths, record), num_truths)
+        gains[name] = mean_or_nan((aps - base)[known])
     return gains, counts
 
 
@@ -97,11 +97,9 @@ def _kinds(
     return kind, target
 
 
-def _mended(
-    chosen: np.ndarray, target: np.ndarray, scores: np.ndarray, used: np.ndarray
-) -> np.ndarray:
+def _mended(target: np.ndarray, scores: np.ndarray, used: np.ndarray) -> np.ndarray:
     """Rows of the boxes that put their object right: the best of each that is not found."""
-    rows = np.nonzero(chosen & (target != _NONE) & ~np.isin(target, used))[0]
+    rows = np.nonzero((target != _NONE) & ~np.isin(target, used))[0]
     rows = rows[np.argsort(-scores[rows], kind='mergesort')]
     return rows[np.unique(target[rows], return_index=True)[1]]
 
@@ -127,9 +125,11 @@ def _without(
     return out
 
 
-def _mean_ap(rows: list, num_truths: list) -> float:
-    aps = []
-    for (_, score, right), count in zip(rows, num_truths, strict=True):
-        right = right[np.argsort(-score, kind='mergesort')][None]
-        aps.append(precision_curves(right, ~right, count)[0].mean() if count > 0 else np.nan)
-    return mean_or_nan(aps)
+def _aps(rows: list, num_truths: np.ndarray) -> np.ndarray:
+    """AP of each class; 0 if nothing is asked for."""
+    aps = np.zeros(len(rows))
+    for label, (_, score, right) in enumerate(rows):
+        if num_truths[label] > 0:
+            right = right[np.argsort(-score, kind='mergesort')][None]
+            aps[label] = precision_curves(right, ~right, num_truths[label])[0].mean()
+    return aps

@@ -153,6 +153,18 @@ def test_only_the_best_of_several_boxes_mends_an_object():
     assert counts['classification'] == 2 and gains['classification'] == pytest.approx(1)
 
 
+def test_a_box_that_is_better_of_another_kind_mends_an_object():
+    record = record_of_boxes([(0, 0, BOX)], [(0, 1, BOX, 0.8), (0, 0, NEAR, 0.9)])
+    gains, _ = error_costs(record, evaluate(record))
+    assert gains['localization'] == pytest.approx(1) and gains['classification'] == 0
+
+
+def test_a_class_that_was_missed_altogether_gains_nothing():
+    record = record_of_boxes([(0, 0, BOX), (0, 1, FAR)], [(0, 0, BOX, 0.8)])
+    gains, counts = error_costs(record, evaluate(record))
+    assert counts['missed'] == 1 and gains['missed'] == 0
+
+
 def test_the_confusion_matrix_knows_background_and_crowds():
     truth = [(0, 0, BOX), (0, 1, FAR), (0, 2, [40, 40, 25, 25], 'crowd')]
     found = [
@@ -171,7 +183,7 @@ def test_images_are_rated_by_their_boxes():
     found = [(0, 0, BOX, 0.9), (1, 1, BOX, 0.9)]
     analysis = analyze(record_of_boxes([(0, 0, BOX), (1, 0, BOX)], found, 3))
     np.testing.assert_array_equal(analysis.image_scores, [1, 0, np.nan])
-    assert analysis.caption(1) == '0 right, 1 wrong, 1 missed'
+    assert analysis.caption(1) == '0.000 · 0 right, 1 wrong, 1 missed'
 
 
 @pytest.mark.parametrize(

@@ -39,7 +39,7 @@ def test_a_detector_is_reported(tiny, tmp_path, det_checkpoint):
     assert round(analyze(record).headline['AP'], 3) == metrics['coco/bbox_mAP']
     truth = json.loads((tiny / 'data/annotations/instances_train.json').read_text())
     assert len(record.arrays['truth_box']) == len(truth['annotations'])
-    assert 'Errors that cost AP' in (tmp_path / 'page' / 'index.html').read_text()
+    assert 'Errors and sizes' in (tmp_path / 'page' / 'index.html').read_text()
 
 
 def test_a_report_that_cannot_be_written_stops_before_the_test(tiny, tmp_path, seg_checkpoint):
