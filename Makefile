@@ -41,6 +41,8 @@ format: env ## Rewrite the files as `make lint` wants them
 	$(VENV)/bin/python .ci/lint --fix
 
 docs: env ## Build the documentation site into docs/_build/html, without network
+	@$(VENV)/bin/python -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo 'make docs needs Python 3.11 or newer, as Sphinx does: make docs PYTHON=python3.11' >&2; exit 1; }
 	$(VENV)/bin/python -m sphinx -W --keep-going -q -b html docs docs/_build/html $(ARGS)
 	@echo 'open docs/_build/html/index.html'
 

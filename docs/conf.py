@@ -25,6 +25,8 @@ extensions = [
     'model_zoo',
     'svg_math',
 ]
+# Tables that a page includes bring their headings, also into a folded part.
+suppress_warnings = ['myst.nested_header']
 # Dashes and ellipses, but quotes stay as they are typed.
 smartquotes_action = 'De'
 exclude_patterns = ['_build', 'benchmarks/**']

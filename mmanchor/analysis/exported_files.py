@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from ..runtime.model import read_metadata
+from ..runtime.metadata import read_metadata
 from ..runtime.sessions import open_session
 from ..utils.errors import UserError, in_one_line
 

@@ -18,7 +18,7 @@ from ..runtime.sessions import is_exported
 from ..utils.config import building, require_model, toolbox
 from ..utils.config_types import require_types
 from ..utils.errors import UserError
-from ..utils.files import PathLike, make_folder, write_json
+from ..utils.files import PathLike, make_folder, require_file_path, write_json
 from .test_exported import scorer_of
 
 TRAINING_KEYS = ('train_dataloader', 'train_cfg', 'optim_wrapper', 'param_scheduler')
@@ -213,7 +213,7 @@ def _keep_predictions(cfg: Config, out: Path) -> None:
         metric = _evaluator(cfg, 'IoUMetric', 'which writes the masks')
         metric.output_dir = str(make_folder(out, '--out'))
     elif scope == 'mmdet':
-        make_folder(out.parent, 'the folder of --out')
+        require_file_path(out, '--out')
         if out.name.endswith('.bbox.json'):
             metric = _evaluator(cfg, 'CocoMetric', 'which writes the boxes')
             metric.outfile_prefix = str(out)[: -len('.bbox.json')]
@@ -224,7 +224,7 @@ def _keep_predictions(cfg: Config, out: Path) -> None:
     elif scope == 'mmpretrain':
         if out.suffix not in ('.pkl', '.pickle'):
             raise UserError(f'--out must be a .pkl file for mmpretrain, got {out}')
-        make_folder(out.parent, 'the folder of --out')
+        require_file_path(out, '--out')
         _evaluators(cfg).append(ConfigDict(type='DumpResults', out_file_path=str(out)))
     else:
         raise UserError(f'--out is not supported for {scope} configs')

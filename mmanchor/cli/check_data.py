@@ -45,11 +45,13 @@ def run(args: argparse.Namespace) -> int:
     from ..data_check.recipe import check_recipe
     from ..utils.config import load_config, parse_options
     from ..utils.errors import UserError
-    from ..utils.files import write_json
+    from ..utils.files import require_file_path, write_json
     from .progress import track
 
     if args.quick is not None and args.quick < 1:
         raise UserError(f'--quick must be 1 or more, got {args.quick}')
+    if args.json is not None:
+        require_file_path(args.json, '--json')
     cfg = load_config(args.config, parse_options(args.cfg_options), data_root=args.data_root)
     reports = check_data(cfg, args.splits, args.quick, track)
     if not reports:
@@ -61,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         write_json(args.json, [report.as_dict() for report in reports])
     bad = sum(len(report.problems) for report in reports)
-    console.print(f'{bad} types of problems' if bad else 'no problems')
+    console.print(f'{bad} problem{"s" * (bad > 1)}' if bad else 'no problems')
     return int(bool(bad))
 
 

@@ -5,7 +5,7 @@ import sys
 
 from .options import add_cfg_options, quiet_toolboxes
 
-HELP = 'train, score and draw small models on generated scenes'
+HELP = 'train, evaluate and draw small models on generated scenes'
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -178,10 +178,10 @@ def _message(error: Exception, with_traceback: bool) -> str:
     """One line about an error, and how to see more of one that was not foreseen."""
     if isinstance(error, (UserError, StackError)):
         return str(error)
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        return f'{error.strerror}: {str(error.filename)[:200]}'
     missing = re.fullmatch(r"'ConfigDict' object has no attribute '(\w+)'", str(error))
     message = f'the config has no {missing[1]}' if missing else in_one_line(error)
-    if isinstance(error, OSError) and error.filename and str(error.filename) not in message:
-        message += f': {error.filename}'
     if with_traceback:
         return message
     # A training of days is not repeated for its traceback.

@@ -69,7 +69,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='images of equal size at once (default: %(default)s)',
     )
     parser.add_argument(
-        '--tta', action='store_true', help="average over the views of the config's tta_pipeline"
+        '--tta', action='store_true', help="test-time augmentation, by the config's tta_pipeline"
     )
     parser.add_argument('--max-frames', type=int, help='stop a video or webcam after so many')
     add_trust_argument(parser)
@@ -80,7 +80,7 @@ def _add_task_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of one task only."""
     # Defaults are None: an option of another task is refused only if it was given.
     parser.add_argument(
-        '--opacity', type=float, help='segmentation: weight of the colors of masks (default: 0.6)'
+        '--opacity', type=float, help='segmentation: opacity of the masks, 0 to 1 (default: 0.6)'
     )
     parser.add_argument(
         '--with-labels',

@@ -7,7 +7,7 @@ import sys
 import traceback
 from pathlib import Path
 
-from ..utils.errors import UserError
+from ..utils.errors import UserError, in_one_line
 
 HELP = "run a Python script, such as mmdet's tools/train.py, with mmanchor imported first"
 
@@ -33,11 +33,12 @@ def run(args: argparse.Namespace) -> int:
         it; a script that ends by ``sys.exit`` ends this program too.
 
     Raises:
-        UserError: If there is no such script.
+        UserError: If there is no such script, or it is not Python.
     """
     script = Path(args.script)
     if not script.is_file():
         raise UserError(f'SCRIPT: there is no file {args.script!r}')
+    _require_python(script)
     sys.argv = [args.script, *args.args]
     # Python finds what lies beside a script.
     sys.path.insert(0, str(script.resolve().parent))
@@ -47,3 +48,12 @@ def run(args: argparse.Namespace) -> int:
         traceback.print_exc()
         return 1
     return 0
+
+
+def _require_python(script: Path) -> None:
+    """Refuse a file that Python cannot read, such as weights given by mistake."""
+    try:
+        compile(script.read_bytes(), str(script), 'exec', dont_inherit=True)
+    except (OSError, SyntaxError, ValueError) as error:
+        place = f', line {error.lineno}' if isinstance(error, SyntaxError) and error.lineno else ''
+        raise UserError(f'SCRIPT: {script}{place} is not Python: {in_one_line(error)}') from error

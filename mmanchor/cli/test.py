@@ -12,7 +12,7 @@ from .options import (
     quiet_toolboxes,
 )
 
-HELP = 'score a checkpoint, or an exported file, on the test data of a config'
+HELP = 'evaluate a checkpoint, or an exported file, on the test data of a config'
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -60,7 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='write a page on what the model gets right and wrong, FOLDER/index.html, and what it '
         'is made from, for mmanchor report',
     )
-    parser.add_argument('--tta', action='store_true', help='average over augmented views')
+    parser.add_argument('--tta', action='store_true', help='test-time augmentation')
     add_verbose(parser)
     add_trust_argument(parser)
     add_launch_arguments(parser)

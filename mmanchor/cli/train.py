@@ -13,7 +13,7 @@ from .options import (
     whole_number,
 )
 
-HELP = 'train by a config'
+HELP = 'train the model of a config'
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

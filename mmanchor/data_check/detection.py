@@ -189,7 +189,11 @@ def _has_size(image: Entry) -> bool:
 
 def _count_classes(report: SplitReport, source: DataSource, data: dict[str, list[Entry]]) -> None:
     """For each class its boxes, crowds left out, and the images with it."""
-    names = {each['id']: each.get('name') for each in data['categories'] if is_id(each.get('id'))}
+    names = {
+        each['id']: name if isinstance(name := each.get('name'), str) else None
+        for each in data['categories']
+        if is_id(each.get('id'))
+    }
     boxes: Counter[Any] = Counter()
     images: dict[Any, set[int]] = {}
     for each in data['annotations']:

@@ -25,6 +25,8 @@ def add_label_problems(
         pixels: The masks that were read.
         complete: Whether all masks were read.
     """
+    if _add_foreign_classes(report, source):
+        return
     names = _mask_classes(source)
     first = int(bool(source.get('reduce_zero_label')))
     ignored = {0, 255} if first else {255, source.get('ignore_index')}
@@ -44,6 +46,21 @@ def add_label_problems(
             f'{", ".join(unseen[:8])}{", ..." if unseen[8:] else ""}'
         )
     _explain_reduction(report, source)
+
+
+def _add_foreign_classes(report: SplitReport, source: DataSource) -> bool:
+    """Names that are not of the data set's type, which mmseg refuses to number."""
+    theirs = source.cls.METAINFO.get('classes')
+    foreign = [name for name in source.classes if name not in (theirs or source.classes)]
+    if foreign:
+        kind = source.cls.__name__
+        report.add(
+            'foreign_classes',
+            f'metainfo.classes has {", ".join(map(repr, foreign[:4]))}, which are none of the '
+            f"{len(theirs)} classes of {kind}; for classes of your own set type='BaseSegDataset'",
+            fatal=True,
+        )
+    return bool(foreign)
 
 
 def _add_unknown_labels(

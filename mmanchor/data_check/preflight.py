@@ -56,7 +56,10 @@ def check_before_testing(cfg: Config) -> list[str]:
         UserError: If scoring would fail, or score something wrong.
     """
     reports = check_data(cfg, ['test'], _NUM_TEST)
-    return _finish(cfg, [*reports, check_recipe(cfg.copy(), reports)])
+    recipe = cfg.copy()
+    # What it says about training matters to nobody who tests.
+    recipe.train_dataloader = None
+    return _finish(cfg, [*reports, check_recipe(recipe, reports)])
 
 
 def log_warnings(cfg: Config, texts: Sequence[str]) -> None:

@@ -9,6 +9,7 @@ from mmengine.config import Config
 from ..utils.launchers import rank_and_size
 from .config_keys import add_key_problems
 from .report import SplitReport
+from .sources import SPLITS
 
 # Heads that normalize a map pooled to 1 x 1, one value per channel and image.
 _POOLING_HEADS = ('ASPPHead', 'PSPHead', 'UPerHead')
@@ -32,6 +33,10 @@ def check_recipe(cfg: Config, reports: Sequence[SplitReport] = ()) -> SplitRepor
     _add_fault(report, 'slide', slide_fault(cfg))
     for split in ('val', 'test'):
         _add_fault(report, 'top_k', topk_fault(cfg, split))
+    for split in SPLITS:
+        # Not fatal: a run does not build the loaders of all splits.
+        if fault := _workers_fault(cfg, split):
+            report.add('workers', fault)
     loader = cfg.get('train_dataloader')
     if not isinstance(loader, dict) or not isinstance(loader.get('batch_size'), int):
         return report
@@ -44,6 +49,17 @@ def check_recipe(cfg: Config, reports: Sequence[SplitReport] = ()) -> SplitRepor
         _check_batch(report, cfg, images, batch)
         _check_warm_up(report, cfg, images, batch)
     return report
+
+
+def _workers_fault(cfg: Config, split: str) -> str | None:
+    """Workers that are to stay and are none, which torch refuses."""
+    loader = _section(cfg, f'{split}_dataloader')
+    if loader.get('persistent_workers') and loader.get('num_workers', 0) == 0:
+        return (
+            f'{split}_dataloader has num_workers=0, so persistent_workers=True must become '
+            'persistent_workers=False'
+        )
+    return None
 
 
 def _world_size(cfg: Config) -> int:

@@ -15,6 +15,8 @@ TRACKERS = {
     'mlflow': 'MLflowVisBackend',
     'clearml': 'ClearMLVisBackend',
 }
+# MMEngine's others, for which a config is needed: what to install.
+OTHERS = {'aim': 'AimVisBackend', 'dvclive': 'DVCLiveVisBackend', 'neptune': 'NeptuneVisBackend'}
 
 
 def use_trackers(cfg: Config, names: list[str] | tuple[str, ...] = ()) -> None:
@@ -43,11 +45,16 @@ def use_trackers(cfg: Config, names: list[str] | tuple[str, ...] = ()) -> None:
     if names:
         cfg.visualizer.vis_backends = backends
     used = [each.get('type') for each in backends if isinstance(each, dict)]
-    for name, kind in TRACKERS.items():
-        if kind in used and find_spec(name) is None:
-            raise UserError(
-                f"the tracker {kind} needs the package {name}: pip install 'mmanchor[{name}]'"
-            )
+    for name, kind in {**TRACKERS, **OTHERS}.items():
+        if kind in used and not _is_installed(name):
+            what = f"'mmanchor[{name}]'" if name in TRACKERS else name
+            raise UserError(f'the tracker {kind} needs the package {name}: pip install {what}')
+
+
+def _is_installed(package: str) -> bool:
+    """Whether a package is there; a folder of runs of the same name, as wandb makes, is none."""
+    spec = find_spec(package)
+    return spec is not None and spec.origin is not None
 
 
 def _backend(cfg: Config, name: str) -> ConfigDict:

@@ -130,6 +130,8 @@ class ExportOptions:
             raise UserError(f'--format {name} serves one size; leave out --dynamic {self.dynamic}')
         if self.results == 'nms' and not chosen.nms:
             raise UserError(f'--format {name} has no NMS; use --with decode')
+        if self.results == 'labels' and not chosen.labels:
+            raise UserError(f'--format {name} has no argmax; use --with logits')
         if self.uint8_input and not chosen.uint8:
             raise UserError(f'--format {name} takes normalized images; leave out --uint8-input')
         if self.int8 is not None and not chosen.from_onnx:
@@ -155,6 +157,8 @@ class ExportOptions:
             default = 'raw'
         elif task == 'detection' and not chosen.nms:
             default = 'decode'
+        elif task == 'segmentation' and not chosen.labels:
+            default = 'logits'
         results = self.results or default
         if chosen.main and results != RESULTS[task][0]:
             raise UserError(

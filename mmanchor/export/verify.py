@@ -17,7 +17,15 @@ from .graphs import Graph
 
 Run = Callable[[np.ndarray], list[np.ndarray]]
 # Largest difference of outputs, over the largest output, by number format.
-TOLERANCES = {'float32': 1e-3, 'float16': 1e-1, 'int8': 1.0}
+# Measured in float16: DeiT-Ti 1.4e-3; PicoDet-S 2e-2 in torch and 4e-2 in ONNX
+# Runtime, for one of 290 thousand scores, where the median is 1e-5. In INT8 a
+# single score of a detector may be another one, and what a user sees decides.
+_TOLERANCES = {'float32': 1e-3, 'float16': 1e-2, 'int8': 0.3}
+TOLERANCES = {
+    'detection': {'float32': 1e-3, 'float16': 5e-2, 'int8': 1.0},
+    'segmentation': _TOLERANCES,
+    'classification': _TOLERANCES,
+}
 # Share of boxes, pixels or images on which both must say the same.
 LEAST_AGREEMENT = {'float32': 0.99, 'float16': 0.95, 'int8': 0.5}
 # Boxes are the same from this IoU on, up to this difference of scores; those of
@@ -153,9 +161,8 @@ def verify(
         agreed, number = _agree(task, outputs, seen, number_format)
         same, compared = same + agreed, compared + number
     agreement = same / compared if compared else 1.0
-    result = Verification(
-        [images.shape for images in inputs], worst, TOLERANCES[number_format], agreement, compared
-    )
+    shapes, tolerance = [images.shape for images in inputs], TOLERANCES[task][number_format]
+    result = Verification(shapes, worst, tolerance, agreement, compared)
     if not worst <= result.tolerance:
         raise UserError(
             f'the exported model differs from torch by {worst:.1e} of its largest output, more '

@@ -10,6 +10,8 @@ from .anchor_attention import (
     refine_anchors,
 )
 from .folded_attention import assign_heads, project_means, spread_means, token_sums
+from .fused_attention import fused_anchor_attention, fused_attention_from_scores
+from .parallel_attention import parallel_anchor_attention
 from .sparse_attention import (
     basis_coefficients,
     connectivity_scores,
@@ -32,11 +34,14 @@ __all__ = [
     'connectivity_scores',
     'cross_attention_from_scores',
     'dense_attention',
+    'fused_anchor_attention',
+    'fused_attention_from_scores',
     'gathered_attention',
     'linked_means',
     'low_rank_attention',
     'masked_attention',
     'pairs_to_mask',
+    'parallel_anchor_attention',
     'project_means',
     'reconstruction_loss',
     'refine_anchors',

@@ -92,8 +92,7 @@ def anchor_attention(
         >>> anchor_attention(k, v, torch.randn(4, 8)).shape
         torch.Size([1, 3, 10, 8])
     """
-    _check_keys(keys, anchors)
-    _check_values(keys, values)
+    check_shapes(keys, values, anchors)
     if is_autocast_on(keys):
         with no_autocast(keys):
             return _attend(keys, values, anchors, scale, bias, links)
@@ -331,6 +330,12 @@ def no_autocast(x: Tensor) -> AbstractContextManager:
     if is_autocast_on(x):
         return torch.autocast(x.device.type, enabled=False)
     return nullcontext()
+
+
+def check_shapes(keys: Tensor, values: Tensor, anchors: Tensor) -> None:
+    """Raise ``ValueError`` if these do not fit together."""
+    _check_keys(keys, anchors)
+    _check_values(keys, values)
 
 
 def _check_keys(keys: Tensor, anchors: Tensor) -> None:

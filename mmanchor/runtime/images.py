@@ -10,13 +10,20 @@ import numpy as np
 
 from ..utils.errors import UserError
 
-INTERPOLATIONS = {
-    'nearest': cv2.INTER_NEAREST,
-    'bilinear': cv2.INTER_LINEAR,
-    'bicubic': cv2.INTER_CUBIC,
-    'area': cv2.INTER_AREA,
-    'lanczos': cv2.INTER_LANCZOS4,
+# By backend. Pillow's are looked up when one is needed.
+INTERPOLATIONS: dict[str, Any] = {
+    'cv2': {
+        'nearest': cv2.INTER_NEAREST,
+        'bilinear': cv2.INTER_LINEAR,
+        'bicubic': cv2.INTER_CUBIC,
+        'area': cv2.INTER_AREA,
+        'lanczos': cv2.INTER_LANCZOS4,
+    },
+    'pillow': ('nearest', 'box', 'bilinear', 'hamming', 'bicubic', 'lanczos'),
 }
+# Metadata asks for no more pixels on a side, and no step gives more in all.
+LARGEST_SIDE = 16384
+_MOST_PIXELS = LARGEST_SIDE**2
 
 
 def read_image(image: str | os.PathLike | np.ndarray) -> np.ndarray:
@@ -32,7 +39,11 @@ def read_image(image: str | os.PathLike | np.ndarray) -> np.ndarray:
     if isinstance(image, (str, os.PathLike)):
         if not Path(image).is_file():
             raise UserError(f'there is no image {str(image)!r}')
-        found = cv2.imread(str(image), cv2.IMREAD_COLOR)
+        try:
+            found = cv2.imread(str(image), cv2.IMREAD_COLOR)
+        # It refuses headers of huge images.
+        except cv2.error:
+            found = None
         if found is None:
             raise UserError(f'OpenCV cannot read {str(image)!r} as an image')
         return found
@@ -54,14 +65,27 @@ def resize(image: np.ndarray, width: int, height: int, step: dict[str, Any]) -> 
         width: Of the result, in pixels.
         height: Of the result, in pixels.
         step: With ``interpolation`` and ``backend``.
+
+    Raises:
+        UserError: If the result would be huge, as that of a thin image can be.
     """
+    _require_size(image, width, height)
     how = step.get('interpolation', 'bilinear')
     if step.get('backend') == 'pillow':
         from PIL import Image
 
         resampling = getattr(Image.Resampling, how.upper())
         return np.array(Image.fromarray(image).resize((width, height), resampling))
-    return cv2.resize(image, (width, height), interpolation=INTERPOLATIONS[how])
+    return cv2.resize(image, (width, height), interpolation=INTERPOLATIONS['cv2'][how])
+
+
+def _require_size(image: np.ndarray, width: int, height: int) -> None:
+    if width * height > _MOST_PIXELS:
+        rows, columns = image.shape[:2]
+        raise UserError(
+            f'the image of {rows} x {columns} pixels would become one of {height} x {width}, more '
+            'than can be computed; give one that is less thin'
+        )
 
 
 def scaled_size(height: int, width: int, scale: Sequence[int], keep_ratio: bool) -> tuple[int, int]:
@@ -149,6 +173,7 @@ def _pad(image: np.ndarray, step: dict[str, Any]) -> np.ndarray:
     rows, columns = (
         max(0, side - now) for side, now in zip(step['size'], image.shape[:2], strict=True)
     )
+    _require_size(image, image.shape[1] + columns, image.shape[0] + rows)
     return cv2.copyMakeBorder(
         image, 0, rows, 0, columns, cv2.BORDER_CONSTANT, value=tuple(step['value'])
     )

@@ -1,19 +1,17 @@
 """An exported model: images in, boxes, masks or classes out."""
 
-import json
 import os
 from collections.abc import Sequence
 from typing import Any
 
+import cv2
 import numpy as np
 
 from ..utils.errors import UserError
 from .images import prepare, read_image
+from .metadata import fixed_size, read_metadata, steps_of
 from .results import Boxes, Labels, Mask, suppress, to_boxes, to_labels, to_mask
 from .sessions import open_session
-
-FORMAT_VERSION = 1
-_NEEDED = ('task', 'results', 'classes', 'input', 'resize', 'outputs')
 
 
 class Model:
@@ -68,7 +66,23 @@ class Model:
         array = read_image(image)
         ready, content = self.prepare(array)
         outputs = self.run(ready[None])
-        size = array.shape[:2]
+        try:
+            return self._results(outputs, content, array.shape[:2], score_thr)
+        # Whatever NumPy and OpenCV say of arrays that do not fit.
+        except (ArithmeticError, LookupError, TypeError, ValueError, cv2.error) as error:
+            shapes = [output.shape for output in outputs]
+            raise UserError(
+                f'the outputs of the model, {shapes}, are not those that its metadata names: '
+                f'{", ".join(self.metadata["outputs"])} of {len(self.classes)} classes'
+            ) from error
+
+    def _results(
+        self,
+        outputs: list[np.ndarray],
+        content: tuple[int, int],
+        size: tuple[int, int],
+        score_thr: float,
+    ) -> Boxes | Mask | Labels | list[np.ndarray]:
         rule = self.metadata.get('thresholds') or {}
         if self.task == 'classification':
             return to_labels(outputs[0][0], self.classes)
@@ -146,49 +160,6 @@ class Model:
             raise UserError(f'the model does not run on this input: {reason}') from error
 
 
-def fixed_size(metadata: dict[str, Any]) -> tuple[int, int] | None:
-    """(H, W) of a file's input; ``None`` if it takes any size."""
-    given = metadata['input']
-    return None if 'height' in given['open_axes'] else tuple(given['size'])
-
-
-def steps_of(metadata: dict[str, Any]) -> list[dict[str, Any]]:
-    """The steps that bring an image to the input of a file.
-
-    They are those of the test pipeline. Where the file takes one size and
-    these may end at another, the image is made as large as fits, its shape
-    kept, and padded with the mean color; a pipeline that stretches images
-    stretches to the size of the file.
-    """
-    steps, size = metadata['resize'], fixed_size(metadata)
-    last = steps[-1] if steps else {}
-    if size is None or (last.get('size') == list(size) and last['op'] in ('center_crop', 'pad')):
-        return steps
-    resizing: dict[str, Any] = next(
-        (step for step in reversed(steps) if 'interpolation' in step), {}
-    )
-    how: dict[str, Any] = {
-        key: resizing[key] for key in ('interpolation', 'backend') if key in resizing
-    }
-    if not resizing.get('keep_ratio', False) and resizing.get('op') != 'resize_edge':
-        return [dict(op='resize', scale=[size[1], size[0]], keep_ratio=False, **how)]
-    if metadata['task'] == 'classification':
-        return [
-            dict(op='resize_edge', size=max(size), edge='short', **how),
-            dict(op='center_crop', size=list(size)),
-        ]
-    given = metadata['input']
-    mean = given.get('mean', [0, 0, 0])
-    mean = mean[::-1] if given.get('flips') else mean
-    value = (
-        last['value'] if last.get('op') in ('pad', 'pad_square') else [round(each) for each in mean]
-    )
-    return [
-        dict(op='resize_within', size=list(size), **how),
-        dict(op='pad', size=list(size), value=value),
-    ]
-
-
 def normalize(images: np.ndarray, given: dict[str, Any]) -> np.ndarray:
     """Images as a file takes them that was exported without normalization.
 
@@ -202,35 +173,3 @@ def normalize(images: np.ndarray, given: dict[str, Any]) -> np.ndarray:
     x = images[..., ::-1] if given['flips'] else images
     mean, std = (np.array(given[name], np.float32) for name in ('mean', 'std'))
     return np.ascontiguousarray(((x.astype(np.float32) - mean) / std).transpose(0, 3, 1, 2))
-
-
-def read_metadata(text: str | None, name: str) -> dict[str, Any]:
-    """Check the metadata of a file.
-
-    Args:
-        text: JSON, or ``None`` if the file has none.
-        name: The file.
-
-    Returns:
-        The metadata.
-
-    Raises:
-        UserError: If it is missing, no metadata of ours, or of a later version.
-    """
-    if text is None:
-        raise UserError(
-            f'{name!r} was not written by mmanchor export: it has no metadata of classes and sizes'
-        )
-    try:
-        metadata = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise UserError(f'the metadata of {name!r} is damaged: {error}') from error
-    missing = [key for key in _NEEDED if not isinstance(metadata, dict) or key not in metadata]
-    if missing:
-        raise UserError(f'the metadata of {name!r} lacks {", ".join(missing)}')
-    if metadata.get('format_version') != FORMAT_VERSION:
-        raise UserError(
-            f'{name!r} has metadata of version {metadata.get("format_version")!r}, and this '
-            f'mmanchor reads version {FORMAT_VERSION}'
-        )
-    return metadata

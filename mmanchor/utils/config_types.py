@@ -122,13 +122,21 @@ def require_types(cfg: Config) -> None:
     for key, value in _values({key: cfg[key] for key in cfg if key in sections}):
         for pattern, wanted in _PATTERNS:
             if pattern.fullmatch(key) and not _fits(value, wanted):
-                raise UserError(f'{key} of {cfg.filename} must be {wanted}, got {value!r:.200}')
+                given = f'{repr(value)[:200]}{_hint(value)}'
+                raise UserError(f'{key} of {cfg.filename} must be {wanted}, got {given}')
 
 
 def _fits(value: Any, wanted: str) -> bool:
     if value is None and wanted.endswith(_MAY_BE_NONE):
         return True
     return _is_object(value) or _TESTS[wanted.removesuffix(_MAY_BE_NONE)](value)
+
+
+def _hint(value: Any) -> str:
+    words = [each for each in value if isinstance(each, str)] if isinstance(value, list) else []
+    if any('dict(' in word or '{' in word for word in words):
+        return '; --cfg-options cannot spell dicts inside of lists: write them in the config'
+    return ''
 
 
 def _values(node: Any, path: str = '') -> Iterator[tuple[str, Any]]:

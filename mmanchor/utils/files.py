@@ -47,6 +47,26 @@ def make_folder(path: PathLike, name: str) -> Path:
     return folder
 
 
+def require_file_path(path: PathLike, name: str) -> Path:
+    """Make sure, before the work, that a file can be written.
+
+    Args:
+        path: The file; its folder is created if needed.
+        name: What the user calls it, such as ``--json``.
+
+    Returns:
+        The file as a path.
+
+    Raises:
+        UserError: If it is a folder, or its folder cannot be written to.
+    """
+    path = Path(path)
+    if not path.name or path.is_dir():
+        raise UserError(f'{name} {str(path)!r} is a folder; give the name of a file')
+    make_folder(path.parent, f'the folder of {name}')
+    return path
+
+
 def require_weights_path(path: PathLike, name: str, source: PathLike | None = None) -> Path:
     """Make sure, before the work, that a file of weights can be written.
 

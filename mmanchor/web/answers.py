@@ -1,10 +1,13 @@
 """What the page shows, made without gradio: drawings, tables, explanations and files."""
 
+import shutil
+import tempfile
 import threading
-import uuid
+import time
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +27,8 @@ from .uploads import Limits, open_video, read_upload
 HEADERS = ('model', 'found', 'score', 'where')
 ANCHORS, CAM = 'anchor maps', 'Grad-CAM'
 _MOST_ROWS = 50
+# Seconds that results are kept.
+KEEP = 3600
 
 
 @dataclass(frozen=True)
@@ -137,7 +142,7 @@ class Studio:
         if not names:
             raise UserError('Choose a model.')
         frames = open_video(self._path(upload), self.limits)
-        path = self.folder / f'{uuid.uuid4().hex}.webm'
+        path = self._result_folder() / 'predictions.webm'
         count = 0
         with VideoFile(path, frames.clip.fps) as video:
             for frame in frames:
@@ -175,10 +180,18 @@ class Studio:
     def _image(self, upload: Any) -> np.ndarray:
         return read_upload(self._path(upload), self.limits)
 
+    def _result_folder(self) -> Path:
+        """A new folder; those of old results go."""
+        results = self.folder / 'results'
+        results.mkdir(exist_ok=True)
+        for old in results.iterdir():
+            if time.time() - old.stat().st_mtime > KEEP:
+                shutil.rmtree(old, ignore_errors=True)
+        return Path(tempfile.mkdtemp(dir=results))
+
     def _pack(self, results: Mapping[str, Any], drawings: Sequence[tuple[np.ndarray, str]]) -> Path:
         """The zip file of an answer."""
-        folder = self.folder / uuid.uuid4().hex
-        folder.mkdir()
+        folder = self._result_folder()
         data = {name: found_in(each) for name, each in results.items()}
         write_json(folder / 'predictions.json', data)
         path = folder / 'predictions.zip'
@@ -222,6 +235,18 @@ def table(result: Any) -> list[list[str]]:
         share += ' of the image' if 'share' in one else ''
         rows.append([one['class'], share, ', '.join(f'{each:.0f}' for each in one.get('box', ()))])
     return rows
+
+
+def as_html(rows: Sequence[Sequence[str]]) -> str:
+    """A table under :data:`HEADERS`; names of classes may hold anything.
+
+    Example:
+        >>> as_html([['a', '<b>', '', '']]).count('&lt;b&gt;')
+        1
+    """
+    lines = [f'<tr>{"".join(f"<td>{escape(cell)}</td>" for cell in row)}</tr>' for row in rows]
+    head = ''.join(f'<th>{name}</th>' for name in HEADERS)
+    return f'<table><thead><tr>{head}</tr></thead><tbody>{"".join(lines)}</tbody></table>'
 
 
 def _predict(model: Model, image: np.ndarray, threshold: float) -> Any:

@@ -10,18 +10,22 @@ from typing import Any
 
 from ..inference.model import Model
 from ..utils.errors import UserError
-from .answers import ANCHORS, CAM, HEADERS, Studio
+from .answers import ANCHORS, CAM, KEEP, Studio, as_html
 from .uploads import Limits
 
 _CSS = """
 .gradio-container {max-width: 1240px !important; margin: 0 auto !important}
 #status.fault {border-left: 4px solid #c0392b; padding-left: 10px; font-weight: 600}
 #drop img, #drop video {max-height: 46vh}
+#rows {max-height: 480px; overflow: auto}
+#rows table {width: 100%; border-collapse: collapse; font-size: 14px}
+#rows th, #rows td {text-align: left; padding: 4px 8px; border: 0 solid #8884}
+#rows td {border-top-width: 1px !important}
 """
 # Not the one that shares a picture with strangers.
 _BUTTONS = ['download', 'fullscreen']
-# Uploads and results are removed after an hour; seconds.
-_SWEEP, _KEEP = 600, 3600
+# Seconds between looks for old uploads.
+_SWEEP = 600
 
 
 def open_gradio(folder: Path) -> Any:
@@ -103,6 +107,12 @@ def _theme(gradio: Any) -> Any:
     )
 
 
+# One question at a time; uploads are checked here, not by gradio, which would decode them.
+_ALONE: dict[str, Any] = dict(
+    preprocess=False, concurrency_id='models', concurrency_limit=1, api_visibility='private'
+)
+
+
 def build_page(gradio: Any, studio: Studio, explain: bool) -> Any:
     """The page, not yet served.
 
@@ -111,186 +121,227 @@ def build_page(gradio: Any, studio: Studio, explain: bool) -> Any:
         studio: Answers.
         explain: Also show anchor maps and Grad-CAM.
     """
-    names = list(studio.models)
+    names = ', '.join(studio.models)
     with gradio.Blocks(
-        title='mmanchor', analytics_enabled=False, delete_cache=(_SWEEP, _KEEP)
+        title='mmanchor', analytics_enabled=False, delete_cache=(_SWEEP, KEEP)
     ) as page:
-        gradio.Markdown(f'# {", ".join(names)}\nEverything stays on this machine.')
-        with gradio.Row():
-            with gradio.Column(scale=2, min_width=320):
-                with gradio.Tabs():
-                    with gradio.Tab('Image'):
-                        image = gradio.Image(
-                            type='filepath',
-                            sources=['upload', 'webcam', 'clipboard'],
-                            label='Image',
-                            elem_id='drop',
-                        )
-                        run = gradio.Button('Predict', variant='primary')
-                    with gradio.Tab('Video'):
-                        video = gradio.Video(
-                            sources=['upload', 'webcam'], label='Video', include_audio=False
-                        )
-                        run_video = gradio.Button('Predict', variant='primary')
-                chosen = gradio.CheckboxGroup(
-                    names, value=names, label='Models', visible=len(names) > 1
-                )
-                detects = any(model.task == 'detection' for model in studio.models.values())
-                threshold = gradio.Slider(
-                    0, 1, 0.3, step=0.01, label='Least score of a box', visible=detects
-                )
-            with gradio.Column(scale=3, min_width=320):
-                status = gradio.Markdown('Drop an image, or use the camera.', elem_id='status')
-                with gradio.Row():
-                    drawings = [
-                        gradio.Image(
-                            label=name,
-                            format='png',
-                            interactive=False,
-                            buttons=_BUTTONS,
-                            min_width=300,
-                            visible=name == names[0],
-                        )
-                        for name in names
-                    ]
-                drawn = gradio.Video(label='Predictions', visible=False, buttons=['download'])
-                rows = gradio.Dataframe(
-                    headers=list(HEADERS), interactive=False, wrap=True, buttons=[]
-                )
-                download = gradio.DownloadButton('Download', interactive=False)
-        say = _Saying(gradio)
-        outputs = [status, drawn, rows, download, *drawings]
-
-        def predict(upload: Any, models: list[str], least: float) -> list[Any]:
-            answer = studio.predict(upload, models, least)
-            shown = {name: image for image, name in answer.drawings}
-            return [
-                gradio.update(visible=False),
-                gradio.update(value=answer.rows, visible=True),
-                gradio.update(value=str(answer.file), interactive=True),
-                *(gradio.update(value=shown.get(name), visible=name in shown) for name in names),
-            ]
-
-        def predict_video(upload: Any, models: list[str], least: float) -> list[Any]:
-            path = str(studio.draw_video(upload, models, least))
-            return [
-                gradio.update(value=path, visible=True),
-                gradio.update(visible=False),
-                gradio.update(value=path, interactive=True),
-                *(gradio.update(visible=False) for _ in names),
-            ]
-
-        inputs = [image, chosen, threshold]
-        ask = say.asking(predict, len(outputs) - 1)
-        for event in (run.click, image.upload, threshold.release, chosen.input):
-            event(ask, inputs, outputs, **_ALONE)
-        run_video.click(
-            say.asking(predict_video, len(outputs) - 1),
-            [video, chosen, threshold],
-            outputs,
-            **_ALONE,
-        )
+        gradio.Markdown(f'# {names}\nEverything stays on this machine.')
+        predictions = _Predictions(gradio, studio)
         if explain:
-            _add_explanations(gradio, studio, image, say)
+            _Explanations(gradio, studio, predictions.image)
     return page
 
 
-# One question at a time; uploads are checked here, not by gradio, which would decode them.
-_ALONE: dict[str, Any] = dict(
-    preprocess=False, concurrency_id='models', concurrency_limit=1, api_visibility='private'
-)
+class _Part:
+    """A part of the page.
 
+    Args:
+        gradio: The module.
+        studio: Answers.
+    """
 
-class _Saying:
-    """Turns what goes wrong into a message on the page."""
+    def __init__(self, gradio: Any, studio: Studio) -> None:
+        self.gradio, self.studio = gradio, studio
+        self.names = list(studio.models)
+        self.detects = any(model.task == 'detection' for model in studio.models.values())
+        with gradio.Row():
+            with gradio.Column(scale=2, min_width=320):
+                self.ask()
+            with gradio.Column(scale=3, min_width=320):
+                self.answer()
 
-    def __init__(self, gradio: Any) -> None:
-        self._gradio = gradio
+    def ask(self) -> None:
+        """Lay out what the visitor gives."""
+        raise NotImplementedError
 
-    def asking(self, function: Callable[..., list[Any]], number: int) -> Callable[..., list[Any]]:
-        """A function whose first output is the status, and that never raises.
+    def answer(self) -> None:
+        """Lay out what the visitor gets."""
+        raise NotImplementedError
+
+    def said(self, function: Callable[..., list[Any]], number: int) -> Callable[..., list[Any]]:
+        """A function whose first output is the status, and that says what is wrong.
 
         Args:
             function: Gives ``number`` outputs.
-            number: How many are left as they are if it fails.
+            number: How many are emptied if it fails.
         """
+        update = self.gradio.update
 
         def ask(*inputs: Any) -> list[Any]:
             try:
                 outputs = function(*inputs)
             except UserError as error:
-                fault = self._gradio.update(value=f'⚠ {error}', elem_classes=['fault'])
-                return [fault, *[self._gradio.update() for _ in range(number)]]
-            return [self._gradio.update(value='Done.', elem_classes=[]), *outputs]
+                fault = update(value=f'\N{WARNING SIGN} {error}', elem_classes=['fault'])
+                # What an earlier image gave would look like this one's.
+                return [fault, *(update(value=None) for _ in range(number))]
+            return [update(value='Done.', elem_classes=[]), *outputs]
 
         return ask
 
 
-def _add_explanations(gradio: Any, studio: Studio, image: Any, say: _Saying) -> None:
-    """The lower part of the page: where a model looks."""
-    anchors = studio.with_anchors
-    names = list(studio.models)
-    layers = max((each[0] for each in anchors.values()), default=1)
-    heads = max((each[1] for each in anchors.values()), default=1)
-    kinds = [ANCHORS, CAM] if anchors else [CAM]
-    gradio.Markdown('## What it looks at')
-    with gradio.Row():
-        with gradio.Column(scale=2, min_width=320):
-            kind = gradio.Radio(kinds, value=kinds[0], label='Show')
-            name = gradio.Dropdown(
-                names, value=names[0], label='Model', visible=len(names) > 1, filterable=False
-            )
-            with gradio.Group(visible=bool(anchors)) as of_anchors:
-                layer = gradio.Slider(
-                    -1, layers - 1, -1, step=1, label='Layer (-1: first, middle and last)'
+class _Predictions(_Part):
+    """The upper part: an image or a video in, drawings and a table out."""
+
+    def __init__(self, gradio: Any, studio: Studio) -> None:
+        super().__init__(gradio, studio)
+        outputs = [self.status, self.drawn, self.rows, self.download, *self.drawings]
+        number = len(outputs) - 1
+        inputs = [self.image, self.chosen, self.threshold]
+        on_image = self.said(self.predict, number)
+        changed = (self.threshold.release, self.chosen.input)
+        for event in (self.run.click, self.image.upload, *changed):
+            event(on_image, inputs, outputs, **_ALONE)
+        inputs = [self.video, self.chosen, self.threshold]
+        self.run_video.click(self.said(self.predict_video, number), inputs, outputs, **_ALONE)
+
+    def ask(self) -> None:
+        """Image and video, models, threshold."""
+        gradio, names = self.gradio, self.names
+        with gradio.Tabs():
+            with gradio.Tab('Image'):
+                self.image = gradio.Image(
+                    type='filepath',
+                    sources=['upload', 'webcam', 'clipboard'],
+                    label='Image',
+                    elem_id='drop',
                 )
-                head = gradio.Slider(-1, heads - 1, -1, step=1, label='Head (-1: the clearest)')
-                spot = gradio.Image(
-                    label='Click a point to see what flows into it',
+                self.run = gradio.Button('Predict', variant='primary')
+            with gradio.Tab('Video'):
+                self.video = gradio.Video(
+                    sources=['upload', 'webcam'], label='Video', include_audio=False
+                )
+                self.run_video = gradio.Button('Predict', variant='primary')
+        self.chosen = gradio.CheckboxGroup(
+            names, value=names, label='Models', visible=len(names) > 1
+        )
+        self.threshold = gradio.Slider(
+            0, 1, 0.3, step=0.01, label='Least score of a box', visible=self.detects
+        )
+
+    def answer(self) -> None:
+        """An image for each model, or a video; a table; a file."""
+        gradio, names = self.gradio, self.names
+        self.status = gradio.Markdown('Drop an image, or use the camera.', elem_id='status')
+        with gradio.Row(elem_id='drawings'):
+            self.drawings = [
+                gradio.Image(
+                    label=name,
+                    format='png',
                     interactive=False,
-                    height=240,
-                    buttons=[],
+                    buttons=_BUTTONS,
+                    min_width=300,
+                    visible=name == names[0],
                 )
-            with gradio.Group(visible=not anchors) as of_cam:
-                class_name = gradio.Textbox(
-                    label='Class (name or number)', placeholder='the predicted one'
-                )
-                detects = any(model.task == 'detection' for model in studio.models.values())
-                box = gradio.Slider(0, 20, 0, step=1, label='Box (0: the best)', visible=detects)
-            run = gradio.Button('Explain', variant='primary')
-        with gradio.Column(scale=3, min_width=320):
-            status = gradio.Markdown('', elem_id='status-explain')
-            sheet = gradio.Image(
-                show_label=False, format='png', interactive=False, buttons=_BUTTONS
+                for name in names
+            ]
+        self.drawn = gradio.Video(label='Predictions', visible=False, buttons=['download'])
+        # gradio's own table is wider than a phone.
+        self.rows = gradio.HTML(as_html([]), elem_id='rows')
+        self.download = gradio.DownloadButton('Download predictions', interactive=False)
+
+    def predict(self, upload: Any, models: list[str], least: float) -> list[Any]:
+        """Outputs for an image."""
+        update = self.gradio.update
+        answer = self.studio.predict(upload, models, least)
+        shown = {name: image for image, name in answer.drawings}
+        return [
+            update(visible=False),
+            update(value=as_html(answer.rows), visible=True),
+            update(value=str(answer.file), interactive=True),
+            *(update(value=shown.get(name), visible=name in shown) for name in self.names),
+        ]
+
+    def predict_video(self, upload: Any, models: list[str], least: float) -> list[Any]:
+        """Outputs for a video."""
+        update = self.gradio.update
+        path = str(self.studio.draw_video(upload, models, least))
+        return [
+            update(value=path, visible=True),
+            update(visible=False),
+            update(value=path, interactive=True),
+            *(update(visible=False) for _ in self.names),
+        ]
+
+
+class _Explanations(_Part):
+    """The lower part: where a model looks.
+
+    Args:
+        gradio: The module.
+        studio: Answers.
+        image: The component that holds the image.
+    """
+
+    def __init__(self, gradio: Any, studio: Studio, image: Any) -> None:
+        self.anchors = studio.with_anchors
+        gradio.Markdown('## What it looks at')
+        super().__init__(gradio, studio)
+        point = gradio.State(None)
+        inputs = [image, self.name, self.kind, self.layer, self.head, point]
+        inputs += [self.class_name, self.box]
+        outputs = [self.status, self.sheet]
+        explain = self.said(lambda *given: [studio.explain(*given)], 1)
+        changed = (self.layer.release, self.head.release, self.box.release)
+        for event in (self.run.click, self.class_name.submit, *changed):
+            event(explain, inputs, outputs, **_ALONE)
+        plain = dict(api_visibility='private')
+        image.change(
+            lambda upload: ((upload or {}).get('path'), None),
+            [image],
+            [self.spot, point],
+            preprocess=False,
+            **plain,
+        )
+        self.kind.change(
+            lambda kind: [gradio.update(visible=kind == each) for each in (ANCHORS, CAM)],
+            [self.kind],
+            [self.of_anchors, self.of_cam],
+            **plain,
+        )
+
+        def pick(event: Any) -> list[float]:
+            return [float(side) for side in event.index]
+
+        # How gradio knows what to give.
+        pick.__annotations__['event'] = gradio.SelectData
+        self.spot.select(pick, None, [point], **plain).then(explain, inputs, outputs, **_ALONE)
+
+    def ask(self) -> None:
+        """Which explanation, of what."""
+        gradio, names, sizes = self.gradio, self.names, self.anchors.values()
+        layers, heads = (max((each[i] for each in sizes), default=1) for i in (0, 1))
+        kinds = [ANCHORS, CAM] if sizes else [CAM]
+        self.kind = gradio.Radio(kinds, value=kinds[0], label='Show')
+        self.name = gradio.Dropdown(
+            names,
+            value=next(iter(self.anchors), names[0]),
+            label='Model',
+            visible=len(names) > 1,
+            filterable=False,
+        )
+        with gradio.Group(visible=bool(sizes)) as self.of_anchors:
+            label = 'Layer (-1: first, middle and last)'
+            self.layer = gradio.Slider(-1, layers - 1, -1, step=1, label=label)
+            self.head = gradio.Slider(-1, heads - 1, -1, step=1, label='Head (-1: the clearest)')
+            self.spot = gradio.Image(
+                label='Click a point to see what flows into it',
+                interactive=False,
+                height=240,
+                buttons=[],
+                elem_id='spot',
             )
-    point = gradio.State(None)
+        with gradio.Group(visible=not sizes) as self.of_cam:
+            self.class_name = gradio.Textbox(
+                label='Class (name or number)', placeholder='the predicted one'
+            )
+            label = 'Box (0: the best)'
+            self.box = gradio.Slider(0, 20, 0, step=1, label=label, visible=self.detects)
+        self.run = gradio.Button('Explain', variant='primary')
 
-    def explain(*inputs: Any) -> list[Any]:
-        return [studio.explain(*inputs)]
-
-    inputs = [image, name, kind, layer, head, point, class_name, box]
-    ask = say.asking(explain, 1)
-
-    def show_spot(upload: Any) -> Any:
-        return (upload or {}).get('path'), None
-
-    def pick(event: gradio.SelectData) -> Any:
-        return [float(side) for side in event.index]
-
-    # Annotations of inner functions do not survive without the name.
-    pick.__annotations__['event'] = gradio.SelectData
-    kind.change(
-        lambda value: [
-            gradio.update(visible=value == ANCHORS),
-            gradio.update(visible=value == CAM),
-        ],
-        [kind],
-        [of_anchors, of_cam],
-        api_visibility='private',
-    )
-    image.change(show_spot, [image], [spot, point], preprocess=False, api_visibility='private')
-    for event in (run.click, layer.release, head.release, box.release, class_name.submit):
-        event(ask, inputs, [status, sheet], **_ALONE)
-    spot.select(pick, None, [point], api_visibility='private').then(
-        ask, inputs, [status, sheet], **_ALONE
-    )
+    def answer(self) -> None:
+        """The sheet."""
+        gradio = self.gradio
+        self.status = gradio.Markdown('', elem_id='status-explain')
+        self.sheet = gradio.Image(
+            show_label=False, format='png', interactive=False, buttons=_BUTTONS, elem_id='sheet'
+        )

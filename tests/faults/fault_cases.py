@@ -77,15 +77,20 @@ def _wait(child: int, seconds: float) -> int | None:
     return None
 
 
-def command(words: Sequence[str], seconds: float = 120) -> tuple[int | None, str]:
+def command(
+    words: Sequence[str], seconds: float = 300, cwd: Path | None = None
+) -> tuple[int | None, str]:
     """Run a command in a copy of this process.
 
     Args:
         words: What follows ``mmanchor``.
         seconds: Limit.
+        cwd: Folder to be in, for words that may be names of outputs.
     """
 
     def run() -> int:
+        if cwd is not None:
+            os.chdir(cwd)
         from mmanchor.cli.main import main
 
         try:

@@ -12,7 +12,8 @@ from pathlib import Path
 from fault_cases import TRACEBACK, Case, command, fault_of, load_all, spawned, tiny_project
 
 NUMBERS = ('abc', '', '-1', '0', '1.5', 'nan', '1e400', '9' * 25)
-TEXTS = ('', '-', '\u00fcn\u00ef \U0001f600', 'a\nb', 'x' * 5000, '../../..', '%s{0}', '[', 'None')
+# No folder above the scratch one: some cases write where a value says.
+TEXTS = ('', '-', '\u00fcn\u00ef \U0001f600', 'a\nb', 'x' * 5000, '%s{0}', '[', 'None')
 # How many cases a run draws from all of them, and how often it presses Ctrl+C.
 DRAWN = 120
 STOPS = 4
@@ -81,12 +82,18 @@ def _trained(project: Path, work: Path) -> str:
 def _odd_files(folder: Path) -> list[Path]:
     """Nothing, a folder, no bytes, junk, a loop of links; names with spaces and accents."""
     folder.mkdir(parents=True)
-    found = [folder / 'missing', folder, Path('/dev/null'), Path('/proc/self/mem'), Path('/')]
+    found = [folder / 'missing', folder, Path('/dev/null'), Path('/proc/self/mem')]
     texts = {
-        'empty.pth': b'', 'junk.pth': bytes(range(256)) * 9, 'junk.py': b'\xff\xfe\0x',
-        'text.json': b'{"a": [', 'a space.jpg': b'\xff\xd8\xff\xe0', '\u00fcber.png': b'\x89PNG\r\n',
-        'unreadable.py': b'a = 1', 'x.onnx': b'\x08\x07', 'x.safetensors': b'\xff' * 16,
-    }  # fmt: skip
+        'empty.pth': b'',
+        'junk.pth': bytes(range(256)) * 9,
+        'junk.py': b'\xff\xfe\0x',
+        'text.json': b'{"a": [',
+        'a space.jpg': b'\xff\xd8\xff\xe0',
+        '\u00fcber.png': b'\x89PNG\r\n',
+        'unreadable.py': b'a = 1',
+        'x.onnx': b'\x08\x07',
+        'x.safetensors': b'\xff' * 16,
+    }
     for name, data in texts.items():
         path = folder / name
         path.write_bytes(data)
@@ -125,7 +132,7 @@ def _with_files(base: list, odd: list[Path]) -> Iterator[list]:
 def _fault(words: list, folder: Path) -> str:
     if any('\0' in str(word) for word in words):
         return ''
-    return fault_of(*command(words))
+    return fault_of(*command(words, cwd=folder))
 
 
 def _closed(words: list, folder: Path) -> str:

@@ -8,9 +8,7 @@ from mmanchor.registry import MODELS
 
 WIDTHS = (6, 8, 16, 16)
 HEADS = dict(
-    fpn=dict(
-        type='mmseg.FPNHead', in_channels=[8] * 4, feature_strides=[4, 8, 16, 32], channels=8
-    ),
+    fpn=dict(type='mmseg.FPNHead', in_channels=[8] * 4, feature_strides=[4, 8, 16, 32], channels=8),
     uper=dict(type='mmseg.UPerHead', in_channels=list(WIDTHS), channels=8),
 )
 

@@ -1,8 +1,11 @@
 """The paper's tables: complete, as printed, and counted as others count."""
 
 import json
+import re
+from pathlib import Path
 
 import pytest
+import yaml
 
 from mmanchor.cli.main import main
 from mmanchor.utils.config import find_config
@@ -22,6 +25,25 @@ OURS = {
     (4, 'Anchor, Diff.'): (4.2, 0.7, 81.12),
     (5, 'small, M = 100'): (19.4, 3.2, 80.69),
 }
+
+
+CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
+REPORTED = [
+    pytest.param(model['Metadata']['Reported'], id=model['Name'])
+    for metafile in sorted(CONFIGS.glob('*/metafile.yml'))
+    for model in yaml.safe_load(metafile.read_text())['Models']
+    if 'AnchorFormer' in model['Metadata'].get('Reported', {}).get('By', '')
+]
+
+
+@pytest.mark.parametrize('reported', REPORTED)
+def test_metafiles_report_what_the_tables_have(reported):
+    number = int(reported['By'].removeprefix('AnchorFormer, Table '))
+    texts = [reported[key] for key in ('Parameters', 'FLOPs')]
+    texts += re.findall(r' ([\d.]+)(?:,|$)', reported['Scores'])
+    found = [float(text.rstrip('MG')) for text in texts]
+    rows = papers.TABLES[number]['rows']
+    assert found in [[row.get('params'), row.get('gflops'), *row.get('scores', ())] for row in rows]
 
 
 def only(monkeypatch, *rows, number=9, scores=('top-1',)):

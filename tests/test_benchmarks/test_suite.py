@@ -90,7 +90,7 @@ def test_tables_in_the_documentation_have_the_numbers_of_the_results(path, text)
     assert cells((DOCS / path).read_text(encoding='utf-8')) == cells(text)
 
 
-@pytest.mark.parametrize('page', ['benchmarks.md', 'ablation.md'])
+@pytest.mark.parametrize('page', ['benchmarks.md', 'paper_tables.md', 'ablation.md'])
 def test_pages_include_files_that_exist(page):
     text = (DOCS / page).read_text(encoding='utf-8')
     found = re.findall(r'^```\{include\} (\S+)$|\]\(((?!http)[^)#]+\.(?:png|md))', text, re.M)
@@ -99,8 +99,9 @@ def test_pages_include_files_that_exist(page):
         assert (DOCS / ''.join(names)).is_file()
 
 
-def test_the_page_includes_every_benchmark_of_the_suite():
-    text = (DOCS / 'benchmarks.md').read_text(encoding='utf-8')
+def test_the_pages_include_every_benchmark_of_the_suite():
+    pages = ('benchmarks.md', 'paper_tables.md')
+    text = ''.join((DOCS / page).read_text(encoding='utf-8') for page in pages)
     for name in SUITE:
         table = result_file(Path('benchmarks'), name).with_suffix('.md')
         assert f'```{{include}} {table}\n' in text

@@ -51,7 +51,7 @@ CASES = [
     ('predict {seg} {s} {image} --no-overlays --no-masks', 'nothing to write'),
     ('predict {seg} {s} {image} --score-thr 0.3', '--score-thr is for detection'),
     ('predict {det} {d} {image} --opacity 0.6', '--opacity is for segmentation'),
-    ('predict {seg} {s} {image} --tta --cfg-options tta_model=5', 'needs tta_model'),
+    ('predict {seg} {s} {image} --tta --cfg-options tta_model=5', 'tta_model of .* must be a dict'),
     ('predict {seg} http://127.0.0.1:1/x.pth {image}', 'x.pth cannot be downloaded'),
     ('predict {seg} latest {image}', "CHECKPOINT 'latest': the work folder .* has no checkpoint"),
     ('test {seg} {s} --checkpoint latest', 'give CHECKPOINT, or --checkpoint'),

@@ -129,6 +129,7 @@ def test_iscrowd_is_needed_for_scores(spoil, value):
         ('images', 'id', '1', 'image_id'),
         ('images', 'id', 2, 'duplicate_image'),
         ('categories', 'name', None, 'category_name'),
+        ('categories', 'name', ['a'], 'category_name'),
         ('categories', 'id', 2, 'duplicate_category'),
         ('annotations', 'image_id', '1', 'image_reference'),
         ('annotations', 'image_id', [1], 'image_reference'),

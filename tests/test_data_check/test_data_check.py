@@ -169,6 +169,17 @@ def test_classes_written_as_text(tiny, data):
     assert problem.fatal and "classes=('water',)" in problem.message
 
 
+def test_classes_that_the_type_does_not_have(tiny, data):
+    names = ('wall', 'hoop', 'sky')
+    report = check(tiny, data, type='ADE20KDataset', metainfo=dict(classes=names))
+    (problem,) = (each for each in report.problems if each.code == 'foreign_classes')
+    assert "has 'hoop', which are none of the 150 classes of ADE20KDataset" in problem.message
+    assert "type='BaseSegDataset'" in problem.message and problem.fatal
+    names = ('wall', 'sky')
+    report = check(tiny, data, type='ADE20KDataset', metainfo=dict(classes=names))
+    assert 'foreign_classes' not in codes(report)
+
+
 def test_pixels_and_images_are_counted_by_class(tiny, data):
     write_all(data, [[1, 1, 1, 2]])
     shares = check(tiny, data).per_class

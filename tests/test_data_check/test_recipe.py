@@ -35,6 +35,13 @@ def test_a_fitting_recipe_is_clean():
     assert not report.problems and not report.notes
 
 
+def test_workers_that_stay_must_be_there():
+    loader = dict(batch_size=4, num_workers=0, persistent_workers=True)
+    assert 'persistent_workers=False' in codes(recipe(train_dataloader=loader))['workers'].message
+    loader['num_workers'] = 2
+    assert 'workers' not in codes(recipe(train_dataloader=loader))
+
+
 @pytest.mark.parametrize('name', ['det', 'seg'])
 def test_configs_of_a_toolbox_are_clean(tiny, name):
     assert not check_recipe(load_config(tiny / f'{name}.py')).problems

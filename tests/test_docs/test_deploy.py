@@ -2,6 +2,8 @@
 
 import json
 import re
+import shutil
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -70,3 +72,39 @@ def test_the_program_finds_what_the_runtime_finds(tmp_path):
     np.testing.assert_allclose(boxes, found.boxes, rtol=1e-5)
     np.testing.assert_array_equal(scores, found.scores)
     assert names == found.names
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not shutil.which('g++'), reason='needs g++')
+def test_the_cpp_program_finds_what_the_runtime_finds(tmp_path):
+    openvino = pytest.importorskip('openvino')
+    from mmanchor.export.suppression import Suppression, add_suppression
+
+    [source] = re.findall(r':caption: detect.cpp\n(.*?)^```$', PAGE.read_text(), re.S | re.M)
+    (tmp_path / 'detect.cpp').write_text(source)
+    package = Path(openvino.__path__[0])
+    [library] = package.glob('libs/libopenvino.so.*')
+    flags = ['-std=c++17', '-I', f'{package}/include', '-L', f'{package}/libs']
+    links = [f'-l:{library.name}', f'-Wl,-rpath,{package}/libs', '-o', 'detect']
+    subprocess.run(['g++', 'detect.cpp', *flags, *links], cwd=tmp_path, check=True)
+
+    path = str(tmp_path / 'x.onnx')
+    write_detector(path)
+    rule = Suppression(**METADATA['thresholds'])
+    model = add_suppression(onnx.load(path), rule)
+    model.metadata_props[0].value = json.dumps(
+        {**METADATA, 'results': 'nms', 'outputs': ['boxes', 'scores', 'labels', 'counts']}
+    )
+    onnx.save(model, path)
+    image = np.random.default_rng(1).integers(100, 256, (70, 90, 3), dtype=np.uint8)
+    (tmp_path / 'x.ppm').write_bytes(b'P6\n90 70\n255\n' + image[..., ::-1].tobytes())
+    done = subprocess.run(
+        ['./detect', path, 'x.ppm'], cwd=tmp_path, check=True, capture_output=True, text=True
+    )
+    rows = np.array([line.split() for line in done.stdout.splitlines()], float)
+    found = Model(path).predict(image)
+    assert len(found.scores) == len(rows) > 3
+    np.testing.assert_array_equal(rows[:, 0], found.labels)
+    # Both resize an image to within one of 256 levels.
+    np.testing.assert_allclose(rows[:, 1], found.scores, atol=0.005)
+    np.testing.assert_allclose(rows[:, 2:], found.boxes, rtol=1e-4)

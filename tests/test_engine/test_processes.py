@@ -1,5 +1,6 @@
 """Several processes, started as tools/dist_train.sh starts them."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -14,13 +15,77 @@ ROOT = Path(__file__).resolve().parents[2]
 COMMON = ['val_cfg=None', 'val_dataloader=None', 'val_evaluator=None']
 
 
+# Gradients of one process with two images against two processes with one each.
+COMPARE = """
+import sys
+import torch
+import mmanchor
+from mmdet.testing import demo_mm_inputs
+from mmengine.dist import all_reduce, init_dist
+from mmengine.registry import MODELS, DefaultScope
+from torch import distributed, nn
+from mmanchor.utils.config import load_config
+
+def gradients(model, data):
+    model.zero_grad()
+    data = model.data_preprocessor(data, True)
+    losses = model(**data, mode='loss')
+    model.parse_losses(losses)[0].backward()
+    return [each.grad.clone() for each in model.parameters() if each.grad is not None]
+
+torch.manual_seed(0)
+DefaultScope.get_instance('two', scope_name='mmdet')
+cfg = load_config(sys.argv[1], {'model.data_preprocessor.batch_augments': None})
+model = MODELS.build(cfg.model).double().train()
+model.init_weights()
+for layer in model.modules():
+    if isinstance(layer, nn.modules.batchnorm._BatchNorm):
+        layer.eval()
+data = demo_mm_inputs(2, [[3, 64, 64]] * 2, num_items=[2, 3], num_classes=3)
+data['inputs'] = [each.double() for each in data['inputs']]
+one = gradients(model, data)
+distributed.init_process_group('gloo')
+rank = distributed.get_rank()
+two = gradients(model, {key: value[rank : rank + 1] for key, value in data.items()})
+for each in two:
+    all_reduce(each, 'mean')
+largest = max(each.abs().max() for each in one)
+worst = max((a - b).abs().max() for a, b in zip(one, two, strict=True)) / largest
+if rank == 0:
+    print('WORST', float(worst))
+"""
+
+
+def launched(*words):
+    """The start of a command for two processes of this machine."""
+    place = ['--rdzv_backend=c10d', '--rdzv_endpoint=localhost:0']
+    return [sys.executable, '-m', 'torch.distributed.run', '--nproc_per_node=2', *place, *words]
+
+
+@pytest.mark.slow
+def test_two_processes_have_the_gradients_of_one(tiny, tmp_path):
+    # Untrained, so that the sum of scores that normalizes the losses is below 1.
+    script = tmp_path / 'compare.py'
+    script.write_text(COMPARE)
+    done = subprocess.run(
+        launched(str(script), str(tiny / 'picodet.py')),
+        env={**os.environ, 'PYTHONPATH': str(ROOT), 'OMP_NUM_THREADS': '1'},
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    worst = [float(line.split()[1]) for line in done.stdout.splitlines() if 'WORST' in line]
+    assert worst and worst[0] < 1e-6, done.stdout + done.stderr[-3000:]
+
+
 def start(config, work_dir, *options, words=(), **kwargs):
     """Two processes of one image each."""
     return subprocess.Popen(
-        [sys.executable, '-m', 'torch.distributed.run', '--nproc_per_node=2', '--master_port=0',
-         '--rdzv_backend=c10d', '--rdzv_endpoint=localhost:0', str(ROOT / 'tools' / 'train.py'),
-         str(config), '--launcher', 'pytorch', '--work-dir', str(work_dir), *words,
-         '--cfg-options', *COMMON, 'train_dataloader.batch_size=1', *options],
+        launched(
+            str(ROOT / 'tools' / 'train.py'), str(config), '--launcher', 'pytorch',
+            '--work-dir', str(work_dir), *words,
+            '--cfg-options', *COMMON, 'train_dataloader.batch_size=1', *options,
+        ),
         env={**os.environ, 'PYTHONPATH': str(ROOT), 'OMP_NUM_THREADS': '1'},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -55,7 +120,7 @@ def test_a_sum_of_gradients_over_processes_is_resumed_exactly(tiny, tmp_path):
 
 @pytest.mark.slow
 def test_a_process_that_stops_answering_ends_the_run(tiny, tmp_path):
-    options = ['env_cfg.dist_cfg.timeout=5', 'train_cfg.max_iters=10000']
+    options = ['env_cfg.dist_cfg.timeout=10', 'train_cfg.max_iters=10000']
     run = start(tiny / 'seg.py', tmp_path / 'a', *options, start_new_session=True)
     lines = []
     try:
@@ -75,7 +140,8 @@ def test_a_process_that_stops_answering_ends_the_run(tiny, tmp_path):
         lines += run.stdout.readlines()
         run.wait(timeout=120)
     finally:
-        os.killpg(run.pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(run.pid, signal.SIGKILL)
     assert run.returncode != 0
     assert time.monotonic() - begin < 120
     assert 'another process of this run stopped answering' in ''.join(lines), ''.join(lines)[-3000:]

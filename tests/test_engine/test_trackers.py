@@ -1,5 +1,6 @@
 """Runs are logged to experiment trackers, on this machine unless the user has an account."""
 
+from importlib.machinery import PathFinder
 from importlib.util import find_spec
 
 import pytest
@@ -24,7 +25,7 @@ def no_account(monkeypatch, tmp_path):
 @pytest.fixture
 def installed(monkeypatch):
     """Let every package be found."""
-    monkeypatch.setattr(trackers, 'find_spec', lambda name: name)
+    monkeypatch.setattr(trackers, '_is_installed', lambda name: True)
 
 
 def types(cfg):
@@ -53,7 +54,10 @@ def test_an_account_is_used(installed, tmp_path, monkeypatch):
 
 
 def test_a_missing_package_is_named(tmp_path, monkeypatch):
-    monkeypatch.setattr(trackers, 'find_spec', lambda name: None)
+    (tmp_path / 'wandb').mkdir()  # runs, and no package
+    monkeypatch.setattr(
+        trackers, 'find_spec', lambda name: PathFinder.find_spec(name, [str(tmp_path)])
+    )
     backends = [dict(type='WandbVisBackend')]
     cfg = Config(dict(work_dir=str(tmp_path), visualizer=dict(vis_backends=backends)))
     with pytest.raises(
@@ -62,8 +66,15 @@ def test_a_missing_package_is_named(tmp_path, monkeypatch):
         use_trackers(cfg)
 
 
+def test_a_missing_package_of_mmengines_other_backends_is_named(tmp_path):
+    backends = [dict(type='AimVisBackend')]
+    cfg = Config(dict(work_dir=str(tmp_path), visualizer=dict(vis_backends=backends)))
+    with pytest.raises(UserError, match='AimVisBackend needs the package aim: pip install aim'):
+        use_trackers(cfg)
+
+
 def test_an_unknown_tracker_is_refused(tmp_path):
-    with pytest.raises(UserError, match="one of tensorboard.*, got 'aim'"):
+    with pytest.raises(UserError, match=r"one of tensorboard.*, got 'aim'"):
         use_trackers(Config(dict(work_dir=str(tmp_path))), ['aim'])
 
 

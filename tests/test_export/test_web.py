@@ -29,7 +29,8 @@ import { prepare } from './images.mjs';
 const tries = JSON.parse(readFileSync('tries.json'));
 console.log(JSON.stringify(tries.map(({ image, steps }) => {
   const { image: { data, width, height }, content } = prepare(image, steps);
-  return { data: Array.from(data), shape: [height, width], content: [content.height, content.width] };
+  const { height: rows, width: columns } = content;
+  return { data: Array.from(data), shape: [height, width], content: [rows, columns] };
 })));
 """
 CV2 = dict(backend='cv2', interpolation='bilinear')
@@ -110,7 +111,7 @@ def test_only_a_folder_of_its_own_is_taken(tmp_path):
     (tmp_path / 'thesis.tex').touch()
     with pytest.raises(UserError, match='holds other files; give a new or an empty folder'):
         options.format_of(tmp_path)
-    with pytest.raises(UserError, match='must be a folder, and .* is a file'):
+    with pytest.raises(UserError, match=r'must be a folder, and .* is a file'):
         options.format_of(tmp_path / 'thesis.tex')
     with pytest.raises(UserError, match='--ort-web is for --format web, got onnx'):
         ExportOptions(ort_web='x').format_of(tmp_path / 'x.onnx')

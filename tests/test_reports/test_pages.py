@@ -46,7 +46,16 @@ def reports(tmp_path_factory):
 def test_a_page_shows_all_and_needs_no_network(reports, task):
     page = Page(reports / f'{task}-a' / 'index.html')
     assert page.tags.count('figure') == 6
-    expected = ['Scores', 'Classes', 'Confusion', 'Precision', 'Calibration', 'Costs', 'Worst', 'Best']
+    expected = [
+        'Scores',
+        'Classes',
+        'Confusion',
+        'Precision',
+        'Calibration',
+        'Costs',
+        'Worst',
+        'Best',
+    ]
     expected += ['AP by size', 'duplicate'] if task == 'detection' else []
     assert not [word for word in expected if word not in page.words]
     assert all(re.match(r'data:image/(jpeg|svg\+xml);base64,|#', each) for each in page.addresses)

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from random import Random
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from exported_files import METADATA, write
 
 from mmanchor.runtime import Model, suppress
 from mmanchor.runtime.images import prepare
-from mmanchor.runtime.model import steps_of
+from mmanchor.runtime.metadata import steps_of
 from mmanchor.runtime.results import to_boxes, to_mask
 from mmanchor.utils.errors import UserError
 
@@ -32,14 +33,84 @@ def test_a_classifier_names_the_class(tmp_path):
         (None, 'was not written by mmanchor export'),
         ('{"task":', 'is damaged'),
         ('[' * 100_000, 'is damaged'),
-        ('[]', 'lacks task, results'),
+        ('[]', 'metadata of version None'),
         ({**METADATA, 'format_version': 9}, 'version 9, and this mmanchor reads version 1'),
-        ({key: METADATA[key] for key in METADATA if key != 'classes'}, 'lacks classes'),
+        (
+            {key: METADATA[key] for key in METADATA if key != 'classes'},
+            'classes must be a list of names, got None',
+        ),
+        (
+            {**METADATA, 'input': {**METADATA['input'], 'size': [8, 10**9]}},
+            r'input.size must be two sides of 1 to 16384 pixels, got \[8, 1000000000\]',
+        ),
+        ({**METADATA, 'resize': [dict(op='exec')]}, 'resize must be a list of steps'),
+        (
+            {**METADATA, 'input': {**METADATA['input'], 'normalized_inside': False}},
+            'lacks input.mean or input.std',
+        ),
     ],
 )
 def test_foreign_metadata_is_refused(tmp_path, metadata, message):
     with pytest.raises(UserError, match=message):
         Model(write(tmp_path / 'x.onnx', metadata))
+
+
+JUNK = (None, True, -1, 10**12, 1e308, 'x', '', [], [[]], {}, {'op': 'resize'}, [1, 'x'])
+
+
+def mutated(value, random):
+    """The value with a part of it replaced or left out."""
+    keys = list(value) if isinstance(value, dict) else range(len(value))
+    if not isinstance(value, (dict, list)) or not keys or random.random() < 0.2:
+        return random.choice(JUNK)
+    key = random.choice(keys)
+    changed = value.copy()
+    if random.random() < 0.2:
+        del changed[key]
+    elif isinstance(changed[key], (dict, list)):
+        changed[key] = mutated(changed[key], random)
+    else:
+        changed[key] = random.choice(JUNK)
+    return changed
+
+
+@pytest.mark.parametrize('task', ['classification', 'detection', 'segmentation'])
+@pytest.mark.filterwarnings('ignore::RuntimeWarning')
+def test_any_metadata_is_taken_or_refused_in_one_line(tmp_path, task):
+    steps = [
+        dict(op='resize_edge', size=8, edge='short', backend='pillow', interpolation='bicubic'),
+        dict(op='center_crop', size=[8, 8]),
+        dict(op='pad', size=[8, 8], value=[1, 2, 3]),
+    ]
+    given = {**METADATA['input'], 'mean': [1, 2, 3], 'std': [1, 1, 1], 'flips': False}
+    whole = {**METADATA, 'task': task, 'input': given, 'resize': steps}
+    whole['thresholds'] = dict(score_thr=0.1, nms_pre=10, threshold=0.4)
+    random = Random(0)
+    for _ in range(150):
+        path = write(tmp_path / 'x.onnx', mutated(whole, random))
+        try:
+            Model(path).predict(np.zeros((9, 8, 3), np.uint8))
+        except UserError as error:
+            assert '\n' not in str(error)
+
+
+def test_a_broken_file_is_refused(tmp_path):
+    data = write(tmp_path / 'x.onnx').read_bytes()
+    random = Random(0)
+    for _ in range(50):
+        place = random.randrange(len(data))
+        broken = data[:place] + bytes(random.randrange(256) for _ in range(3)) + data[place + 3 :]
+        broken = broken if random.random() < 0.7 else broken[:place]
+        (tmp_path / 'x.onnx').write_bytes(broken)
+        try:
+            Model(tmp_path / 'x.onnx').predict(np.zeros((8, 8, 3), np.uint8))
+        except UserError as error:
+            assert '\n' not in str(error)
+
+
+def test_a_thin_image_that_would_grow_huge_is_refused():
+    with pytest.raises(UserError, match='1 x 60000 pixels would become one of 60000 x 60000'):
+        prepare(np.zeros((1, 60000, 3), np.uint8), [dict(op='pad_square', value=[0, 0, 0])])
 
 
 def test_what_is_no_model_is_refused(tmp_path):

@@ -58,6 +58,13 @@ def test_all_models_answer(studio, image):
     assert sum(each['share'] for each in found['segmentor']) == pytest.approx(1)
 
 
+def test_old_results_go(studio, image, monkeypatch):
+    old = studio.predict(image, ['segmentor'], 0).file
+    monkeypatch.setattr('mmanchor.web.answers.KEEP', -1)
+    new = studio.predict(image, ['segmentor'], 0).file
+    assert new.is_file() and not old.exists()
+
+
 def test_anchors_of_a_layer_a_head_and_a_point(studio, image):
     layers, heads = studio.with_anchors['classifier']
     sheet = studio.explain(image, 'classifier', ANCHORS, layers - 1, heads - 1, (40, 30))

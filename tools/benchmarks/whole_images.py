@@ -20,19 +20,24 @@ import numpy as np
 import torch
 from mmengine.registry import DefaultScope
 
-from mmanchor.analysis.memory import process_peak
 from mmanchor.analysis.provenance import describe, measured
 from mmanchor.analysis.report import markdown_table
+from mmanchor.inference.large.forward import LabelRows, trunk_steps
 from mmanchor.inference.large.ranks import Ranks
-from mmanchor.inference.large.segmenting import segment_file
+from mmanchor.inference.large.readers import open_reader
+from mmanchor.inference.large.segmenting import Strips, segment_array, segment_file
+from mmanchor.inference.large.token_maps import TokenFiles
 from mmanchor.inference.loading import load
+from mmanchor.models import AnchorFormer
+from mmanchor.models.layers.banded_forward import layout_of
 from mmanchor.utils.config import load_config
 from mmanchor.utils.files import read_json, write_json
 from tools.benchmarks.large_images import in_own_process
+from tools.benchmarks.memory import process_peak
 
 CONFIG = 'fpn_anchorformer-s_8xb4-40k_ade20k-512'
 CROP, STRIDE = 512, 341
-FORMS = ('in bands', 'plain', 'windows')
+FORMS = ('in bands', 'plain', 'windows', 'brief')
 
 
 def mosaic(side: int, photos: list[str]) -> np.ndarray:
@@ -96,6 +101,36 @@ def once(threads: int, form: str, config: str, path: str) -> dict[str, Any]:
     )
 
 
+def brief(threads: int, form: str, config: str, path: str) -> dict[str, Any]:
+    """Peak memory in bands, by one layer and the first bands of the head.
+
+    The outputs of the trunk are in files, every layer takes what the first one
+    takes, and the head holds a few bands at a time: neither further layers nor
+    further bands take more. The time says nothing.
+    """
+    torch.set_num_threads(threads)
+    cfg = load_config(config)
+    arch = AnchorFormer.arch_settings[cfg.model.backbone.arch]
+    options = {'model.backbone.arch': dict(arch, num_layers=1), 'model.backbone.out_indices': (0,)}
+    with DefaultScope.overwrite_default_scope('mmseg'):
+        module = load(load_config(config, options), None, 'cpu').module
+    fixed = process_peak()
+    reader, ranks = open_reader(Path(path)), Ranks()
+    backbone, size = module.backbone, reader.size
+    layout = layout_of(backbone, size)
+    with tempfile.TemporaryDirectory() as folder:
+        maps = TokenFiles(Path(folder), layout, (0,), 'cpu', backbone.embed_dims, {}, ranks)
+        for _ in trunk_steps(backbone, size, Strips(module, reader), maps):
+            pass
+        trunk = process_peak()
+        rows = LabelRows(module, maps, size)
+        for first, last in rows.bands[:4]:
+            rows(first, last)
+    return dict(
+        cpu_seconds=0.0, seconds=0.0, trunk_bytes=trunk, bytes=process_peak(), fixed_bytes=fixed
+    )
+
+
 def seams(config: str, checkpoint: str | None, image: np.ndarray, shift: int) -> dict[str, float]:
     """Share of pixels whose label changes with the position of the windows.
 
@@ -106,8 +141,6 @@ def seams(config: str, checkpoint: str | None, image: np.ndarray, shift: int) ->
     Returns:
         ``windows``, and ``exact`` by rows in other bands.
     """
-    from mmanchor.inference.large.segmenting import segment_array
-
     model = random_model(config, checkpoint)
     with DefaultScope.overwrite_default_scope('mmseg'):
         labels = []
@@ -145,7 +178,7 @@ def main() -> None:
     parser.add_argument('results')
     parser.add_argument('--photos', required=True, help='folder of photographs of one size')
     parser.add_argument('--sides', type=int, nargs='+', default=[2048, 4096, 8192])
-    parser.add_argument('--forms', nargs='+', choices=FORMS, default=list(FORMS))
+    parser.add_argument('--forms', nargs='+', choices=FORMS, default=list(FORMS[:3]))
     parser.add_argument('--config', default=CONFIG)
     parser.add_argument('--threads', type=int, default=1)
     args = parser.parse_args()
@@ -163,7 +196,7 @@ def main() -> None:
             tifffile.imwrite(path, image, tile=(512, 512), photometric='rgb', compression='zlib')
             del image
             for form in args.forms:
-                row = in_own_process(once, form, args.config, path)
+                row = in_own_process(brief if form == FORMS[3] else once, form, args.config, path)
                 results['rows'].append(dict(row, side=side, form=form))
                 write_json(args.results, results)
                 print(side, form, row, flush=True)

@@ -73,7 +73,7 @@ def reported(models: list[dict[str, Any]]) -> str:
         found = model['Metadata'].get('Reported')
         if found:
             values = [found.get(key, '') for key in ('By', 'Parameters', 'FLOPs', 'Scores')]
-            rows.append([model['Name'], *values])
+            rows.append([f'`{model["Name"]}`', *values])
     return (
         f'Reported by others, not measured here:\n\n{markdown(rows, numbers=(2, 3))}'
         if rows[1:]

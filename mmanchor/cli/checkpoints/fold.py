@@ -4,7 +4,7 @@ import argparse
 
 from ..options import add_config_arguments, add_trust_argument, quiet_toolboxes
 
-HELP = 'fold the weights of a trained checkpoint into its smaller, faster deploy form'
+HELP = 'fuse a checkpoint for deployment: smaller, faster, the same outputs'
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -4,7 +4,7 @@ import argparse
 
 from ..options import add_trust_argument, quiet_toolboxes
 
-HELP = 'write the weights of a checkpoint alone, with their hash in the name'
+HELP = 'publish a checkpoint: the weights alone, with their hash in the name'
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -1,6 +1,8 @@
 """``mmanchor complexity``: parameters and multiply-adds of configs."""
 
 import argparse
+from itertools import groupby
+from operator import itemgetter
 
 from ..options import quiet_toolboxes
 from . import add_configs, parse_shape
@@ -26,6 +28,7 @@ def run(args: argparse.Namespace) -> int:
     Returns:
         0; a mistake raises ``UserError``.
     """
+    from rich import box
     from rich.console import Console
     from rich.table import Table
 
@@ -34,18 +37,19 @@ def run(args: argparse.Namespace) -> int:
 
     quiet_toolboxes()
     results = run_complexity(args.configs, parse_options(args.cfg_options), parse_shape(args.shape))
-    table = Table(title='one image at test time')
+    table = Table(title='one image at test time', box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column('config', overflow='fold')
-    table.add_column('form')
-    for title in ('pixels', 'parameters (M)', 'MACs (G)'):
+    for title in ('pixels', 'params (M)', 'MACs (G)'):
         table.add_column(title, justify='right')
-    for row in results['rows']:
-        table.add_row(
-            row['config'],
-            row['form'],
-            f'{row["height"]} x {row["width"]}',
-            f'{row["params"] / 1e6:.2f}',
-            f'{row["macs"] / 1e9:.2f}',
-        )
+    # Names are long: forms stand below theirs, not beside it.
+    for config, rows in groupby(results['rows'], key=itemgetter('config')):
+        table.add_row(config)
+        for row in rows:
+            table.add_row(
+                f'  {row["form"]} form',
+                f'{row["height"]} x {row["width"]}',
+                f'{row["params"] / 1e6:.2f}',
+                f'{row["macs"] / 1e9:.2f}',
+            )
     Console().print(table, *uncounted_notes(results['rows']))
     return 0

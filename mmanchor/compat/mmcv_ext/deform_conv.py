@@ -5,6 +5,7 @@ version 2 without a mask. The arguments ``im2col_step``, ``ones`` and
 ``columns`` only order the work of the compiled operators.
 """
 
+import torch
 from torch import Tensor
 
 from .common import OPS, in_one_precision
@@ -193,4 +194,25 @@ def _gradients(
     # Of the input, weight, offset, mask and bias.
     tensors = _tensors(input, weight, offset, mask, bias)
     grad = grad.to(tensors[0].dtype).contiguous()
-    return OPS._deform_conv2d_backward(grad, *tensors, *settings, mask is not None)
+    grads = OPS._deform_conv2d_backward(grad, *tensors, *settings, mask is not None)
+    return (*grads[:2], _without_the_edge(grads[2], tensors[1], tensors[2], settings), *grads[3:])
+
+
+def _without_the_edge(
+    grad: Tensor, weight: Tensor, offset: Tensor, settings: tuple[int, ...]
+) -> Tensor:
+    # A tap one pixel outside of the map reads zero. As the offsets of a new
+    # layer are zero, those in the padding lie exactly there, where a value
+    # begins to count: torchvision gives the slope into the map, mmcv none.
+    steps, padding, dilation = settings[:2], settings[2:4], settings[4:6]
+    sides = grad.shape[2:]
+    for axis in range(2):
+        taps = torch.arange(weight.shape[2 + axis], device=grad.device) * dilation[axis]
+        places = torch.arange(sides[axis], device=grad.device) * steps[axis] - padding[axis]
+        # (tap rows or columns, output rows or columns)
+        base = taps[:, None] + places
+        base = base[:, None, :, None] if axis == 0 else base[None, :, None, :]
+        shifts = offset.unflatten(1, (-1, *weight.shape[2:], 2))[:, :, :, :, axis]
+        outside = shifts + base <= -1
+        grad.unflatten(1, (-1, *weight.shape[2:], 2))[:, :, :, :, axis].masked_fill_(outside, 0)
+    return grad

@@ -57,6 +57,7 @@ class Format:
         dynamic: What may be open.
         uint8: Whether the file can take uint8 images.
         nms: Whether the file can hold NMS.
+        labels: Whether it can hold the choice of the likeliest class.
         symmetric: Whether INT8 activations must have their zero at 0.
         half: Whether weights can be kept in float16.
         main: The file of it that is run, if OUT is a folder.
@@ -72,6 +73,7 @@ class Format:
     dynamic: tuple[str | None, ...] = (None, 'batch', 'hw')
     uint8: bool = True
     nms: bool = False
+    labels: bool = True
     symmetric: bool = False
     half: bool = True
     main: str = ''
@@ -135,6 +137,7 @@ FORMATS = {
         companions=('.bin', '.param.json'),
         dynamic=(None,),
         uint8=False,
+        labels=False,
     ),
     'tensorrt-recipe': Format(
         '.onnx',

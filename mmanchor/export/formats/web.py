@@ -1,4 +1,4 @@
-"""A page for browsers: the model, a program of plain JavaScript, and onnxruntime-web beside them."""
+"""A page for browsers: the model, plain JavaScript, and onnxruntime-web beside them."""
 
 import shutil
 from dataclasses import dataclass
@@ -7,17 +7,13 @@ from typing import Any
 
 import onnx
 
-from ...runtime.model import steps_of
+from ...runtime.metadata import steps_of
 from ...utils.errors import UserError
 from ...utils.files import write_json
 from . import Job, onnx_format
 
 # What the page loads of onnxruntime-web.
-_ORT_FILES = (
-    'ort.wasm.min.mjs',
-    'ort-wasm-simd-threaded.mjs',
-    'ort-wasm-simd-threaded.wasm',
-)
+_ORT_FILES = ('ort.wasm.min.mjs', 'ort-wasm-simd-threaded.mjs', 'ort-wasm-simd-threaded.wasm')
 # How images.js can resize: backend -> interpolations.
 _RESIZING = {
     'cv2': ('nearest', 'bilinear', 'bicubic'),

@@ -17,8 +17,8 @@ from ...models.layers import LearnedAnchorAttention
 from ...models.necks import SimpleFeaturePyramid
 from .row_maps import Enlarged, Local, Reduced, Resized, RowMap, Stored, added, pooled, stacked
 
-# Numbers of one band of the widest map: 64 MB in float32.
-BAND_NUMBERS = 1 << 24
+# Numbers of one band of the widest map: 32 MB in float32.
+BAND_NUMBERS = 1 << 23
 
 
 def objection(model: Any) -> str | None:
@@ -57,7 +57,8 @@ def _part_objection(part: nn.Module) -> str | None:
         if 'Norm' in kind and not isinstance(module, _BatchNorm):
             return f'{name} must be a batch normalization, got {kind}'
         if isinstance(module, nn.Conv2d):
-            same = tuple((k - 1) // 2 * d for k, d in zip(module.kernel_size, module.dilation))
+            pairs = zip(module.kernel_size, module.dilation, strict=True)
+            same = tuple((side - 1) // 2 * step for side, step in pairs)
             if module.stride != (1, 1) or module.padding != same or module.padding_mode != 'zeros':
                 return f'{name} must be a convolution that keeps the size, got {module}'
     return None

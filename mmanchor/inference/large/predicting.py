@@ -73,7 +73,9 @@ class BandFiles:
                 continue
             summary.done += 1
             notes = ['labels of the whole image at its own size']
-            notes += [f'{part} cannot be read and is unlabeled: {why}' for part, why in faults.items()]
+            notes += [
+                f'{part} cannot be read and is unlabeled: {why}' for part, why in faults.items()
+            ]
             summary.notes[path.name] = '; '.join(notes)
 
     def _track(self, ranks: Ranks) -> Track:

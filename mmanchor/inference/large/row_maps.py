@@ -108,9 +108,7 @@ class Local(RowMap):
         halo: Rows above and below that an output needs.
     """
 
-    def __init__(
-        self, source: RowMap, module: Callable[[Tensor], Tensor], halo: int = 0
-    ) -> None:
+    def __init__(self, source: RowMap, module: Callable[[Tensor], Tensor], halo: int = 0) -> None:
         super().__init__(source.size)
         self.source, self.module, self.halo = source.tap(), module, halo
 
@@ -240,9 +238,7 @@ class Joined(RowMap):
         join: From their rows to one tensor.
     """
 
-    def __init__(
-        self, sources: Sequence[RowMap], join: Callable[[list[Tensor]], Tensor]
-    ) -> None:
+    def __init__(self, sources: Sequence[RowMap], join: Callable[[list[Tensor]], Tensor]) -> None:
         super().__init__(sources[0].size)
         self.sources, self.join = [source.tap() for source in sources], join
 

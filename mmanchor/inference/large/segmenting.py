@@ -68,7 +68,7 @@ def segment_array(
     require_exact(module)
     size = image.shape[:2]
     maps = TokenMaps(layout_of(module.backbone, size), module.backbone.out_indices, device)
-    strips = _Strips(module, ArrayReader(image))
+    strips = Strips(module, ArrayReader(image))
     for _ in trunk_steps(module.backbone, size, strips, maps, chunk_tokens):
         pass
     rows = LabelRows(module, maps, size)
@@ -126,7 +126,7 @@ def segment_file(
         folder, layout, backbone.out_indices, device, backbone.embed_dims, about, ranks
     )
     maps.state.setdefault('faults', {})
-    strips = _Strips(module, reader, maps.state['faults'])
+    strips = Strips(module, reader, maps.state['faults'])
     steps = trunk_steps(backbone, size, strips, maps, chunk_tokens, ranks)
     work = trunk_work(backbone, size, chunk_tokens, ranks, maps.state['layer'] + 1)
     for _ in track(steps, f'trunk, {path.name}', work):
@@ -224,7 +224,7 @@ def _named(box: Box) -> str:
     return f'rows {top} to {bottom - 1}, columns {left} to {right - 1}'
 
 
-class _Strips:
+class Strips:
     """Rows of an image as its network takes them; what cannot be read is the mean color.
 
     Args:

@@ -69,14 +69,14 @@ class TiledDetector(Detector):
             assert isinstance(result, DetectionResult)
             boxes = torch.from_numpy(result.boxes) + torch.tensor([x, y, x, y])
             instances = result.pred_instances
-            parts.append(InstanceData(bboxes=boxes, scores=instances.scores, labels=instances.labels))
+            parts.append(
+                InstanceData(bboxes=boxes, scores=instances.scores, labels=instances.labels)
+            )
         merged = merge_boxes(InstanceData.cat(parts))
         sample = found[0].clone()
         sample.pred_instances = merged
         sample.set_metainfo(dict(ori_shape=image.shape[:2], img_shape=image.shape[:2]))
-        result = self.result_type.of(
-            sample, Origin(frame, self.classes, self.palette), score_thr
-        )
+        result = self.result_type.of(sample, Origin(frame, self.classes, self.palette), score_thr)
         result.set_metainfo(dict(highest_score=best))
         return result
 
@@ -95,7 +95,12 @@ def tile_corners(size: tuple[int, int], tile: int, overlap: float) -> Iterator[t
     """
     step = max(1, tile - round(tile * overlap))
     starts = [
-        sorted({min(start, max(0, side - tile)) for start in range(0, max(1, side - tile + step), step)})
+        sorted(
+            {
+                min(start, max(0, side - tile))
+                for start in range(0, max(1, side - tile + step), step)
+            }
+        )
         for side in size
     ]
     return ((y, x) for y in starts[0] for x in starts[1])

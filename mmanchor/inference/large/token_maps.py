@@ -15,7 +15,6 @@ from ...utils.files import replacing
 from .ranks import Ranks
 from .row_maps import Stored
 
-
 # A killed run repeats at most the layers of so many seconds, and one more.
 _SAVE_SECONDS = 60.0
 

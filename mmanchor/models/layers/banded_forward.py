@@ -123,10 +123,7 @@ def token_span(rows: Rows, layout: TokenLayout) -> slice:
 
 
 def embed(
-    model: 'AnchorFormer',
-    strips: Iterable[Tensor],
-    layout: TokenLayout,
-    bands: list[Rows],
+    model: 'AnchorFormer', strips: Iterable[Tensor], layout: TokenLayout, bands: list[Rows]
 ) -> Tensor:
     """Tokens with their position embedding.
 

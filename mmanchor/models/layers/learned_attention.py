@@ -10,6 +10,8 @@ from ...ops import (
     anchor_attention,
     assign_heads,
     attention_from_scores,
+    fused_anchor_attention,
+    fused_attention_from_scores,
     project_means,
     spread_means,
     token_sums,
@@ -100,6 +102,9 @@ class LearnedAnchorAttention(Attention):
             (:func:`mmanchor.ops.linked_means`); each starts with most of its
             own. The attention is then not symmetric, as softmax attention is
             not.
+        fused: Attend by Triton's kernels (:mod:`mmanchor.ops.fused_attention`)
+            where they run and there are no ``anchor_links``, or ``anchor_bias``
+            in the training form. They have not been measured on a GPU.
         deploy: Build the deploy form. It loads checkpoints of the training
             form, too, which are folded when they are loaded.
 
@@ -123,6 +128,7 @@ class LearnedAnchorAttention(Attention):
         learn_scale: bool = False,
         anchor_bias: bool = False,
         anchor_links: bool = False,
+        fused: bool = False,
         deploy: bool = False,
         **kwargs,
     ) -> None:
@@ -139,6 +145,7 @@ class LearnedAnchorAttention(Attention):
         )
         shape = (num_heads, num_anchors, num_anchors)
         self.links = nn.Parameter(first_links(shape)) if anchor_links else None
+        self.fused = fused
         self.deploy = False
         if deploy:
             self.switch_to_deploy()
@@ -165,6 +172,7 @@ class LearnedAnchorAttention(Attention):
             gain = x.shape[1] * gain - self.num_anchors * self.embed_dims
         return (
             self.deploy
+            and not self.fused
             and self.depthwise is None
             and self.value_residual is None
             and bool(gain > 0)
@@ -177,11 +185,19 @@ class LearnedAnchorAttention(Attention):
         scores, values = self.in_proj(x).split(widths, dim=-1)
         scores = scores.unflatten(2, (self.num_heads, -1)).transpose(1, 2)
         (values,) = self._split_heads(values)
-        if self.deploy:
+        fused = self.fused and self.links is None and not is_exporting()
+        if self.deploy and fused:
+            out = fused_attention_from_scores(scores, values)
+        elif self.deploy:
             out = attention_from_scores(scores, values, self.links)
         else:  # what is split off as scores are keys
             anchors = _scaled(self.anchors, self.score_scale)
-            out = anchor_attention(scores, values, anchors, bias=self.anchor_bias, links=self.links)
+            if fused and self.anchor_bias is None:
+                out = fused_anchor_attention(scores, values, anchors)
+            else:
+                out = anchor_attention(
+                    scores, values, anchors, bias=self.anchor_bias, links=self.links
+                )
         if self.value_residual is not None:
             out = out + self.value_residual[:, None, None] * values
         return out, values

@@ -176,3 +176,20 @@ def test_gpu_gives_what_the_cpu_gives(layout):
         return [result.detach().cpu(), *(tensor.grad.cpu() for tensor in own)]
 
     torch.testing.assert_close(run('cuda'), run('cpu'))
+
+
+def test_taps_of_a_new_layer_in_the_padding_have_no_slope():
+    # Offsets of a new layer are zero, so that taps in the padding lie exactly
+    # one pixel outside: mmcv's kernels give them no gradient.
+    image = torch.tensor([[[[1.0, 2.0, 3.0]] * 3]], dtype=torch.float64)
+    offset = torch.zeros(1, 8, 4, 4, dtype=torch.float64, requires_grad=True)
+    mask = torch.ones(1, 4, 4, 4, dtype=torch.float64)
+    weight = torch.ones(1, 1, 2, 2, dtype=torch.float64)
+    modulated_deform_conv2d(image, offset, mask, weight, None, 1, 1).sum().backward()
+    rows, columns = offset.grad.unflatten(1, (4, 2)).unbind(2)
+    # The tap at the upper left looks at row i - 1 and column j - 1. Below the
+    # last row, and right of the last column, there is zero to slope to.
+    below = -torch.tensor([[0.0, 1.0, 2.0, 3.0]], dtype=torch.float64)
+    assert torch.equal(rows[0, 0], torch.cat((torch.zeros(3, 4), below)))
+    right = torch.tensor([[0.0, 1.0, 1.0, -3.0]], dtype=torch.float64)
+    assert torch.equal(columns[0, 0], torch.cat((torch.zeros(1, 4), right.expand(3, 4))))

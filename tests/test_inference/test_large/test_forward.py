@@ -10,12 +10,11 @@ from mmanchor.inference.large.row_maps import Local, Resized, Stored, pooled
 from mmanchor.inference.large.token_maps import TokenMaps
 from mmanchor.models.layers.banded_forward import layout_of
 
+
 def in_bands(model, image, chunk_tokens, rows):
     size = image.shape[2:]
     maps = TokenMaps(layout_of(model.backbone, size), model.backbone.out_indices, 'cpu')
-    steps = trunk_steps(
-        model.backbone, size, lambda a, b: image[:, :, a:b], maps, chunk_tokens
-    )
+    steps = trunk_steps(model.backbone, size, lambda a, b: image[:, :, a:b], maps, chunk_tokens)
     assert len(list(steps)) == trunk_work(model.backbone, size, chunk_tokens)
     labels = LabelRows(model, maps, size)
     pieces = []

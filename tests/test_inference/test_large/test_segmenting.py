@@ -57,7 +57,9 @@ def test_files_are_read_by_rows(kind, image, tmp_path):
 def test_gray_and_16_bit(image, tmp_path):
     gray = image[..., 0]
     tifffile.imwrite(tmp_path / 'a.tif', gray.astype(np.uint16) * 257, tile=(16, 16))
-    assert np.array_equal(open_reader(tmp_path / 'a.tif').rows(3, 9), gray[3:9, :, None].repeat(3, 2))
+    assert np.array_equal(
+        open_reader(tmp_path / 'a.tif').rows(3, 9), gray[3:9, :, None].repeat(3, 2)
+    )
 
 
 def test_labels_are_those_of_the_plain_forward(model, image, tmp_path, monkeypatch):
@@ -167,7 +169,7 @@ def test_what_does_not_fit_is_said_before(model, image, tmp_path, monkeypatch):
     path = tmp_path / 'a.tif'
     tifffile.imwrite(path, image, photometric='rgb')
     monkeypatch.setattr(segmenting, 'free_memory', lambda: 10**9)
-    with pytest.raises(UserError, match='201 x 150 pixels need about 1.5 GB'):
+    with pytest.raises(UserError, match=r'201 x 150 pixels need about 1\.5 GB'):
         run(model, path, tmp_path / 'out.tif')
     with pytest.raises(UserError, match='there is no image'):
         open_reader(tmp_path / 'b.tif')

@@ -107,7 +107,7 @@ def _grid(results: dict[str, Any], rows: list[Row], what: str, cell: Callable[[R
         own = [row for row in rows if row['name'] == name]
         power = exponents[own[0]['part'], own[0]['phase'], name]
         lines.append([name, *map(cell, own), _NONE if power is None else f'{power:.2f}'])
-    sizes = [f'{size:,}:'.replace(',', ' ') for size in results['tokens']]
+    sizes = [f'{size:,}:' for size in results['tokens']]
     return markdown_table(['tokens', *sizes, 'exponent:'], lines)
 
 
