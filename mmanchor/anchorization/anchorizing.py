@@ -24,7 +24,7 @@ from .stages import Recipe, Stage, run_stages
 from .views import RandomViews
 
 # What a stage takes if only its steps are given.
-USUAL = dict(align=dict(steps=300, lr=2e-3), distill=dict(steps=1000, lr=5e-5))
+USUAL = dict(align=dict(steps=300, lr=2e-3), distill=dict(steps=300, lr=5e-5))
 # The arguments of the form that softmax attention converts to best.
 PLUS = dict(value_residual=True, learn_scale=True, anchor_bias=True, anchor_links=True)
 LOCALS = ('none', 'depthwise')

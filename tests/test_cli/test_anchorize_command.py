@@ -1,5 +1,8 @@
 """`mmanchor anchorize` from a file of a ViT to models that load."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -93,6 +96,38 @@ def test_a_stopped_run_continues(source, photos, tmp_path, monkeypatch, capsys):
 
 def _interrupted(*args):
     raise KeyboardInterrupt
+
+
+@pytest.mark.slow
+def test_two_processes_learn_from_the_views_of_both(source, photos, tmp_path):
+    out = tmp_path / 'out.safetensors'
+    launcher = ('torch.distributed.run', '--standalone', '--nproc-per-node', '2', '-m', 'mmanchor')
+    words = f"""anchorize {source} --images {photos} --out {out} --heads 3 --anchors 6
+        --align-steps 2 --distill-steps 2 --batch-size 2 --device cpu"""
+    run = subprocess.run(
+        [sys.executable, '-m', *launcher, *words.split()], capture_output=True, text=True
+    )
+    assert run.returncode == 0, run.stderr[-2000:]
+    assert run.stderr.count('align 2/2') == 1  # one of them speaks
+    assert load_checkpoint(out)['meta']['anchorized']['processes'] == 2
+
+
+def test_gradients_are_averaged_over_processes(tmp_path):
+    import torch.distributed as dist
+
+    from mmanchor.anchorization import stages
+
+    param = torch.nn.Parameter(torch.zeros(2))
+    param.grad = torch.tensor([2.0, 4.0])
+    store = f'file://{tmp_path}/store'
+    dist.init_process_group('gloo', init_method=store, rank=0, world_size=1)
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(stages, 'rank_and_world', lambda: (0, 2))
+            stages._average_gradients([param, torch.nn.Parameter(torch.zeros(1))])
+    finally:
+        dist.destroy_process_group()
+    assert param.grad.tolist() == [1.0, 2.0]
 
 
 def test_a_name_of_timm_with_its_file(photos, tmp_path, capsys):

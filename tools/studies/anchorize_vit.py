@@ -4,7 +4,7 @@ Learns from unlabeled photographs; scores images of ImageNet, which are never le
 go to a JSON file, from which docs/figures/anchorize.py draws.
 
 usage: python -m tools.studies.anchorize_vit --weights FILE --images FOLDER... --val FOLDER
-           --list FILE --out FOLDER [--layers 0-7] [--anchors 64] [--align 300] [--distill 1000]
+           --list FILE --out FOLDER [--layers 0-7] [--anchors 64] [--align 300] [--distill 300]
            [--without anchor_links ...]
 """
 
@@ -129,7 +129,7 @@ def main() -> None:
     parser.add_argument('--layers')
     parser.add_argument('--anchors', type=int, default=64)
     parser.add_argument('--align', type=int, default=300)
-    parser.add_argument('--distill', type=int, default=1000)
+    parser.add_argument('--distill', type=int, default=300)
     parser.add_argument('--lr', type=float, default=5e-5)
     parser.add_argument('--batch-size', type=int, default=16)
     parser.add_argument('--seed', type=int, default=0)

@@ -54,7 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--align-steps', type=int, help='steps of each layer for itself (default: 300)'
     )
     parser.add_argument(
-        '--distill-steps', type=int, help='steps of the whole network (default: 1000)'
+        '--distill-steps', type=int, help='steps of the whole network (default: 300)'
     )
     parser.add_argument('--align-lr', type=float, help='highest learning rate (default: 2e-3)')
     parser.add_argument('--lr', type=float, help='that of --distill-steps (default: 5e-5)')
