@@ -60,19 +60,21 @@ def kept_slowly(layer, queries, keys, budget, num_extra):
 
 
 def attend_slowly(layer, x, budget, num_extra):
-    """The layer's output, token by token."""
+    """The layer's output and the kept pairs, token by token."""
     out = torch.zeros_like(x)
+    mask = torch.zeros(len(x), 2, x.shape[1], x.shape[1], dtype=torch.bool)
     for b, tokens in enumerate(x):
         projected = layer.in_proj(tokens)
         for h in range(2):
             q, k, v = (projected[:, 32 * part + 16 * h :][:, :16] for part in range(3))
             rows = kept_slowly(layer, q, k, budget, num_extra)
             for i, chosen in enumerate(rows):
+                mask[b, h, i, chosen] = True
                 shares = softmax([(q[i] @ k[j]).item() / 4 for j in chosen])
                 out[b, i, 16 * h : 16 * h + 16] = sum(
                     share * v[j] for share, j in zip(shares, chosen, strict=True)
                 )
-    return layer.proj(out)
+    return layer.proj(out), mask
 
 
 @pytest.mark.parametrize('execution', PATHS)
@@ -83,9 +85,10 @@ def attend_slowly(layer, x, budget, num_extra):
 def test_it_is_what_the_release_computes(execution, num_extra, rate, budget):
     layer = build(num_extra=num_extra, keep_rate=rate, execution=execution)
     x = torch.randn(2, 12 + num_extra, 32).double()
-    want = attend_slowly(layer, x, budget, num_extra)
+    want, mask = attend_slowly(layer, x, budget, num_extra)
     torch.testing.assert_close(layer(x, (3, 4)), want)
     torch.testing.assert_close(layer(x), want)
+    assert torch.equal(layer.kept_pairs(x), mask)
 
 
 def test_both_paths_train_alike():

@@ -145,6 +145,23 @@ class SparsifinerAttention(Attention):
             weights = weights[:, :, 0, self.num_extra :].mean(dim=1)
         return SparseMix(tokens, weights, loss)
 
+    def kept_pairs(self, x: Tensor, hw_shape: tuple[int, int] | None = None) -> Tensor:
+        """Which tokens each token attends to.
+
+        Args:
+            x: All tokens, (B, N, C).
+            hw_shape: As in :meth:`forward`.
+
+        Returns:
+            (B, heads, N, N), bool; the rows of extra tokens are all true.
+        """
+        queries, keys, _ = self._split_heads(self.in_proj(x))
+        rows = queries[:, :, self.num_extra :]
+        indices, _ = self._choose(rows, keys, self._layout(x, hw_shape))
+        mask = ops.pairs_to_mask(indices, x.shape[1])
+        dense = torch.ones_like(mask[:, :, :1]).expand(-1, -1, self.num_extra, -1)
+        return torch.cat((dense, mask), dim=2)
+
     def macs(self, layout: TokenLayout, num_left: int) -> SparseMacs:
         """Multiply-adds for one image, see :class:`SparseMacs`.
 
