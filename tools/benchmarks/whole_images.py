@@ -18,14 +18,13 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
-from mmengine.registry import DefaultScope
 
 from mmanchor.analysis.provenance import describe, measured
 from mmanchor.analysis.report import markdown_table
 from mmanchor.inference.large.forward import LabelRows, trunk_steps
 from mmanchor.inference.large.ranks import Ranks
 from mmanchor.inference.large.readers import open_reader
-from mmanchor.inference.large.segmenting import Strips, segment_array, segment_file
+from mmanchor.inference.large.segmenting import Strips, segment_file
 from mmanchor.inference.large.token_maps import TokenFiles
 from mmanchor.inference.loading import load
 from mmanchor.models import AnchorFormer
@@ -128,31 +127,6 @@ def brief(threads: int, form: str, config: str, path: str) -> dict[str, Any]:
             rows(first, last)
     return dict(
         cpu_seconds=0.0, seconds=0.0, trunk_bytes=trunk, bytes=process_peak(), fixed_bytes=fixed
-    )
-
-
-def seams(config: str, checkpoint: str | None, image: np.ndarray, shift: int) -> dict[str, float]:
-    """Share of pixels whose label changes with the position of the windows.
-
-    The same image is segmented twice, the second time with the windows moved by
-    ``shift`` pixels: the image is padded by as much at the top and the left,
-    with its own mirror image.
-
-    Returns:
-        ``windows``, and ``exact`` by rows in other bands.
-    """
-    model = random_model(config, checkpoint)
-    with DefaultScope.overwrite_default_scope('mmseg'):
-        labels = []
-        for pad in (0, shift):
-            moved = np.pad(image, ((pad, 0), (pad, 0), (0, 0)), 'reflect')
-            x = torch.from_numpy(moved).permute(2, 0, 1)
-            x = model.module.data_preprocessor(dict(inputs=[x]))['inputs']
-            labels.append(slide(model.module, x)[pad:, pad:].numpy())
-        exact = segment_array(model.module, image, 'cpu')
-        again = segment_array(model.module, image, 'cpu', chunk_tokens=64)
-    return dict(
-        windows=float((labels[0] != labels[1]).mean()), exact=float((exact != again).mean())
     )
 
 
