@@ -49,7 +49,7 @@ def expected_error(counts: np.ndarray, sure: np.ndarray, right: np.ndarray) -> f
         counts, sure, right: As :func:`binned_section` has them.
 
     Example:
-        >>> float(expected_error(np.array([2, 2]), np.array([0.6, 1.8]), np.array([0, 2])))
-        0.2
+        >>> expected_error(np.array([2, 2]), np.array([0.5, 1.5]), np.array([0, 2]))
+        0.25
     """
     return float(np.abs(right - sure).sum() / max(counts.sum(), 1))

@@ -33,7 +33,7 @@ def test_data_and_counts_are_shown(
 
 def test_second_call_finds_the_data(tmp_path, capsys) -> None:
     assert command(tmp_path / 'd') == command(tmp_path / 'd') == 0
-    assert 'already complete' in capsys.readouterr().out.replace('\n', ' ')
+    assert 'already complete' in capsys.readouterr().out.replace('\n', '')
 
 
 def test_other_seed_needs_overwrite(tmp_path, capsys) -> None:

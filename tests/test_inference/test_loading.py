@@ -206,7 +206,7 @@ def test_a_pointer_to_nothing_is_refused(tiny, tmp_path, content):
     [
         ({'default_scope': 'mmengine'}, "mmdet, mmseg, mmpretrain.* got 'mmengine'"),
         ({'model': None}, 'has no model: .* got None'),
-        ({'model': 5}, 'has no model: .* got 5'),
+        ({'model': 5}, 'model of .* must be a dict or None, got 5'),
         ({'model.type': 'Gone'}, 'cannot be built: Gone is not in the'),
         ({'model.test_cfg.mode': 'foo'}, "must be 'slide' or 'whole', got 'foo'"),
         (
@@ -217,7 +217,10 @@ def test_a_pointer_to_nothing_is_refused(tiny, tmp_path, content):
             {'model.test_cfg': dict(mode='slide', crop_size=8, stride=(4, 4))},
             'needs model.test_cfg.crop_size, .* got 8',
         ),
-        ({'test_dataloader': None, 'test_pipeline': 5}, 'no test_pipeline, or one that is no list'),
+        (
+            {'test_dataloader': None, 'test_pipeline': 5},
+            'test_pipeline of .* must be a list of transforms, got 5',
+        ),
     ],
 )
 def test_configs_that_cannot_predict(tiny, options, message):

@@ -10,7 +10,7 @@ default_scope = 'mmdet'
 img_scale = (64, 48)
 note = 'of mine'
 empty = None
-train_dataloader = dict(dataset=dict(pipeline=[dict(type='Resize', scale=img_scale)]))
+train_dataloader = dict(dataset=dict(type='A', pipeline=[dict(type='Resize', scale=img_scale)]))
 train_cfg = dict(max_epochs=3)
 """
 
