@@ -238,6 +238,8 @@ class _Quantizer:
             ),
         )
         quantizer.quantize_model()
+        # It appends nodes behind those that they feed.
+        quantizer.model.topological_sort()
         return quantizer.model.model
 
     def error(self, model: onnx.ModelProto) -> float:

@@ -54,6 +54,8 @@ def test_only_the_named_operators_are_quantized(model):
     whole, one = quantizer.quantized(nodes), quantizer.quantized(['second'])
     assert [node.op_type for node in one.graph.node].count('QuantizeLinear') == 2
     assert [node.op_type for node in whole.graph.node].count('QuantizeLinear') == 4
+    # With nodes in order, which NMS is put behind.
+    onnx.checker.check_model(whole)
     errors = quantizer.errors_alone(nodes)
     assert 0 < quantizer.error(whole) < 0.05
     assert max(errors.values()) <= 2 * quantizer.error(whole)
