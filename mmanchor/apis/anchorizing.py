@@ -20,7 +20,13 @@ from ..converters import convert_deit
 from ..converters.vit_names import VitShape, as_timm, vit_shape
 from ..inference.loading import choose_device
 from ..utils.errors import UserError
-from ..utils.files import PathLike, make_folder, replacing, require_weights_path
+from ..utils.files import (
+    PathLike,
+    make_folder,
+    replacing,
+    require_config_path,
+    require_weights_path,
+)
 
 # The recipe and the data set that a written config takes the rest from.
 BASE = 'mmanchor::anchorformer/deit-t_8xb128-300e_in1k-224.py'
@@ -94,12 +100,13 @@ def anchorize_checkpoint(
         UserError: If something given cannot be, and before anything is trained.
     """
     out = require_weights_path(out, 'OUT', source)
+    config = require_config_path(out)
     make_folder(out.parent, 'the folder of OUT')
     vit = load_vit(source, weights, num_heads, normalization)
     kept = _kept_layers(layers, vit.shape.num_layers)
     recipe = recipe or Recipe()
     recipe.state = recipe.state or out.with_suffix('.state.pth')
-    result = Anchorized(vit.model, out, out.with_suffix('.py'))
+    result = Anchorized(vit.model, out, config)
     anchorize(
         vit.model.to(choose_device(device)),
         num_anchors,
@@ -122,13 +129,13 @@ def anchorize_checkpoint(
             depthwise=local == 'depthwise',
             **(PLUS if form is None else form),
         )
-        _write_config(result.config, vit, attention, kept)
         stages = {
             name: stage_options(name, given)
             for name, given in (('align', align), ('distill', distill))
         }
         made = dict(source=vit.file.name, anchors=num_anchors, local=local, layers=layers, **stages)
         _write_weights(result, made, recipe)
+        _write_config(result.config, vit, attention, kept)
         Path(recipe.state).unlink(missing_ok=True)
     return result
 

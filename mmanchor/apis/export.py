@@ -18,7 +18,13 @@ from ..engine.checkpoints import load_weights, read_checkpoint
 from ..engine.choose_checkpoint import choose_checkpoint
 from ..utils.config import building, require_model, toolbox
 from ..utils.errors import UserError
-from ..utils.files import PathLike, make_folder, replacing, require_weights_path
+from ..utils.files import (
+    PathLike,
+    make_folder,
+    replacing,
+    require_config_path,
+    require_weights_path,
+)
 
 # Relative to the largest output; float32 sums in another order differ by
 # less, a wrong fold by far more.
@@ -69,6 +75,7 @@ def export_deploy(cfg: Config, checkpoint: PathLike, out: PathLike) -> DeployRep
     require_model(cfg)
     source = choose_checkpoint(checkpoint, 'CHECKPOINT', cfg.get('work_dir'))
     out = require_weights_path(out, 'OUT', source)
+    config = require_config_path(out, cfg.filename)
     make_folder(out.parent, 'the folder of OUT')
     init_default_scope(toolbox(cfg))
     with building(cfg):
@@ -88,9 +95,9 @@ def export_deploy(cfg: Config, checkpoint: PathLike, out: PathLike) -> DeployRep
         meta['dataset_meta'] = old['dataset_meta']
     # Ours since `import mmanchor`: it writes both formats, never half a file.
     save_checkpoint(dict(state_dict=model.state_dict(), meta=meta), str(out))
-    with replacing(out.with_suffix('.py')) as part:
+    with replacing(config) as part:
         deploy_cfg.dump(str(part))
-    return DeployReport(out, out.with_suffix('.py'), params_before, _num_params(model), difference)
+    return DeployReport(out, config, params_before, _num_params(model), difference)
 
 
 def _require_deploy_form(model: Any, cfg: Config) -> None:

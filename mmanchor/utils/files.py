@@ -92,6 +92,30 @@ def require_weights_path(path: PathLike, name: str, source: PathLike | None = No
     return path
 
 
+def require_config_path(weights: Path, source: PathLike | None = None) -> Path:
+    """Make sure that the config beside a file of weights replaces no other file.
+
+    Args:
+        weights: The file to write.
+        source: The config that is read.
+
+    Returns:
+        The same name with ``.py``.
+
+    Raises:
+        UserError: If that is ``source``, or is there while ``weights`` is not,
+            so that it cannot be of an earlier run.
+    """
+    path = weights.with_suffix('.py')
+    is_source = source is not None and path.resolve() == Path(source).resolve()
+    if is_source or (path.exists() and not weights.exists()):
+        raise UserError(
+            f'the config of OUT would replace {path}, which is of something else; '
+            f'give OUT another name than {weights.name}'
+        )
+    return path
+
+
 def write_json(path: PathLike, data: Any, indent: int | None = 1) -> None:
     """Write ``data`` as JSON, which no other program refuses.
 

@@ -87,6 +87,8 @@ def test_a_stopped_run_continues(source, photos, tmp_path, monkeypatch, capsys):
         assert anchorize(source, photos, out, steps=2) == 130
     assert out.with_suffix('.state.pth').exists() and not out.exists()
     capsys.readouterr()
+    assert anchorize(source, photos, out, steps=2) == 1
+    assert 'continue by --resume, or remove it' in capsys.readouterr().err
     assert anchorize(source, photos, out, '--resume', steps=2) == 0
     assert 'align 1/2' not in capsys.readouterr().err
     assert not out.with_suffix('.state.pth').exists()

@@ -7,7 +7,13 @@ import numpy as np
 import pytest
 
 from mmanchor.utils.errors import UserError
-from mmanchor.utils.files import make_folder, remove_leftovers, replacing, write_json
+from mmanchor.utils.files import (
+    make_folder,
+    remove_leftovers,
+    replacing,
+    require_config_path,
+    write_json,
+)
 
 
 def test_failed_write_keeps_the_old_file(tmp_path):
@@ -25,6 +31,18 @@ def test_temporary_name_keeps_the_suffix(tmp_path):
         assert part.suffix == '.png' and part.name != 'a.png'
         part.write_text('x')
     assert (tmp_path / 'new' / 'a.png').read_text() == 'x'
+
+
+def test_a_written_config_replaces_only_one_of_an_earlier_run(tmp_path):
+    weights, config = tmp_path / 'train.pth', tmp_path / 'train.py'
+    assert require_config_path(weights) == config
+    config.write_text('print("mine")')
+    with pytest.raises(UserError, match=r'would replace .*train\.py'):
+        require_config_path(weights)
+    weights.write_text('')
+    assert require_config_path(weights) == config
+    with pytest.raises(UserError, match='give OUT another name'):
+        require_config_path(weights, config)
 
 
 def test_json_takes_numpy_numbers(tmp_path):

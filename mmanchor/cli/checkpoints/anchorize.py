@@ -80,13 +80,14 @@ def run(args: argparse.Namespace) -> int:
 
     from ...anchorization import Recipe
     from ...apis.anchorizing import anchorize_checkpoint
+    from ...utils.errors import UserError
     from ...utils.files import require_weights_path
 
     quiet_toolboxes()
     rank = _join_processes()
     state = require_weights_path(args.out, 'OUT').with_suffix('.state.pth')
-    if not args.resume and rank == 0:
-        state.unlink(missing_ok=True)
+    if state.exists() and not args.resume:
+        raise UserError(f'{state} is of a run that was stopped: continue by --resume, or remove it')
     result = anchorize_checkpoint(
         args.source,
         args.images,
