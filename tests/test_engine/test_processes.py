@@ -137,6 +137,12 @@ def test_a_process_that_stops_answering_ends_the_run(tiny, tmp_path):
         )
         os.kill(int(stopped), signal.SIGSTOP)
         begin = time.monotonic()
+        for line in run.stdout:
+            lines.append(line)
+            if 'stopped answering' in line:
+                break
+        # Else torchrun waits half a minute for it before it kills.
+        os.kill(int(stopped), signal.SIGCONT)
         lines += run.stdout.readlines()
         run.wait(timeout=120)
     finally:
