@@ -117,7 +117,9 @@ def _record(
             -(-side // module.stride) for side in (tokens_map.height, tokens_map.width)
         )
         outputs = TokenMap.of_map(height, width, size)
-    mix = AnchorMix.of(keys[0].float().cpu(), None if queries is None else queries[0].float().cpu())
+    links = getattr(module, 'links', None)
+    parts = (keys[0], None if queries is None else queries[0], links)
+    mix = AnchorMix.of(*(None if part is None else part.detach().float().cpu() for part in parts))
     found.append(CapturedLayer(name, mix, tokens_map, outputs))
 
 

@@ -20,13 +20,18 @@ class AnchorMix:
             each anchor.
         query_assign: A_q, (heads, N', M): how much of each output token comes
             from each anchor.
+        links: T, (heads, M, M), of :func:`mmanchor.ops.anchor_attention.linked_means`:
+            what anchors take of each other; ``None`` in the paper's form.
     """
 
     log_assign: Tensor
     query_assign: Tensor
+    links: Tensor | None = None
 
     @classmethod
-    def of(cls, key_scores: Tensor, query_scores: Tensor | None = None) -> 'AnchorMix':
+    def of(
+        cls, key_scores: Tensor, query_scores: Tensor | None = None, links: Tensor | None = None
+    ) -> 'AnchorMix':
         """From scores (heads, N, M); ``None`` if the queries are the keys.
 
         Example:
@@ -35,8 +40,8 @@ class AnchorMix:
         """
         log_assign = key_scores.log_softmax(dim=-1)
         if query_scores is None:
-            return cls(log_assign, log_assign.exp())
-        return cls(log_assign, query_scores.softmax(dim=-1))
+            return cls(log_assign, log_assign.exp(), links)
+        return cls(log_assign, query_scores.softmax(dim=-1), links)
 
     @property
     def num_heads(self) -> int:
@@ -83,11 +88,18 @@ class AnchorMix:
             token: Index of the output token.
 
         Returns:
-            Its weights for the anchors, (heads, M), and through them for all
-            tokens, (heads, N): its row of :math:`A_q \Delta^{-1} A_k^\top`.
-            Both sum to 1 in each head.
+            Its weights for what the anchors gathered, (heads, M), and through
+            them for all tokens, (heads, N): its row of
+            :math:`A_q \Delta^{-1} A_k^\top`, or of
+            :math:`A_q W \Delta^{-1} A_k^\top` with links. Both sum to 1 in each
+            head. A depth-wise branch and a residual of the values, which add
+            what is near, are left out.
         """
         weights = self.query_assign[:, token]
+        if self.links is not None:
+            # W of linked_means; the log of the mass without an underflow.
+            log_mass = self.log_assign.logsumexp(dim=1, keepdim=True)
+            weights = torch.einsum('hj,hjl->hl', weights, (self.links + log_mass).softmax(dim=-1))
         # Over the tokens, A Delta^-1 is the softmax of log A, without a
         # division by the mass of an anchor that gathers nothing.
         gathered = self.log_assign.softmax(dim=1)

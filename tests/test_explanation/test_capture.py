@@ -29,9 +29,10 @@ def mixed_by_hand(mix, values):
     [
         LearnedAnchorAttention(32, 2, num_anchors=4),
         LearnedAnchorAttention(32, 2, num_anchors=4, per_head_anchors=True, learn_scale=True),
+        LearnedAnchorAttention(32, 2, num_anchors=4, anchor_bias=True, anchor_links=True),
         TokenAnchorAttention(32, 2, num_anchors=4, num_refinements=2),
     ],
-    ids=['shared', 'per head', 'token'],
+    ids=['shared', 'per head', 'linked', 'token'],
 )
 def test_the_weights_are_those_that_mix_the_values(attention):
     attention = attention.double().eval()
