@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from mmengine.config import Config
 from mmengine.logging import print_log
 
+from ..utils.config import TOOLBOXES
 from ..utils.errors import UserError
 from ..utils.launchers import rank_and_size
 from .check import check_data
@@ -35,6 +36,7 @@ def check_before_training(cfg: Config) -> list[str]:
     Raises:
         UserError: If training would fail, or learn something wrong.
     """
+    _require_transforms(cfg, ['train'] if cfg.get('val_cfg') is None else ['train', 'val'])
     reports = check_data(cfg, ['train'], _NUM_TRAIN)
     if cfg.get('val_cfg') is not None:
         reports += check_data(cfg, ['val'], _NUM_TEST)
@@ -55,6 +57,7 @@ def check_before_testing(cfg: Config) -> list[str]:
     Raises:
         UserError: If scoring would fail, or score something wrong.
     """
+    _require_transforms(cfg, ['test'])
     reports = check_data(cfg, ['test'], _NUM_TEST)
     recipe = cfg.copy()
     # What it says about training matters to nobody who tests.
@@ -72,6 +75,18 @@ def log_warnings(cfg: Config, texts: Sequence[str]) -> None:
     if rank_and_size(cfg.get('launcher', 'none'))[0] == 0:
         for text in texts:
             print_log(text, logger='current', level=logging.WARNING)
+
+
+def _require_transforms(cfg: Config, splits: Sequence[str]) -> None:
+    """Refuse a data set whose images nothing loads, neither it nor a wrapper."""
+    for source in data_sources(cfg, splits):
+        # A class of the user's own may load what it gives.
+        if source.pipeline or source.cls.__module__.split('.')[0] not in (*TOOLBOXES, 'mmanchor'):
+            continue
+        raise UserError(
+            f'{source.split}_dataloader.dataset.pipeline of {cfg.filename} must be a list of '
+            f'transforms, which load the images of {source.cls.__name__} and pack them, got none'
+        )
 
 
 def _finish(cfg: Config, reports: Sequence[SplitReport]) -> list[str]:

@@ -166,8 +166,8 @@ def load_config(
         raise UserError(f'{str(config)!r} is a checkpoint, and CONFIG comes first, then CHECKPOINT')
     try:
         cfg = Config.fromfile(str(path))
-    # A config is a program of the user's: anything may go wrong in it.
-    except Exception as error:
+    # A config is a program of the user's: anything may go wrong in it, and it may end itself.
+    except (Exception, SystemExit) as error:
         raise UserError(
             f'cannot read the config {path}: {type(error).__name__}: {error}'
         ) from error

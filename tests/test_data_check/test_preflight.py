@@ -33,6 +33,21 @@ def test_sound_data_pass_and_files_will_be_named(tiny, data):
     assert cfg.custom_hooks == [dict(type='mmanchor.SkippedImagesHook')]
 
 
+def test_transforms_stand_somewhere_between_data_set_and_loader(tiny, data):
+    cfg = config(tiny, data)
+    leaf = cfg.train_dataloader.dataset
+    steps, leaf.pipeline = leaf.pipeline, []
+    cfg.test_dataloader.dataset.pipeline = []
+    message = r'dataset\.pipeline of \S+seg\.py must be a list of transforms.*BaseSegDataset'
+    with pytest.raises(UserError, match=f'^train_dataloader.{message}'):
+        check_before_training(cfg)
+    with pytest.raises(UserError, match=f'^test_dataloader.{message}'):
+        check_before_testing(cfg)
+    # A wrapper may have them all.
+    cfg.train_dataloader.dataset = dict(type='MultiImageMixDataset', dataset=leaf, pipeline=steps)
+    check_before_training(cfg)
+
+
 def test_a_few_bad_files_are_warned_of(tiny, data):
     path = data / 'images/training/train_002.jpg'
     path.write_bytes(path.read_bytes()[:-60])

@@ -84,6 +84,13 @@ def test_wrong_config_of_a_toolbox_is_named(name, message):
         find_config(name)
 
 
+@pytest.mark.parametrize('end', ['raise SystemExit(3)', 'import sys; sys.exit("no GPU")'])
+def test_a_config_that_ends_the_program_is_named(root, end):
+    (root / 'entry.py').write_text(f'{end}\n')
+    with pytest.raises(UserError, match=r'cannot read the config \S+entry\.py: SystemExit: (3|no)'):
+        load_config('entry')
+
+
 def test_options_then_flags_override_the_config(root):
     cfg = load_config('entry', dict(value=2, work_dir='a'), work_dir='b')
     assert (cfg.value, cfg.work_dir, cfg.launcher) == (2, 'b', 'none')
