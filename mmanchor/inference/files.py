@@ -104,7 +104,7 @@ def predict_files(
     bands = BandFiles(model, folder, track)
     if options.exact:
         bands.require(inputs)
-        bands.write(inputs.paths, summary)
+        bands.write(inputs.named_paths, summary)
         return _checked(summary, source)
     recorder = RECORDERS[model.task](model, folder, options)
     recorder.check(inputs)

@@ -103,10 +103,15 @@ class ImageInput:
             for index, each in enumerate(self._items)
         ]
 
+    @property
+    def named(self) -> Iterator[tuple[str, str, Any]]:
+        """For each item ``file`` and ``name`` of its :class:`Frame`, and the item."""
+        files = self.files
+        return zip(files, distinct_names(files), self._items, strict=True)
+
     def __iter__(self) -> Iterator[Frame]:
         """Read the files one by one."""
-        files = self.files
-        for item, file, name in zip(self._items, files, distinct_names(files), strict=True):
+        for file, name, item in self.named:
             if isinstance(item, Path):
                 yield self._read(name, file, item)
             else:
@@ -139,6 +144,7 @@ class VideoInput:
 
     paths: Sequence[Path] = ()
     files: Sequence[str] = ()
+    named: Sequence[tuple[str, str, Any]] = ()
 
     def __init__(self, source: str, max_frames: int | None = None) -> None:
         is_webcam = source.isdecimal() and not Path(source).exists()
@@ -208,6 +214,11 @@ class Inputs:
     def paths(self) -> list[Path]:
         """The image files."""
         return [path for part in self.parts for path in part.paths]
+
+    @property
+    def named_paths(self) -> list[tuple[str, str, Path]]:
+        """The image files, each behind ``file`` and ``name`` of its :class:`Frame`."""
+        return [each for part in self.parts for each in part.named if isinstance(each[2], Path)]
 
     @property
     def clips(self) -> list[Clip]:

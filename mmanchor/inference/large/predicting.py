@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from ...utils.errors import UserError
-from ...utils.inputs import Inputs, distinct_names
+from ...utils.inputs import Inputs
 from ...utils.progress import Track
 from ..model import Model
 from .ranks import Ranks, find_ranks
@@ -41,18 +41,19 @@ class BandFiles:
             self.model.in_bands()
         except UserError:
             return
-        pairs = zip(inputs.files, inputs.paths, strict=False)
         large = [
-            path for file, path in pairs if file in summary.skipped and self.model.too_large(path)
+            (file, name, path)
+            for file, name, path in inputs.named_paths
+            if file in summary.skipped and self.model.too_large(path)
         ]
         if large:
             self.write(large, summary)
 
-    def write(self, paths: Sequence[Path], summary: Any) -> None:
+    def write(self, images: Sequence[tuple[str, str, Path]], summary: Any) -> None:
         """Write the labels of images.
 
         Args:
-            paths: The images.
+            images: What each is called in lists, the name of its results, and its path.
             summary: A :class:`~mmanchor.inference.files.PredictSummary`, which
                 is told what was done.
         """
@@ -60,23 +61,23 @@ class BandFiles:
         from .segmenting import segment_file
 
         model, ranks = self.model, find_ranks()
-        for path, name in zip(paths, distinct_names([each.name for each in paths]), strict=True):
+        for file, name, path in images:
             out = self.folder / 'masks' / f'{name}.tif'
-            summary.skipped.pop(path.name, None)
+            summary.skipped.pop(file, None)
             try:
                 palette = [(0, 0, 0), *model.palette] if len(model.palette) == 1 else model.palette
                 faults = segment_file(
                     model.module, path, out, palette, model.device, ranks, self._track(ranks)
                 )
             except UserError as error:
-                summary.skipped[path.name] = str(error)
+                summary.skipped[file] = str(error)
                 continue
             summary.done += 1
             notes = ['labels of the whole image at its own size']
             notes += [
                 f'{part} cannot be read and is unlabeled: {why}' for part, why in faults.items()
             ]
-            summary.notes[path.name] = '; '.join(notes)
+            summary.notes[file] = '; '.join(notes)
 
     def _track(self, ranks: Ranks) -> Track:
         from ...utils.progress import silently

@@ -82,6 +82,10 @@ class TiffReader(Reader):
         if page.photometric not in (1, 2, 6):
             kind = getattr(page.photometric, 'name', page.photometric)
             raise UserError(f'{path} must be gray or RGB, got the photometric {kind}')
+        if page.imagedepth > 1:
+            raise UserError(f'{path} must be an image, got a volume of {page.imagedepth} layers')
+        if not all((page.imagelength, page.imagewidth, *page.chunks)):
+            raise UserError(f'{path} must have pixels and tiles, got a size of 0')
         super().__init__(path, (page.imagelength, page.imagewidth), page.chunks[0])
         self._map = page.asarray(out='memmap') if page.is_memmappable else None
         if self._map is not None:
@@ -213,9 +217,10 @@ def open_reader(path: Path) -> Reader:
         if suffix in suffixes:
             try:
                 return kind(path)
-            except (OSError, ValueError) as error:
-                if isinstance(error, UserError):
-                    raise
+            except UserError:
+                raise
+            # Whatever three libraries say of a torn file.
+            except Exception as error:
                 raise UserError(f'{path} cannot be read: {in_one_line(error)}') from error
     try:
         return ArrayReader(read_image(path), path)

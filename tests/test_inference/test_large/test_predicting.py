@@ -69,6 +69,23 @@ def test_what_does_not_fit_goes_in_bands_by_itself(files, tmp_path, monkeypatch,
     assert (tmp_path / 'out/masks/photo.tif').is_file()
 
 
+def test_images_of_one_name_in_two_folders(files, tmp_path, monkeypatch, capsys):
+    config, weights, image = files
+    for folder in ('a', 'b'):
+        path = tmp_path / 'photos' / folder / image.name
+        path.parent.mkdir(parents=True)
+        path.write_bytes(image.read_bytes())
+    monkeypatch.setattr(Model, 'too_large', lambda self, path: 'too large')
+    for options in ((), ('--exact',)):
+        out = tmp_path / f'out{len(options)}'
+        assert predict((config, weights, tmp_path / 'photos'), out, *options) == 0
+        printed = capsys.readouterr()
+        assert '2 images' in printed.out and 'passed over' not in printed.out + printed.err
+        for name in ('a/photo', 'b/photo'):
+            assert f'note: {name}.png: labels of the whole image' in printed.err
+            assert (out / 'masks' / f'{name}.tif').is_file()
+
+
 def test_the_method_gives_the_same_labels(files):
     config, weights, image = files
     model = load(config, weights, 'cpu')

@@ -173,6 +173,19 @@ def test_what_does_not_fit_is_said_before(model, image, tmp_path, monkeypatch):
         run(model, path, tmp_path / 'out.tif')
     with pytest.raises(UserError, match='there is no image'):
         open_reader(tmp_path / 'b.tif')
-    path.write_bytes(b'no tiff')
-    with pytest.raises(UserError, match='cannot be read'):
+    for data in (b'no tiff', b'II*\0\0\0\0\0'):  # the second has no image
+        path.write_bytes(data)
+        with pytest.raises(UserError, match='cannot be read'):
+            open_reader(path)
+
+
+def test_volumes_and_empty_tiles_are_refused(tmp_path):
+    path = tmp_path / 'a.tif'
+    tifffile.imwrite(path, np.zeros((5, 64, 64), np.uint8), volumetric=True, tile=(16, 16, 16))
+    with pytest.raises(UserError, match='a volume of 5 layers'):
+        open_reader(path)
+    tifffile.imwrite(path, np.zeros((64, 64), np.uint8), tile=(16, 16))
+    with tifffile.TiffFile(path, mode='r+') as file:
+        file.pages[0].tags['TileWidth'].overwrite(0)
+    with pytest.raises(UserError, match='a size of 0'):
         open_reader(path)
