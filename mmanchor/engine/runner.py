@@ -219,8 +219,9 @@ def prepare_launch(cfg: Config) -> None:
     """Make ``cfg.launcher`` work, also where there is no GPU.
 
     MMEngine's launchers call ``torch.cuda`` first. On a CPU the process group
-    is made here, by gloo, and MMEngine finds it ready; SyncBatchNorm, which
-    needs a GPU, becomes plain batch norm.
+    is made here, by gloo, and MMEngine finds it ready; models are wrapped by
+    :mod:`~mmanchor.compat.toolboxes.cpu_processes`; SyncBatchNorm, which needs
+    a GPU, becomes plain batch norm.
 
     Args:
         cfg: A config with ``launcher``; changed in place.
@@ -241,14 +242,6 @@ def prepare_launch(cfg: Config) -> None:
         if 'MASTER_ADDR' not in os.environ:
             os.environ['MASTER_ADDR'] = _first_host(cfg.launcher)
         distributed.init_process_group('gloo', timeout=timedelta(seconds=timeout))
-    wrapper = dict(
-        type='MMDistributedDataParallel',
-        broadcast_buffers=False,
-        find_unused_parameters=cfg.get('find_unused_parameters', False),
-    )
-    wrapper.update(cfg.get('model_wrapper_cfg') or {})
-    wrapper['device_ids'] = None
-    cfg.model_wrapper_cfg = wrapper
     # Or MMEngine would turn the plain ones into synchronized ones again.
     if _unsync_norm(cfg.model) + bool(cfg.pop('sync_bn', None)):
         print_log(

@@ -41,7 +41,6 @@ def test_cpu_gets_gloo_and_plain_batch_norm(monkeypatch):
             launcher='pytorch',
             model=dict(heads=[dict(norm_cfg=dict(type='SyncBN'))]),
             sync_bn='torch',
-            model_wrapper_cfg=dict(find_unused_parameters=True),
         )
     )
     prepare_launch(cfg)
@@ -49,14 +48,12 @@ def test_cpu_gets_gloo_and_plain_batch_norm(monkeypatch):
     assert cfg.env_cfg.dist_cfg.timeout == 600
     assert cfg.model.heads[0].norm_cfg.type == 'BN'
     assert 'sync_bn' not in cfg
-    assert cfg.model_wrapper_cfg.device_ids is None
-    assert cfg.model_wrapper_cfg.find_unused_parameters
 
 
 def test_one_process_leaves_the_config_alone():
     cfg = Config(dict(launcher='none', model=dict(type='SyncBN')))
     prepare_launch(cfg)
-    assert cfg.model.type == 'SyncBN' and 'model_wrapper_cfg' not in cfg
+    assert cfg.model.type == 'SyncBN'
 
 
 @pytest.mark.parametrize('timeout', ['soon', 0, -1])
