@@ -64,6 +64,11 @@ class PredictOptions:
                 raise UserError(f'{name} must be between 0 and 1, got {value}')
         if self.overlap is not None and (self.tile is None or not 0 <= self.overlap <= 0.9):
             raise UserError(f'overlap must be between 0 and 0.9, with tile, got {self.overlap}')
+        drawn = self.opacity is not None or self.with_labels
+        if self.exact and (drawn or self.masks is False):
+            raise UserError(
+                'exact writes masks and draws nothing: leave out opacity, with_labels and masks=False'
+            )
         for name in ('batch_size', 'max_frames', 'tile'):
             value = getattr(self, name)
             if value is not None and value < 1:

@@ -11,6 +11,7 @@ from mmanchor.cli.main import main
 from mmanchor.inference.large.tiled_detector import TiledDetector, merge_boxes, tile_corners
 from mmanchor.inference.loading import load
 from mmanchor.inference.model import Model
+from mmanchor.inference.options import PredictOptions
 from mmanchor.registry import MODELS
 from mmanchor.utils.config import load_config
 from mmanchor.utils.errors import UserError
@@ -84,6 +85,13 @@ def test_images_of_one_name_in_two_folders(files, tmp_path, monkeypatch, capsys)
         for name in ('a/photo', 'b/photo'):
             assert f'note: {name}.png: labels of the whole image' in printed.err
             assert (out / 'masks' / f'{name}.tif').is_file()
+
+
+@pytest.mark.parametrize('option', [dict(opacity=0.5), dict(with_labels=True), dict(masks=False)])
+def test_options_that_would_change_nothing_are_refused(option):
+    PredictOptions(**option)
+    with pytest.raises(UserError, match='exact writes masks and draws nothing'):
+        PredictOptions(exact=True, **option)
 
 
 def test_the_method_gives_the_same_labels(files):
