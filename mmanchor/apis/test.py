@@ -187,6 +187,9 @@ def _draw(cfg: Config, show: bool, show_dir: PathLike | None, wait_time: float) 
     # mmseg's own hook cannot show and write at once: SaveDrawingsHook writes.
     hook['enable' if scope == 'mmpretrain' else 'draw'] = show or scope != 'mmseg'
     if show:
+        # Less than nothing would wait for ever.
+        if not wait_time >= 0:
+            raise UserError(f'--wait-time must be 0 (until a key) or more, got {wait_time}')
         hook.show = True
         hook.wait_time = wait_time
     if scope in ('mmpretrain', 'mmseg'):

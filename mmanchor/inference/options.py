@@ -67,7 +67,7 @@ class PredictOptions:
         drawn = self.opacity is not None or self.with_labels
         if self.exact and (drawn or self.masks is False):
             raise UserError(
-                'exact writes masks and draws nothing: leave out opacity, with_labels and masks=False'
+                'exact writes masks and draws nothing: leave out opacity, with_labels, masks=False'
             )
         for name in ('batch_size', 'max_frames', 'tile'):
             value = getattr(self, name)

@@ -76,6 +76,12 @@ def test_showing_shows_every_mask_and_writes_it_too(tiny, tmp_path, seg_checkpoi
     assert names == ['valid_000.png', 'valid_001.png']
 
 
+@pytest.mark.parametrize('seconds', [-1, float('nan')])
+def test_a_window_that_would_stay_for_ever_is_refused(tiny, tmp_path, seg_checkpoint, seconds):
+    with pytest.raises(UserError, match=f'--wait-time must be 0 .* got {seconds}'):
+        score(config(tiny, tmp_path), seg_checkpoint, show=True, wait_time=seconds)
+
+
 @pytest.mark.parametrize('reduce_zero_label, said', [(True, 'from 1 as in the'), (False, 'from 0')])
 def test_what_masks_count_from_is_said(tiny, tmp_path, seg_checkpoint, reduce_zero_label, said):
     from mmanchor.apis.test import written_predictions
