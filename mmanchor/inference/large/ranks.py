@@ -1,11 +1,15 @@
 """The processes that share one image: one, or those of ``torchrun``."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
+
+from ...utils.errors import UserError
 
 
 class Ranks:
@@ -41,13 +45,28 @@ class Ranks:
     def wait(self) -> None:
         """Until all processes are here."""
 
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Let an error of one process inside be one of all, so that none waits for it.
+
+        Raises:
+            UserError: This process's, or the first one of the others.
+        """
+        own = None
+        try:
+            yield
+        except UserError as error:
+            own = error
+        errors = [each for each in self.gather(None if own is None else str(own)) if each]
+        if errors:
+            raise own or UserError(errors[0])
+
 
 class DistributedRanks(Ranks):
     """The processes of a group of ``torch.distributed``, which has been started."""
 
     def __init__(self) -> None:
         self.rank, self.count = dist.get_rank(), dist.get_world_size()
-        self.bytes_sent = 0
 
     def add_up(self, x: Tensor) -> None:
         """Add up a tensor over the processes, in place."""

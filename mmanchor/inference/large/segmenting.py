@@ -108,13 +108,15 @@ def segment_file(
         UserError: If the image cannot be read or does not fit.
     """
     require_exact(module)
-    reader = open_reader(path)
-    backbone, size = module.backbone, reader.size
-    _check_fit(module, reader, ranks)
+    backbone = module.backbone
     if ranks.count > 1 and (backbone.extra_tokens or backbone.layers[0].attn.depthwise):
         raise UserError('a model with extra tokens or depthwise=True cannot share an image')
-    folder = make_folder(f'{out}.parts', 'the folder of parts')
-    _check_disk(folder, module, size)
+    with ranks.together():
+        reader = open_reader(path)
+        _check_fit(module, reader, ranks)
+        folder = make_folder(f'{out}.parts', 'the folder of parts')
+        _check_disk(folder, module, reader.size)
+    size = reader.size
     about = dict(
         image=[str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns],
         weights=_digest(module),

@@ -10,8 +10,9 @@ import torch.multiprocessing as multiprocessing
 from tiny_segmentors import plain, segmentor
 
 from mmanchor.inference.large import networks
-from mmanchor.inference.large.ranks import DistributedRanks
+from mmanchor.inference.large.ranks import DistributedRanks, Ranks
 from mmanchor.inference.large.segmenting import segment_file
+from mmanchor.utils.errors import UserError
 
 HEADS, ANCHORS, WIDTH, LAYERS = 2, 5, 16, 4
 
@@ -41,3 +42,20 @@ def test_two_processes_give_the_labels_of_one(tmp_path):
     # heads x M x (C + 1) numbers a layer, in float64, whatever the size of the image.
     want = LAYERS * HEADS * ANCHORS * (WIDTH + 1) * 8
     assert [(tmp_path / f'bytes{rank}').read_text() for rank in (0, 1)] == [str(want)] * 2
+
+
+class Two(Ranks):
+    """This process, and one that has no memory."""
+
+    def gather(self, value):
+        """What each has."""
+        return [value, 'the other has no memory']
+
+
+def test_an_error_of_one_process_ends_all(tmp_path):
+    tifffile = pytest.importorskip('tifffile')
+    tifffile.imwrite(tmp_path / 'a.tif', np.zeros((40, 40, 3), np.uint8), photometric='rgb')
+    model = segmentor('uper', dtype=torch.float32)
+    for name, message in (('a.tif', 'the other has no memory'), ('b.tif', 'there is no image')):
+        with pytest.raises(UserError, match=message):
+            segment_file(model, tmp_path / name, tmp_path / 'out.tif', [(9, 9, 9)], 'cpu', Two())
