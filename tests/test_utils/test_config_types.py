@@ -61,6 +61,13 @@ def test_wrong_type_is_named_with_its_key(key, value):
         require_types(cfg)
 
 
+@pytest.mark.parametrize('key', ['begin', 'end'])
+def test_times_of_a_schedule_are_numbers(key):
+    require_types(Config(dict(param_scheduler=[{key: 5}, {key: 1e4}, {key: None}])))
+    with pytest.raises(UserError, match=rf'^param_scheduler\.1\.{key} of .* must be a number'):
+        require_types(Config(dict(param_scheduler=[{key: 5}, {key: 'a'}])))
+
+
 @pytest.mark.parametrize(
     'values',
     [
