@@ -8,8 +8,7 @@ from . import charts
 from .analysis import Analysis, Section, confused_pairs
 from .calibration import binned_section
 from .coco_matches import mean_or_nan
-from .recording import SURE_BINS
-from .records import Record
+from .records import SURE_BINS, Record
 
 
 class SegmentationAnalysis(Analysis):
