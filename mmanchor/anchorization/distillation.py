@@ -80,25 +80,6 @@ class Distill(Stage):
         )
 
 
-def feature_error(new: Tensor, old: Tensor) -> Tensor:
-    """Mean squared error of tokens as the next layer sees them: normalized.
-
-    Without it the few channels that are large in many networks are all that
-    counts.
-
-    Args:
-        new: (..., C).
-        old: What is right, (..., C).
-
-    Example:
-        >>> x = torch.tensor([[0.0, 2.0]])
-        >>> [round(float(feature_error(each, x)), 3) for each in (10 * x, -x)]
-        [0.0, 4.0]
-    """
-    new, old = (F.layer_norm(each.float(), each.shape[-1:]) for each in (new, old))
-    return (new - old).square().mean()
-
-
 @contextmanager
 def _outputs(model: nn.Module, names: Sequence[str]) -> Iterator[dict[str, Tensor]]:
     """Collect the outputs of modules while a model runs."""

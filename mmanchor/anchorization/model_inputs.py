@@ -40,25 +40,22 @@ def image_size_of(model: nn.Module) -> tuple[int, int]:
     return 224, 224
 
 
-def preparation_for(
-    model: nn.Module, mean: Any = None, std: Any = None
-) -> Callable[[Tensor], Tensor]:
+def preparation_for(model: nn.Module) -> Callable[[Tensor], Tensor]:
     """A function from images (B, 3, H, W) uint8, RGB, to the inputs of a model.
 
     Args:
         model: The model, on its device.
-        mean: Of R, G and B on values from 0 to 255; ``None`` takes what the
-            model says, or ImageNet's.
-        std: The same for the standard deviation.
 
     Returns:
-        The function. It moves images to the device of the model.
+        The function. It moves images to the device of the model, and
+        normalizes them as the model says, or else by ImageNet's mean and
+        standard deviation.
     """
     given, bgr = _own_normalization(model)
     param = next(model.parameters())
     mean, std = (
         torch.as_tensor(each, dtype=torch.float32).reshape(1, 3, 1, 1).to(param.device)
-        for each in ((mean, std) if mean is not None and std is not None else given)
+        for each in given
     )
 
     def prepare(images: Tensor) -> Tensor:

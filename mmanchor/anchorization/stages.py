@@ -38,6 +38,9 @@ class Recipe:
         amp: Compute in bfloat16 where autocast does.
         workers: Processes that read images; 0 reads in the process itself.
         state: File that an interrupted run continues from; ``None`` keeps none.
+
+    Raises:
+        UserError: If a number is out of its range.
     """
 
     batch_size: int = 16
@@ -45,6 +48,13 @@ class Recipe:
     amp: bool = False
     workers: int = 0
     state: PathLike | None = None
+
+    def __post_init__(self) -> None:
+        if self.batch_size < 1 or self.workers < 0:
+            raise UserError(
+                'batch_size must be at least 1 and workers at least 0, '
+                f'got batch_size={self.batch_size} and workers={self.workers}'
+            )
 
 
 class Stage:
@@ -122,11 +132,11 @@ def _run_all(
     after: Iterable[AfterStep],
 ) -> None:
     for number, stage in enumerate(stages):
+        if state is not None and number < state['stage']:
+            continue
         first = 0
         optimizer = _optimizer(stage)
         if state is not None:
-            if number < state['stage']:
-                continue
             stage.student.load_state_dict(state['student'])
             optimizer.load_state_dict(state['optimizer'])
             first, state = state['step'], None
@@ -150,7 +160,7 @@ def _run_stage(
     params = [param for group in optimizer.param_groups for param in group['params']]
     saved = time.monotonic()
     # Another stage sees other views.
-    views.seed = f'{recipe.seed},{stage.name}'  # type: ignore[assignment]
+    views.seed = f'{recipe.seed},{stage.name}'
     batches = views.batches(first, stage.steps, recipe.batch_size, recipe.workers, rank_and_world())
     for step, images in enumerate(batches, first):
         for group in optimizer.param_groups:

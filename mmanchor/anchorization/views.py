@@ -37,7 +37,7 @@ class RandomViews(Dataset):
         UserError: If there are no images.
     """
 
-    def __init__(self, images: Any, size: tuple[int, int], seed: int = 0) -> None:
+    def __init__(self, images: Any, size: tuple[int, int], seed: int | str = 0) -> None:
         source = open_input(images)
         if source.clips or not source.paths:
             raise UserError(

@@ -99,6 +99,8 @@ def anchorize_checkpoint(
     Raises:
         UserError: If something given cannot be, and before anything is trained.
     """
+    if num_anchors < 1:
+        raise UserError(f'--anchors must be at least 1, got {num_anchors}')
     out = require_weights_path(out, 'OUT', source)
     config = require_config_path(out)
     make_folder(out.parent, 'the folder of OUT')
@@ -179,12 +181,17 @@ def load_vit(
     file, from_timm = _file_of(source, weights)
     entries = as_timm(arrays_of_torch(load_checkpoint(file, 'cpu'), str(file)), str(file))
     shape = vit_shape(entries, str(file))
-    heads = num_heads or from_timm.get('num_heads') or max(1, shape.embed_dims // 64)
-    if shape.embed_dims % heads:
+    heads = num_heads
+    if heads is None:
+        heads = from_timm.get('num_heads') or max(1, shape.embed_dims // 64)
+    if heads < 1 or shape.embed_dims % heads:
         raise UserError(f'--heads {heads} does not divide the {shape.embed_dims} channels')
     qkv_bias = 'blocks.0.attn.qkv.bias' in entries
     scale = NORMALIZATIONS['imagenet']
     if normalization is not None:
+        if normalization not in NORMALIZATIONS:
+            known = ', '.join(NORMALIZATIONS)
+            raise UserError(f'normalization must be one of {known}, got {normalization!r}')
         scale = NORMALIZATIONS[normalization]
     elif 'mean' in from_timm:
         scale = {name: [255 * each for each in from_timm[name]] for name in ('mean', 'std')}

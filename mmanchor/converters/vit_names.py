@@ -93,10 +93,8 @@ def as_timm(entries: Mapping[str, Any], name: str) -> dict[str, Tensor]:
     weights = {
         key: value
         for key, value in entries.items()
-        if not key.startswith(BESIDE) and key not in UNUSED
+        if not key.startswith((BESIDE, 'data_preprocessor.')) and key not in UNUSED
     }
-    if any(key.startswith('data_preprocessor.') for key in weights):
-        weights = {k: v for k, v in weights.items() if not k.startswith('data_preprocessor.')}
     rules: tuple[tuple[str, str], ...] = ()
     if any(key.startswith('backbone.') for key in weights):
         rules = OPENMMLAB

@@ -7,6 +7,7 @@ tokens where they need them. It is the same equation as
 fallback. It has not been measured on a GPU, so nothing uses it by default.
 """
 
+from functools import cache
 from importlib.util import find_spec
 from os import environ
 from types import ModuleType
@@ -75,14 +76,20 @@ def fused_attention_from_scores(scores: Tensor, values: Tensor) -> Tensor:
 
 def can_fuse(x: Tensor, values: Tensor, anchors: int, width: int, *more: Tensor) -> bool:
     """Whether the kernels take these inputs, on this machine."""
+    # Looking for a package is slow, and this is called for every attention.
     return (
-        find_spec('triton') is not None
-        and (x.is_cuda or environ.get('TRITON_INTERPRET') == '1')
+        (x.is_cuda or environ.get('TRITON_INTERPRET') == '1')
+        and _has_triton()
         and all(each.dtype in _DTYPES and each.device == x.device for each in (x, values, *more))
         and anchors <= MAX_ANCHORS
         and max(width, values.shape[-1]) <= MAX_WIDTH
         and values.numel() > 0
     )
+
+
+@cache
+def _has_triton() -> bool:
+    return find_spec('triton') is not None
 
 
 def _kernels() -> ModuleType:

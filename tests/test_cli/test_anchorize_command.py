@@ -147,10 +147,13 @@ def test_a_name_of_timm_with_its_file(photos, tmp_path, capsys):
     [
         (('--heads', '7'), '--heads 7 does not divide the 48 channels'),
         (('--layers', '5'), "layers='5' must be some of the 2"),
+        (('--anchors', '0'), '--anchors must be at least 1, got 0'),
+        (('--heads', '0'), '--heads 0 does not divide the 48 channels'),
+        (('--batch-size', '0'), 'batch_size must be at least 1 and workers at least 0, got batch'),
+        (('--workers', '-1'), 'got batch_size=2 and workers=-1'),
         (('--images', 'nowhere'), "'nowhere'"),
         (('--out', 'model.onnx'), 'OUT must end in .pth or .safetensors'),
         (('--align-lr', '-1'), 'an lr above 0'),
-        (('--anchors', '0'), 'num_anchors must be at least 1'),
     ],
 )
 def test_bad_usage_is_named(source, photos, tmp_path, capsys, more, message):

@@ -98,6 +98,18 @@ def test_inside_a_sum_of_gradients(tiny, tmp_path, stop):
 
 
 @pytest.mark.slow
+def test_a_sum_of_gradients_of_an_older_version(tiny, tmp_path):
+    options = dict(optim_wrapper__accumulative_counts=2, default_hooks__checkpoint__interval=1)
+    options['default_hooks__checkpoint__max_keep_ckpts'] = 9
+    whole = train(tiny / 'seg.py', tmp_path / 'a', **options)
+    checkpoint = torch.load(tmp_path / 'a' / 'iter_3.pth', weights_only=False)
+    checkpoint['gradients'] = checkpoint['gradients'][0]
+    torch.save(checkpoint, tmp_path / 'older.pth')
+    again = train(tiny / 'seg.py', tmp_path / 'b', resume=tmp_path / 'older.pth', **options)
+    assert same(whole, again)
+
+
+@pytest.mark.slow
 def test_inside_an_epoch(tiny, tmp_path):
     options = dict(
         default_hooks__checkpoint=dict(

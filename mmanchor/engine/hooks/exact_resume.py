@@ -142,6 +142,8 @@ def _gradients(runner) -> dict[str, torch.Tensor]:
 
 def _own_part(parts: Any, runner) -> dict[str, torch.Tensor]:
     """The gradients that this process saved; a checkpoint may hold anything."""
+    if isinstance(parts, dict):  # of a version that saved one process's only
+        parts = [parts]
     if not isinstance(parts, list) or len(parts) != runner.world_size:
         return {}
     own = parts[runner.rank] if isinstance(parts[runner.rank], dict) else {}
