@@ -106,11 +106,7 @@ class SegmentationAnalysis(Analysis):
             'Precision and recall',
             'Of the pixels that are predicted as a class and at least this sure; each line ends '
             'where all pixels count. The number is the IoU.',
-            [
-                charts.precision_recall(
-                    curves, self.classes, scores=np.nan_to_num(self.weighted()[:-1])
-                )
-            ],
+            [charts.precision_recall(curves, self.classes, np.nan_to_num(self.weighted()[:-1]))],
         )
 
     def _calibration(self) -> Section:
