@@ -53,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
     from ..inference import load
     from ..utils.config import parse_options
     from ..utils.errors import UserError
-    from ..web.page import serve
+    from ..web.page import require_address, serve
     from ..web.uploads import Limits
 
     quiet_toolboxes()
@@ -61,6 +61,7 @@ def run(args: argparse.Namespace) -> int:
     if len(configs) != len(checkpoints):
         raise UserError(f'mmanchor web takes CONFIG CHECKPOINT pairs; {configs[-1]} has no second')
     limits = Limits(args.max_megabytes, args.max_megapixels, args.max_frames)
+    require_address(args.host, args.port)
     models = {
         name: load(
             config,

@@ -11,7 +11,7 @@ from mmengine.logging import print_log
 from ..registry import DATASETS
 from ..utils.errors import UserError
 from .class_names import class_fault, text_fault
-from .coco_file import LOST, MEANINGS, REPAIRED, find_faults, is_number, read_coco
+from .coco_file import LOST, MEANINGS, REPAIRED, find_faults, is_number, read_coco, summary
 from .reading import GuardedReading
 
 # Below this part of the boxes, training would learn next to nothing.
@@ -63,16 +63,16 @@ class CocoDataset(MMDetCocoDataset):
         harmless = {*REPAIRED, *LOST, 'zero_id', 'duplicate_file', 'duplicate_category'}
         for code in MEANINGS:
             if code in faults and code not in harmless:
-                raise UserError(f'{self.ann_file}: {_summary(code, faults[code])}')
+                raise UserError(f'{self.ann_file}: {summary(code, faults[code])}')
         classes = self.metainfo['classes']
         names = [each['name'] for each in data['categories']]
         fault = text_fault(classes) or class_fault(classes, names)
         if fault is None and 'duplicate_category' in faults:
-            fault = _summary('duplicate_category', faults['duplicate_category'])
+            fault = summary('duplicate_category', faults['duplicate_category'])
         if fault:
             raise UserError(f'{self.ann_file}: {fault}')
         if 'annotation_id' in faults:
-            text = _summary('annotation_id', faults['annotation_id'])
+            text = summary('annotation_id', faults['annotation_id'])
             print_log(
                 f'{self.ann_file}: {text}; they were renumbered for this run',
                 logger='current',
@@ -167,9 +167,3 @@ class CocoDataset(MMDetCocoDataset):
         if not data_list:
             raise UserError(f'{self.ann_file} has no image that filter_cfg={self.filter_cfg} keeps')
         return data_list
-
-
-def _summary(code: str, entries: list[str]) -> str:
-    """A fault with its number and the first entries."""
-    more = ', ...' if entries[3:] else ''
-    return f'{len(entries)} {MEANINGS[code]} ({"; ".join(entries[:3])}{more})'

@@ -111,6 +111,12 @@ def find_faults(data: dict[str, list[dict[str, Any]]]) -> dict[str, list[str]]:
     return found
 
 
+def summary(code: str, entries: list[str]) -> str:
+    """A fault with its number and the first entries."""
+    more = ', ...' if entries[3:] else ''
+    return f'{len(entries)} {MEANINGS[code]} ({"; ".join(entries[:3])}{more})'
+
+
 def segmentation_faults(annotations: list[dict[str, Any]]) -> list[str]:
     """Annotations whose mask is neither polygons nor run lengths.
 

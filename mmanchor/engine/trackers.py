@@ -39,16 +39,24 @@ def use_trackers(cfg: Config, names: list[str] | tuple[str, ...] = ()) -> None:
         raise UserError(f'--tracker must be one of {", ".join(TRACKERS)}, got {unknown[0]!r}')
     if names and not isinstance(cfg.get('visualizer'), dict):
         cfg.visualizer = ConfigDict(type='Visualizer')
-    backends = list((cfg.get('visualizer') or {}).get('vis_backends') or ())
-    present = [each.get('type') for each in backends if isinstance(each, dict)]
+    backends = (cfg.get('visualizer') or {}).get('vis_backends') or ()
+    # MMEngine takes one alone, too.
+    backends = [backends] if isinstance(backends, dict) else list(backends)
+    present = _kinds(backends)
     backends += [_backend(cfg, name) for name in names if TRACKERS[name] not in present]
     if names:
         cfg.visualizer.vis_backends = backends
-    used = [each.get('type') for each in backends if isinstance(each, dict)]
+    used = _kinds(backends)
     for name, kind in {**TRACKERS, **OTHERS}.items():
         if kind in used and not _is_installed(name):
             what = f"'mmanchor[{name}]'" if name in TRACKERS else name
             raise UserError(f'the tracker {kind} needs the package {name}: pip install {what}')
+
+
+def _kinds(backends: list) -> list[str]:
+    """Names of the classes, without the scope that a config may write before them."""
+    kinds = (each.get('type') for each in backends if isinstance(each, dict))
+    return [str(getattr(kind, '__name__', kind)).rpartition('.')[2] for kind in kinds]
 
 
 def _is_installed(package: str) -> bool:

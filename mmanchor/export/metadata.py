@@ -9,11 +9,11 @@ from mmengine.config import Config
 from .. import __version__
 from ..analysis.provenance import provenance
 from ..inference.pipeline import test_pipeline
+from ..runtime.metadata import FORMAT_VERSION
 from ..utils.errors import UserError
 from .graphs import Graph
 from .suppression import Suppression
 
-FORMAT_VERSION = 1
 # Steps that only read, pack or annotate.
 _PASSED_OVER = {
     'LoadImageFromFile',

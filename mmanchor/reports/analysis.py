@@ -97,6 +97,15 @@ class Analysis:
         """Names and colors that pictures need below them."""
         return []
 
+    def image_text(self, predictions: str) -> str:
+        """What orders the images, and what their pictures show.
+
+        Args:
+            predictions: What stands behind the truth; classifiers draw nothing.
+        """
+        drawn = f'; first the truth, then {predictions}'
+        return f'By {self.image_score_text}{"" if self.record.task == "classification" else drawn}.'
+
     def caption(self, index: int) -> str:
         """What is said below the pictures of an image: how well it went."""
         return f'{self.show(self.image_scores[index])}{self.unit}'

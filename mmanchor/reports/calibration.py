@@ -16,6 +16,8 @@ def calibration_section(sure: np.ndarray, right: np.ndarray, what: str) -> Secti
         right: Whether each is right.
         what: What they are, in the plural.
     """
+    # A model that has diverged is sure of nothing.
+    sure = np.nan_to_num(sure)
     places = np.minimum((sure * BINS).astype(int), BINS - 1)
     columns = (np.bincount(places, w, BINS) for w in (None, sure, right.astype(float)))
     return binned_section(*columns, what)

@@ -64,16 +64,16 @@ def plain(name: str, length: int = _NAME_LENGTH) -> str:
 def precision_recall(
     curves: Sequence[tuple[np.ndarray, np.ndarray]],
     names: Sequence[str],
+    scores: Sequence[float],
     bold: Sequence[tuple[str, np.ndarray, np.ndarray]] = (),
-    scores: Sequence[float] = (),
 ) -> Chart:
     """Precision over recall, all classes in gray, the best and worst named.
 
     Args:
         curves: Recall and precision of each class; empty arrays for none.
         names: Of the classes.
-        bold: Label, recall and precision of lines over them.
         scores: By which best and worst are chosen.
+        bold: Label, recall and precision of lines over them.
     """
     out: list[Chart] = []
     order = [i for i in np.argsort(scores, kind='stable') if len(curves[i][0])]

@@ -73,9 +73,7 @@ class ClassificationAnalysis(Analysis):
             hits = self._scores_of(label)[0] if self.class_counts[label] else np.zeros(0, bool)
             right = hits.cumsum()
             curves.append((right / max(hits.sum(), 1), right / np.arange(1, len(hits) + 1)))
-        drawn = charts.precision_recall(
-            _thinned(curves), self.classes, scores=np.nan_to_num(self.ap)
-        )
+        drawn = charts.precision_recall(_thinned(curves), self.classes, np.nan_to_num(self.ap))
         best = self.record.arrays['scores'][:, 0].clip(0, 1)
         return [
             Section(

@@ -9,11 +9,17 @@ from typing import Any
 import numpy as np
 from pycocotools.coco import COCO
 
-from ..datasets.coco_file import read_coco
+from ..datasets.coco_file import find_faults, is_box, is_id, is_number, read_coco, short, summary
 from ..utils.errors import UserError
 from ..utils.files import PathLike
 from .recording import truth_of_coco
 from .records import Record
+
+# Faults of the truth that leave nothing to compare with.
+_FATAL = (
+    *('image_id', 'duplicate_image', 'category_id', 'category_name', 'duplicate_category'),
+    *('image_reference', 'not_a_box'),
+)
 
 
 def record_of_coco(
@@ -35,13 +41,8 @@ def record_of_coco(
             other images or categories.
     """
     found = _read_predictions(predictions)
-    coco = COCO()
-    coco.dataset = read_coco(str(annotations))
-    with redirect_stdout(None):
-        coco.createIndex()
+    coco = _read_truth(annotations)
     ids, category_ids = sorted(coco.imgs), coco.getCatIds()
-    if not ids:
-        raise UserError(f'--ann {annotations} lists no images')
     numbers = {id_: index for index, id_ in enumerate(ids)}
     labels = {id_: label for label, id_ in enumerate(category_ids)}
     for each in found:
@@ -69,6 +70,27 @@ def record_of_coco(
     )
 
 
+def _read_truth(path: PathLike) -> COCO:
+    """The index of a file; what COCO's evaluation passes over is left out."""
+    data = read_coco(str(path))
+    for key in ('images', 'categories'):
+        if not data[key]:
+            raise UserError(f'--ann {path} lists no {key}')
+    faults = find_faults(data)
+    for code in _FATAL:
+        if code in faults:
+            raise UserError(f'--ann {path}: {summary(code, faults[code])}')
+    known = {each['id'] for each in data['categories']}
+    rows = ((each.get('category_id'), each) for each in data['annotations'])
+    kept = [each for label, each in rows if is_id(label) and label in known]
+    coco = COCO()
+    # Their ids serve for nothing here, and may be missing.
+    coco.dataset = {**data, 'annotations': [{**each, 'id': n} for n, each in enumerate(kept, 1)]}
+    with redirect_stdout(None):
+        coco.createIndex()
+    return coco
+
+
 def _read_predictions(path: PathLike) -> list[dict[str, Any]]:
     """The boxes of a file, each with the four entries that COCO asks for."""
     if Path(path).suffix in ('.pkl', '.pickle'):
@@ -87,13 +109,17 @@ def _read_predictions(path: PathLike) -> list[dict[str, Any]]:
             dict(
                 image_id=each['image_id'],
                 category_id=each['category_id'],
-                bbox=[float(value) for value in each['bbox']],
-                score=float(each['score']),
+                bbox=each['bbox'],
+                score=each['score'],
             )
             for each in data
         ]
-        if not all(len(each['bbox']) == 4 for each in found):
-            raise ValueError('a bbox has not four numbers')
+        for each in found:
+            if not is_box(each['bbox']):
+                raise ValueError(f'a bbox has not four numbers: {short(each["bbox"])}')
+            for key in ('image_id', 'category_id', 'score'):
+                if not is_number(each[key]):
+                    raise ValueError(f'{key} {short(each[key])} is no number')
     except (TypeError, KeyError, ValueError) as error:
         raise UserError(
             f'--predictions {path} must be a list of image_id, category_id, bbox and score '

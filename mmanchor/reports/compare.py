@@ -1,5 +1,6 @@
 """Two models side by side, on the same images."""
 
+from itertools import zip_longest
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from .runs import run_sections
 
 RESAMPLES = 500
 FEWEST_IMAGES, _MOST_LINES = 5, 30
+_OTHER_TRUTH = 'the truth in {!r} and in {!r} differs: test again'
 
 
 def compare_reports(
@@ -50,6 +52,9 @@ def compare_reports(
     if out.resolve() in (Path(first).resolve(), Path(second).resolve()):
         raise UserError(f'--out-dir {str(folder)!r} is one of the reports; give another folder')
     a, b = (analyze(record, score_thr) for record in records)
+    # Of masks the truth is known by its counts alone.
+    if not np.array_equal(a.class_counts, b.class_counts):
+        raise UserError(_OTHER_TRUTH.format(str(first), str(second)))
     low, high = bootstrap(a, b, resamples)
     return write_page(out, _render(a, b, low, high, num_images, image_root, resamples))
 
@@ -64,16 +69,17 @@ def _require_same(records: list[Record], names: list[str]) -> None:
             f'{len(b.classes)}): test both with the same data'
         )
     files = [[Path(file).name for file in each.images] for each in records]
-    if files[0] != files[1]:
+    differing = next((pair for pair in zip_longest(*files) if pair[0] != pair[1]), None)
+    if differing:
         raise UserError(
             f'{names[0]!r} and {names[1]!r} are of other images ({len(files[0])} and '
-            f'{len(files[1])}, such as {files[0][0]!r} and {files[1][0]!r}): test both with the '
+            f'{len(files[1])}, such as {differing[0]!r} and {differing[1]!r}): test both with the '
             'same data'
         )
     for name in ('truth', 'truth_label', 'truth_box'):
         truths = [each.arrays.get(name) for each in records]
         if truths[0] is not None and not np.array_equal(*truths):
-            raise UserError(f'the truth in {names[0]!r} and in {names[1]!r} differs: test again')
+            raise UserError(_OTHER_TRUTH.format(*names))
 
 
 def bootstrap(a: Analysis, b: Analysis, resamples: int) -> tuple[np.ndarray, np.ndarray]:
@@ -95,6 +101,8 @@ def bootstrap(a: Analysis, b: Analysis, resamples: int) -> tuple[np.ndarray, np.
         drawn.append(b.weighted(weights) - a.weighted(weights))
     values = np.array(drawn)
     known = np.append(a.class_images >= FEWEST_IMAGES, True)
+    # Without any truth there is no mean either.
+    known &= ~np.isnan(values).all(0)
     ends = np.full((2, values.shape[1]), np.nan)
     ends[:, known] = np.nanpercentile(values[:, known], (2.5, 97.5), axis=0)
     return ends[0], ends[1]
@@ -141,8 +149,7 @@ def _render(
         about=_costs(a, b),
         groups=_changed(a, b, num_images, image_root),
         legend=a.legend(),
-        image_text=f'By {a.image_score_text}'
-        + ('.' if a.record.task == 'classification' else '; first the truth, then A and B.'),
+        image_text=a.image_text('A and B'),
     )
 
 

@@ -117,7 +117,7 @@ class DetectionAnalysis(Analysis):
         return Section(
             'Precision and recall',
             'Of each class at IoU 0.5; the number is its AP50.',
-            [charts.precision_recall(curves, self.classes, bold, ap50)],
+            [charts.precision_recall(curves, self.classes, ap50, bold)],
         )
 
     def _calibration(self) -> Section:

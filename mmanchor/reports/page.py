@@ -72,7 +72,8 @@ def _render_report(analysis: Analysis, num_images: int, image_root: str) -> str:
         about=run_sections(record.run),
         groups=groups,
         legend=analysis.legend(),
-        image_text=analysis.image_score_text,
+        class_text='',
+        image_text=analysis.image_text('the prediction'),
     )
 
 

@@ -8,13 +8,12 @@ import numpy as np
 import torch
 from mmengine.evaluator import BaseMetric
 
+from ..datasets.coco_file import is_number
 from ..utils.errors import UserError
-from .records import Record
+from .records import SURE_BINS, Record
 
 # Of many classes only the best are kept of each image.
 KEPT_CLASSES = 100
-# Finer than the bins that are drawn, so that curves have points enough.
-SURE_BINS = 100
 THUMB_SIDE = 400
 # Boundary IoU (arXiv 2103.16562): the band is this part of the image's diagonal wide.
 BAND = 0.02
@@ -206,13 +205,14 @@ def truth_of_coco(coco: Any, ids: Sequence[Any], category_ids: Sequence[Any]) ->
         truth_label=np.array([label for _, label, _ in rows], int),
         truth_box=boxes,
         truth_area=np.array([_area(each) for *_, each in rows], float),
-        truth_crowd=np.array([int(each.get('iscrowd', 0)) for *_, each in rows], int),
+        truth_crowd=np.array([each.get('iscrowd') in (1, '1') for *_, each in rows], int),
     )
 
 
 def _area(annotation: dict) -> float:
     width, height = annotation['bbox'][2:]
-    return annotation.get('area', width * height)
+    area = annotation.get('area')
+    return area if is_number(area) else width * height
 
 
 class MaskRecorder(Recorder):
@@ -303,8 +303,11 @@ def _sureness(logits: torch.Tensor) -> np.ndarray:
     logits = logits.detach().float()
     if len(logits) == 1:
         sure = logits[0].sigmoid()
-        return torch.maximum(sure, 1 - sure).cpu().numpy()
-    return (logits.amax(0) - logits.logsumexp(0)).exp().cpu().numpy()
+        sure = torch.maximum(sure, 1 - sure)
+    else:
+        sure = (logits.amax(0) - logits.logsumexp(0)).exp()
+    # A model that has diverged is sure of nothing.
+    return sure.nan_to_num(0).cpu().numpy()
 
 
 def _sure(sure: np.ndarray, found: np.ndarray, truth: np.ndarray, num: int) -> tuple:

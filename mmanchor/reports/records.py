@@ -13,6 +13,8 @@ from ..utils.files import PathLike, replacing, write_json
 
 INFO_FILE, ARRAYS_FILE = 'report.json', 'predictions.npz'
 FORMAT = 1
+# Of the probabilities of pixels; finer than those drawn, so that curves have points enough.
+SURE_BINS = 100
 TASKS = ('classification', 'detection', 'segmentation')
 # The arrays without which a page cannot be made; docs/reports.md says what they hold.
 ARRAYS = dict(
@@ -27,6 +29,8 @@ LABELS = (
     *('truth', 'labels', 'pred_label', 'truth_label'),
     *('pixel_truth', 'pixel_pred', 'edge_label', 'sure_label'),
 )
+# Arrays that are no columns of a table.
+_ALONE = {'image_id', 'sure_sum', 'thumbs', 'thumb_end'}
 
 
 @dataclass
@@ -96,13 +100,43 @@ def _check(record: Record) -> None:
     for color in record.palette:
         if len(color) != 3 or not all(isinstance(v, int) and 0 <= v < 256 for v in color):
             raise ValueError(f'palette holds {color}')
-    if not record.images:
-        raise UserError('the report holds no images')
+    if record.palette and len(record.palette) < len(record.classes):
+        raise ValueError(f'palette holds {len(record.palette)} of {len(record.classes)} colors')
+    for name in ('images', 'classes'):
+        if not getattr(record, name):
+            raise UserError(f'the report holds no {name}')
+        if not all(isinstance(each, str) for each in getattr(record, name)):
+            raise ValueError(f'{name} must be names')
+    for name in ('scores', 'run'):
+        if not isinstance(getattr(record, name), dict):
+            raise ValueError(f'{name} must be an object')
+    _check_arrays(record)
+
+
+def _check_arrays(record: Record) -> None:
+    """Refuse arrays of other rows than those beside them, and labels beyond the classes."""
+    groups: dict[str, list[str]] = {}
+    for name in set(ARRAYS[record.task].split()) - _ALONE:
+        group = 'image' if record.task == 'classification' else name.partition('_')[0]
+        groups.setdefault(group, []).append(name)
+    for names in groups.values():
+        if len({len(record.arrays[name]) for name in names}) > 1:
+            raise ValueError(f'{", ".join(sorted(names))} must have equally many rows')
+    num_images, arrays = len(record.images), record.arrays
+    rows = dict(truth=num_images, image_id=num_images, thumb_end=2 * num_images, sure_sum=SURE_BINS)
     # Masks may hold labels beyond the classes, which count as one more.
-    num = len(record.classes) + (record.task == 'segmentation')
+    num_labels = len(record.classes) + (record.task == 'segmentation')
+    limits = dict.fromkeys(LABELS, num_labels) | dict(truth_crowd=2, sure_bin=SURE_BINS, thumbs=256)
     for name in ARRAYS[record.task].split():
-        image, label = name.endswith('_image'), name in LABELS
-        limit = len(record.images) if image else num if label else None
-        values = record.arrays[name]
+        values = arrays[name]
+        limit = num_images if name.endswith('_image') else limits.get(name)
+        if name == 'thumb_end':
+            limit = len(arrays['thumbs']) + 1
+        if len(values) != rows.get(name, len(values)):
+            raise ValueError(f'{name} has {len(values)} rows, not {rows[name]}')
+        if values.dtype.kind not in ('iu' if limit else 'iufb'):
+            raise ValueError(f'{name} holds {values.dtype}')
         if limit and values.size and not 0 <= values.min() <= values.max() < limit:
             raise ValueError(f'{name} holds {values.min()} to {values.max()}, of {limit}')
+        if name in ('pred_image', 'truth_image') and (np.diff(values) < 0).any():
+            raise ValueError(f'{name} must be ascending')

@@ -34,11 +34,10 @@ def describe_run(cfg: Config, checkpoint: str) -> dict[str, Any]:
         What JSON can hold: ``config``, ``checkpoint``, ``environment``,
         ``cost`` and ``curves``.
     """
-    device = get_device()
     return dict(
         config=str(cfg.filename),
         checkpoint=str(checkpoint),
-        environment=measured('cpu' if device == 'cpu' else 'cuda' if device == 'cuda' else 'cpu'),
+        environment=measured('cuda' if get_device() == 'cuda' else 'cpu'),
         cost=_cost(cfg),
         curves=read_curves([Path(checkpoint).parent, Path(cfg.work_dir)]),
     )

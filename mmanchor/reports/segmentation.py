@@ -8,8 +8,7 @@ from . import charts
 from .analysis import Analysis, Section, confused_pairs
 from .calibration import binned_section
 from .coco_matches import mean_or_nan
-from .recording import SURE_BINS
-from .records import Record
+from .records import SURE_BINS, Record
 
 
 class SegmentationAnalysis(Analysis):
@@ -107,11 +106,7 @@ class SegmentationAnalysis(Analysis):
             'Precision and recall',
             'Of the pixels that are predicted as a class and at least this sure; each line ends '
             'where all pixels count. The number is the IoU.',
-            [
-                charts.precision_recall(
-                    curves, self.classes, scores=np.nan_to_num(self.weighted()[:-1])
-                )
-            ],
+            [charts.precision_recall(curves, self.classes, np.nan_to_num(self.weighted()[:-1]))],
         )
 
     def _calibration(self) -> Section:

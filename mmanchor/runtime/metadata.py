@@ -98,12 +98,12 @@ def steps_of(metadata: dict[str, Any]) -> list[dict[str, Any]]:
     if size is None or (last.get('size') == list(size) and last['op'] in ('center_crop', 'pad')):
         return steps
     resizing: dict[str, Any] = next(
-        (step for step in reversed(steps) if 'interpolation' in step), {}
+        (step for step in reversed(steps) if step['op'].startswith('resize')), dict(op='resize')
     )
     how: dict[str, Any] = {
         key: resizing[key] for key in ('interpolation', 'backend') if key in resizing
     }
-    if not resizing.get('keep_ratio', False) and resizing.get('op') != 'resize_edge':
+    if resizing['op'] == 'resize' and not resizing.get('keep_ratio'):
         return [dict(op='resize', scale=[size[1], size[0]], keep_ratio=False, **how)]
     if metadata['task'] == 'classification':
         return [
@@ -111,7 +111,7 @@ def steps_of(metadata: dict[str, Any]) -> list[dict[str, Any]]:
             dict(op='center_crop', size=list(size)),
         ]
     given = metadata['input']
-    mean = given.get('mean', [0, 0, 0])
+    mean = given.get('mean') or [0, 0, 0]
     mean = mean[::-1] if given.get('flips') else mean
     value = (
         last['value'] if last.get('op') in ('pad', 'pad_square') else [round(each) for each in mean]

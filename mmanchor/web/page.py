@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import tempfile
 import threading
 from collections.abc import Callable, Mapping
@@ -45,6 +46,34 @@ def open_gradio(folder: Path) -> Any:
     return gradio
 
 
+def require_address(host: str, port: int | None) -> None:
+    """Make sure that a page can listen there, before models are loaded for it.
+
+    Gradio would try a hundred ports of a host that is not this machine's.
+
+    Args:
+        host: Address to listen at.
+        port: ``None`` for a free one.
+
+    Raises:
+        UserError: If it is not of this machine, or the port is taken.
+    """
+    if port is not None and not 0 < port < 65536:
+        raise UserError(f'--port must be from 1 to 65535, got {port}')
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port or 0, type=socket.SOCK_STREAM
+        )[0]
+        with socket.socket(family, kind, protocol) as probe:
+            # As servers do: one that has just ended does not block its port.
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    # Names of hosts are encoded first.
+    except (OSError, UnicodeError) as error:
+        place = f'--host {host}' + (f' --port {port}' if port else '')
+        raise UserError(f'{place} cannot be listened at: {error}') from error
+
+
 def serve(
     models: Mapping[str, Model],
     explain: bool = False,
@@ -84,7 +113,7 @@ def serve(
                 theme=_theme(gradio),
             )
         except OSError as error:
-            raise UserError(f'--port {port} cannot be used: {error}') from error
+            raise UserError(f'--host {host} cannot be listened at: {error}') from error
         print(f'{page.local_url}  (Ctrl+C ends it)', flush=True)
         try:
             _wait()

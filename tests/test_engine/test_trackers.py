@@ -5,12 +5,15 @@ from importlib.util import find_spec
 
 import pytest
 from mmengine.config import Config
+from mmengine.visualization import TensorboardVisBackend
 
 from mmanchor.cli.main import main
 from mmanchor.engine import trackers
 from mmanchor.engine.trackers import TRACKERS, use_trackers
 from mmanchor.utils.errors import UserError
 
+# As MMEngine takes it: with a scope, and alone or in a list.
+BOARD = dict(type='mmengine.TensorboardVisBackend')
 VARIABLES = ('WANDB_MODE', 'MLFLOW_TRACKING_URI', 'CLEARML_OFFLINE_MODE', 'CLEARML_API_HOST')
 
 
@@ -39,6 +42,15 @@ def test_trackers_come_after_those_of_the_config(installed, tmp_path):
     use_trackers(cfg, ['tensorboard', 'wandb'])
     assert types(cfg) == ['LocalVisBackend', 'TensorboardVisBackend', 'WandbVisBackend']
     assert cfg.visualizer.vis_backends[2].init_kwargs.mode == 'offline'
+
+
+@pytest.mark.parametrize('backends', [BOARD, [BOARD], [{'type': TensorboardVisBackend}]])
+def test_a_tracker_that_the_config_has_is_not_added_again(installed, tmp_path, backends):
+    cfg = Config(dict(work_dir=str(tmp_path), visualizer=dict(vis_backends=backends)))
+    use_trackers(cfg, ['tensorboard', 'wandb'])
+    first, second = cfg.visualizer.vis_backends
+    assert first.type in (BOARD['type'], TensorboardVisBackend)
+    assert second.type == 'WandbVisBackend'
 
 
 def test_an_account_is_used(installed, tmp_path, monkeypatch):

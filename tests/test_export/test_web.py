@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import mmanchor
+from mmanchor.export.formats.web import Page, save
 from mmanchor.export.model import export_model
 from mmanchor.export.options import ExportOptions
 from mmanchor.runtime.images import prepare
@@ -101,6 +102,15 @@ def test_images_are_prepared_as_in_the_runtime(tmp_path):
 def test_what_a_page_cannot_do_is_refused(tmp_path, options, message):
     with pytest.raises(UserError, match=message):
         ExportOptions(format='web', **options).format_of(tmp_path / 'page')
+
+
+def test_what_a_page_cannot_resize_by_is_refused(tmp_path):
+    step = dict(op='resize', scale=[8, 8], keep_ratio=False, interpolation='area')
+    given = dict(open_axes=[], size=[8, 8])
+    metadata = dict(resize=[step], input=given, task='segmentation')
+    with pytest.raises(UserError, match='cannot resize by cv2 and area'):
+        save(Page(None, None), metadata, tmp_path / 'page')
+    assert not (tmp_path / 'page').exists()
 
 
 def test_only_a_folder_of_its_own_is_taken(tmp_path):
@@ -198,7 +208,8 @@ def test_the_browser_finds_the_boxes_of_predict(tmp_path, browser, serve):
         assert [name for name, _, _ in found] == list(wanted.names)
         np.testing.assert_allclose([each[1] / 100 for each in found], wanted.scores, atol=0.02)
         np.testing.assert_allclose([each[2] for each in found], wanted.boxes, atol=1)
-    page.click('#camera')
+    page.evaluate("document.getElementById('status').textContent = ''")
+    page.dblclick('#camera')  # opens one stream, which the last click ends
     page.wait_for_function("/ ms$/.test(document.getElementById('status').textContent)")
     page.click('#camera')
     assert page.inner_text('#camera') == 'Camera'

@@ -57,3 +57,9 @@ def test_images_are_rated_by_the_true_class(tested):
     _, analysis, samples = tested
     expected = [each['pred_score'][int(each['gt_label'])].item() for each in samples]
     np.testing.assert_allclose(analysis.image_scores, expected)
+
+
+def test_a_model_that_has_diverged_has_a_report(tested):
+    samples = [{**each, 'pred_score': each['pred_score'] * np.nan} for each in tested[2]]
+    sections = analyze(score('classification', samples, [], NAMES)[1]).sections()
+    assert sections[-1].title == 'Calibration'

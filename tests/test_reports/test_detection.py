@@ -14,6 +14,7 @@ from mmanchor.reports.coco_files import record_of_coco
 from mmanchor.reports.coco_matches import evaluate
 from mmanchor.reports.records import Record
 from mmanchor.reports.tide import error_costs
+from mmanchor.utils.errors import UserError
 
 
 @pytest.fixture(scope='module')
@@ -195,6 +196,11 @@ def test_images_are_rated_by_their_boxes():
         ([dict(image_id=999, category_id=10, bbox=[0, 0, 1, 1], score=1)], 'another data set'),
         ([dict(image_id=50, category_id=7, bbox=[0, 0, 1, 1], score=1)], 'category_id 7 is not'),
         ([dict(image_id=50, category_id=10, bbox=[0, 0, 1], score=1)], 'not four numbers'),
+        (
+            [dict(image_id=[50], category_id=10, bbox=[0, 0, 1, 1], score=1)],
+            r'image_id \[50\] is no',
+        ),
+        ([dict(image_id=50, category_id=10, bbox=[0, 0, 1, 1], score=np.nan)], 'score nan is no'),
     ],
 )
 def test_wrong_predictions_are_named(tested, tmp_path, content, message):
@@ -205,3 +211,33 @@ def test_wrong_predictions_are_named(tested, tmp_path, content, message):
         message = 'pickles can run code'
     with pytest.raises(ValueError, match=message):
         record_of_coco(path, tested[-1] / 'truth.json')
+
+
+ANNOTATION = dict(id=1, image_id=50, category_id=10, bbox=[0, 0, 4, 5])
+
+
+@pytest.mark.parametrize(
+    'change, message',
+    [
+        (dict(images=[]), 'lists no images'),
+        (dict(categories=[]), 'lists no categories'),
+        (dict(annotations=[{**ANNOTATION, 'bbox': [1, 2]}]), 'boxes that are not four finite'),
+        (dict(annotations=[dict(id=1, category_id=10)]), 'whose image_id is not a whole number'),
+        (dict(categories=[dict(id=10)]), 'categories whose name is not text'),
+    ],
+)
+def test_truth_that_serves_for_nothing_is_named(tested, tmp_path, change, message):
+    truth = json.loads((tested[-1] / 'truth.json').read_text())
+    (tmp_path / 'truth.json').write_text(json.dumps(truth | change))
+    with pytest.raises(UserError, match=f'--ann .*truth.json.* {message}'):
+        record_of_coco(tested[-1] / 'found.bbox.json', tmp_path / 'truth.json')
+
+
+def test_truth_lacks_what_no_score_needs(tested, tmp_path):
+    truth = json.loads((tested[-1] / 'truth.json').read_text())
+    bare = {key: value for key, value in ANNOTATION.items() if key != 'id'}
+    lost = {key: value for key, value in ANNOTATION.items() if key != 'category_id'}
+    truth['annotations'] = [bare, {**ANNOTATION, 'area': None, 'iscrowd': None}, lost]
+    (tmp_path / 'truth.json').write_text(json.dumps(truth))
+    arrays = record_of_coco(tested[-1] / 'found.bbox.json', tmp_path / 'truth.json').arrays
+    assert arrays['truth_area'].tolist() == [20, 20] and arrays['truth_crowd'].tolist() == [0, 0]

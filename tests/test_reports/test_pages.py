@@ -131,6 +131,13 @@ def test_an_image_that_is_gone_is_said(reports, tmp_path):
         (['short'], 'lacks pred_box'),
         (['out'], 'pred_label holds 9 to 9, of 3'),
         (['empty'], 'holds no images'),
+        (['nameless'], 'holds no classes'),
+        (['rows'], 'pred_box, pred_image, pred_label, pred_score must have equally many rows'),
+        (['text'], 'pred_score holds <U'),
+        (['mixed'], 'pred_image must be ascending'),
+        (['colors'], 'palette holds 1 of 3 colors'),
+        (['notes'], 'run must be an object'),
+        (['detection-a', 'swapped'], "such as 'image 7 <i>.png' and 'image 6"),
     ],
 )
 def test_mistakes_are_one_sentence(reports, monkeypatch, capsys, words, message):
@@ -151,6 +158,7 @@ def test_mistakes_are_one_sentence(reports, monkeypatch, capsys, words, message)
 
 def _fewer(record):
     record.images = record.images[:5]
+    record.arrays['image_id'] = record.arrays['image_id'][:5]
     for name in ('truth', 'pred'):
         rows = record.arrays[f'{name}_image'] < 5
         for key in [key for key in record.arrays if key.startswith(name)]:
@@ -167,6 +175,13 @@ CHANGES = dict(
     short=lambda record: record.arrays.pop('pred_box'),
     out=lambda record: record.arrays['pred_label'].fill(9),
     empty=lambda record: record.images.clear(),
+    nameless=lambda record: record.classes.clear(),
+    rows=lambda record: record.arrays.update(pred_score=record.arrays['pred_score'][1:]),
+    text=lambda record: record.arrays.update(pred_score=record.arrays['pred_score'].astype(str)),
+    mixed=lambda record: record.arrays.update(pred_image=record.arrays['pred_image'][::-1]),
+    colors=lambda record: setattr(record, 'palette', [[1, 2, 3]]),
+    notes=lambda record: setattr(record, 'run', ['?']),
+    swapped=lambda record: record.images.insert(5, record.images.pop(4)),
 )
 
 
@@ -176,6 +191,24 @@ def test_arrays_that_hold_objects_are_not_loaded(reports, tmp_path):
     record.save(tmp_path)
     with pytest.raises(UserError, match='damaged: Object arrays cannot be loaded'):
         load_record(tmp_path)
+
+
+def test_masks_of_other_truth_are_not_compared(reports, tmp_path):
+    record = load_record(reports / 'segmentation-b')
+    record.arrays['pixel_truth'] = (record.arrays['pixel_truth'] + 1) % 3
+    record.save(tmp_path)
+    with pytest.raises(UserError, match=r'the truth in .*segmentation-a.* differs'):
+        compare_reports(reports / 'segmentation-a', tmp_path, tmp_path / 'page', resamples=1)
+
+
+@pytest.mark.filterwarnings('error')
+def test_models_without_truth_do_not_differ(reports, tmp_path):
+    record = load_record(reports / 'detection-a')
+    for name, values in record.arrays.items():
+        record.arrays[name] = values[:0] if name.startswith('truth') else values
+    record.save(tmp_path)
+    page = Page(compare_reports(tmp_path, tmp_path, tmp_path / 'page', resamples=2))
+    assert 'may be chance' in page.words
 
 
 def test_a_comparison_that_fails_leaves_nothing(reports, tmp_path, monkeypatch):

@@ -95,3 +95,9 @@ def test_a_single_channel_is_a_probability(tested):
     ]
     sure = score('segmentation', samples, [])[1].arrays
     assert set(sure['sure_bin']) == {int(100 * torch.tensor(2.0).sigmoid())}
+
+
+def test_a_model_that_has_diverged_is_sure_of_nothing(tested):
+    nothing = dict(data=torch.full((3, 40, 60), torch.nan))
+    samples = [{**each, 'seg_logits': nothing} for each in tested[2]]
+    assert set(score('segmentation', samples, [])[1].arrays['sure_bin']) == {0}

@@ -1,5 +1,6 @@
 """Exported files run without torch, and hostile or foreign ones are refused."""
 
+import json
 import subprocess
 import sys
 from random import Random
@@ -14,7 +15,7 @@ from exported_files import METADATA, write
 
 from mmanchor.runtime import Model, suppress
 from mmanchor.runtime.images import prepare
-from mmanchor.runtime.metadata import steps_of
+from mmanchor.runtime.metadata import read_metadata, steps_of
 from mmanchor.runtime.results import to_boxes, to_mask
 from mmanchor.utils.errors import UserError
 
@@ -72,6 +73,15 @@ def mutated(value, random):
     else:
         changed[key] = random.choice(JUNK)
     return changed
+
+
+def test_images_are_padded_by_black_where_no_mean_is_known():
+    # A step without interpolation keeps the shape too.
+    step = dict(op='resize', scale=[8, 8], keep_ratio=True)
+    given = {**METADATA['input'], 'mean': None}
+    metadata = {**METADATA, 'task': 'detection', 'input': given, 'resize': [step]}
+    metadata = read_metadata(json.dumps(metadata), 'x.onnx')
+    assert steps_of(metadata)[-1]['value'] == [0, 0, 0]
 
 
 @pytest.mark.parametrize('task', ['classification', 'detection', 'segmentation'])

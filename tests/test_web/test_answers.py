@@ -1,6 +1,7 @@
 """What the page shows, and what it refuses, without a browser and without gradio."""
 
 import json
+import socket
 import zipfile
 
 import cv2
@@ -141,8 +142,20 @@ def test_what_is_missing_is_said(studio, image, upload, names, message):
     [
         (['one.py'], 'one.py has no second'),
         (['one.py', 'two.pth', '--max-frames', '0'], '--max-frames must be 1 or more, got 0'),
+        (['one.py', 'two.pth', '--port', '99999'], '--port must be from 1 to 65535, got 99999'),
+        (['one.py', 'two.pth', '--host', '192.0.2.1'], '--host 192.0.2.1 cannot be listened at'),
+        (['one.py', 'two.pth', '--host', 'a..b'], '--host a..b cannot be listened at'),
     ],
 )
 def test_wrong_usage(words, message, capsys):
     assert main(['web', *words]) == 1
     assert message in capsys.readouterr().err
+
+
+def test_a_port_that_is_taken_is_said_before_the_models_load(capsys):
+    with socket.socket() as taken:
+        taken.bind(('127.0.0.1', 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        assert main(['web', 'one.py', 'two.pth', '--port', port]) == 1
+    assert f'--host 127.0.0.1 --port {port} cannot be listened at' in capsys.readouterr().err

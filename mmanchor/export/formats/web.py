@@ -61,10 +61,10 @@ def save(program: Page, metadata: dict[str, Any], path: Path) -> None:
     """
     steps = steps_of(metadata)
     for step in steps:
-        how = step.get('interpolation', 'bilinear')
-        if how not in _RESIZING.get(step.get('backend', 'cv2'), ()):
+        backend, how = step.get('backend', 'cv2'), step.get('interpolation', 'bilinear')
+        if how not in _RESIZING.get(backend, ()):
             raise UserError(
-                f'--format web cannot resize by {step["backend"]} and {how}; it knows {_RESIZING}'
+                f'--format web cannot resize by {backend} and {how}; it knows {_RESIZING}'
             )
     shutil.copytree(Path(__file__).parents[1] / 'web', path, dirs_exist_ok=True)
     if program.ort_web is not None:

@@ -133,19 +133,25 @@ async function openFile(file) {
 }
 
 async function startCamera() {
-  const video = get('video');
+  const video = get('video'), button = get('camera');
+  // A second click would open a second stream, which nothing stops.
+  button.disabled = true;
   try {
-    stream = await navigator.mediaDevices.getUserMedia({ video: { facingMode: 'environment' } });
-    video.srcObject = stream;
+    if (!navigator.mediaDevices) throw new Error('browsers give it to pages of https and of localhost alone');
+    const mine = stream = await navigator.mediaDevices.getUserMedia({ video: { facingMode: 'environment' } });
+    video.srcObject = mine;
     await video.play();
-    get('camera').textContent = 'Stop camera';
-    while (stream) {
+    button.disabled = false;
+    button.textContent = 'Stop camera';
+    while (stream === mine) {
       await predict(video, video.videoWidth, video.videoHeight);
       await new Promise(requestAnimationFrame);
     }
   } catch (error) {
     say(`The camera cannot be used: ${error.message}`, 'error');
     stopCamera();
+  } finally {
+    button.disabled = false;
   }
 }
 
