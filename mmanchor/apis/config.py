@@ -56,8 +56,11 @@ def init_config(task: str, data_root: PathLike, out: PathLike) -> dict[str, Any]
     settings = dict(data_root=root.as_posix(), **find(root))
     make_folder(path.parent, 'the folder of OUT')
     text = find_config(TEMPLATES[task]).read_text(encoding='utf-8')
+    head = f'# Written by `mmanchor init-config {task}`. Edit the settings below, and run:\n'
+    head += ''.join(f'#     mmanchor {word} {path.name}\n' for word in ('check-data', 'train'))
+    text = head + re.sub(r'\A(#.*\n)+', '', _with_settings(text, settings))
     with replacing(path) as part:
-        part.write_text(_with_settings(text, settings), encoding='utf-8')
+        part.write_text(text, encoding='utf-8')
     return settings
 
 

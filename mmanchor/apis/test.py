@@ -73,11 +73,13 @@ def test_model(
     """
     require_types(cfg)
     require_model(cfg)
-    _require_test(cfg)
     exported = is_exported(checkpoint)
+    # A mistyped name is said before the data, which may be missing too.
+    path = '' if exported else choose_checkpoint(checkpoint, 'CHECKPOINT', cfg.work_dir)
+    _require_test(cfg)
     if exported and tta:
         raise UserError('--tta needs a checkpoint; an exported file sees each image once')
-    cfg.load_from = None if exported else _weights(cfg, checkpoint, trust_checkpoint)
+    cfg.load_from = None if exported else _weights(path, trust_checkpoint)
     cfg.resume = False
     if show or show_dir:
         _draw(cfg, show, show_dir, wait_time)
@@ -121,9 +123,8 @@ def _require_test(cfg: Config) -> None:
     require_data(cfg, ['test'])
 
 
-def _weights(cfg: Config, checkpoint: PathLike, trust_checkpoint: bool) -> str:
+def _weights(path: str, trust_checkpoint: bool) -> str:
     """The file of weights, or its address."""
-    path = choose_checkpoint(checkpoint, 'CHECKPOINT', cfg.work_dir)
     if trust_checkpoint:
         trust_file(path)
     if '://' in path:

@@ -79,6 +79,12 @@ def test_masks_are_found(masks, tmp_path):
     assert '255 is ignored' in out.read_text()
 
 
+def test_its_head_is_of_the_file_and_not_of_the_template(boxes, tmp_path):
+    init_config('detection', boxes, tmp_path / 'ants.py')
+    head = (tmp_path / 'ants.py').read_text().split('_base_')[0]
+    assert 'mmanchor train ants.py' in head and 'Copy this file' not in head
+
+
 def test_what_is_missing_is_named(boxes, masks, tmp_path):
     out = tmp_path / 'x.py'
     for folder, task, message in (
